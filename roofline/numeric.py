@@ -1,0 +1,160 @@
+"""The numbers equations run on, and the few functions that must know which kind they got.
+
+An equation is written with `+ - * / **` and the helpers below. It then runs on floats, on numpy arrays, on exact
+`Fraction`s and on sympy expressions, because each helper looks at the type of its arguments and nothing else does.
+sympy is never imported here: a symbol can only arrive if the caller has imported it already.
+
+Where the evaluators differ, they differ as this table says:
+
+| helper | float, int, Fraction | numpy array | sympy |
+|---|---|---|---|
+| `maximum`, `minimum` | the argument itself | elementwise, NaN spreads | `Max`, `Min` |
+| `ceil` | `math.ceil`, a Python int | float array | `ceiling` |
+| `sqrt`, `log2` | float (inexact for Fraction) | elementwise | exact expression |
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from functools import lru_cache, reduce
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class Num(Protocol):
+    """Anything with arithmetic: float, int, Fraction, numpy array or sympy expression; not str, None or list."""
+
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+
+
+SCALAR, ARRAY, SYMBOL, OTHER = "scalar", "array", "symbol", "other"
+
+
+@lru_cache(maxsize=256)
+def _kind_of_type(cls: type) -> str:
+    from numbers import Real
+
+    if issubclass(cls, np.ndarray):
+        return ARRAY
+    if issubclass(cls, Real):
+        return SCALAR
+    sympy = sys.modules.get("sympy")
+    if sympy is not None and issubclass(cls, sympy.Basic):
+        return SYMBOL
+    return OTHER
+
+
+def kind(value: object) -> str:
+    """Which evaluator a value belongs to: `"scalar"`, `"array"`, `"symbol"`, or `"other"` (a type of its own)."""
+    return _kind_of_type(type(value))
+
+
+def _joint_kind(values: tuple[Any, ...]) -> str:
+    kinds = {_kind_of_type(type(value)) for value in values}
+    if ARRAY in kinds and SYMBOL in kinds:
+        raise TypeError("a numpy array and a sympy symbol cannot meet in one equation: substitute one of them first")
+    for candidate in (OTHER, SYMBOL, ARRAY):
+        if candidate in kinds:
+            return candidate
+    return SCALAR
+
+
+def maximum(*values: Num) -> Num:
+    """The largest of the values, elementwise on arrays.
+
+    >>> maximum(1, 3, 2)
+    3
+    """
+    kind_ = _joint_kind(values)
+    if kind_ == SCALAR:
+        return cast("Num", max(cast("Any", values)))
+    if kind_ == ARRAY:
+        return cast("Num", reduce(np.maximum, cast("Any", values)))
+    if kind_ == SYMBOL:
+        return cast("Num", sys.modules["sympy"].Max(*values))
+    return _own(values, "maximum")
+
+
+def minimum(*values: Num) -> Num:
+    """The smallest of the values, elementwise on arrays.
+
+    >>> minimum(1, 3, 2)
+    1
+    """
+    kind_ = _joint_kind(values)
+    if kind_ == SCALAR:
+        return cast("Num", min(cast("Any", values)))
+    if kind_ == ARRAY:
+        return cast("Num", reduce(np.minimum, cast("Any", values)))
+    if kind_ == SYMBOL:
+        return cast("Num", sys.modules["sympy"].Min(*values))
+    return _own(values, "minimum")
+
+
+def ceil(value: Num) -> Num:
+    """The smallest whole number that is not below the value.
+
+    >>> ceil(2.1)
+    3
+    """
+    kind_ = _joint_kind((value,))
+    if kind_ == SCALAR:
+        return cast("Num", math.ceil(cast("Any", value)))
+    if kind_ == ARRAY:
+        return cast("Num", np.ceil(cast("Any", value)))
+    if kind_ == SYMBOL:
+        return cast("Num", sys.modules["sympy"].ceiling(value))
+    return _own((value,), "ceil")
+
+
+def sqrt(value: Num) -> Num:
+    """The square root.
+
+    >>> sqrt(9)
+    3.0
+    """
+    kind_ = _joint_kind((value,))
+    if kind_ == SCALAR:
+        return cast("Num", math.sqrt(cast("Any", value)))
+    if kind_ == ARRAY:
+        return cast("Num", np.sqrt(cast("Any", value)))
+    if kind_ == SYMBOL:
+        return cast("Num", sys.modules["sympy"].sqrt(value))
+    return _own((value,), "sqrt")
+
+
+def log2(value: Num) -> Num:
+    """The logarithm to base 2.
+
+    >>> log2(8)
+    3.0
+    """
+    kind_ = _joint_kind((value,))
+    if kind_ == SCALAR:
+        return cast("Num", math.log2(cast("Any", value)))
+    if kind_ == ARRAY:
+        return cast("Num", np.log2(cast("Any", value)))
+    if kind_ == SYMBOL:
+        return cast("Num", sys.modules["sympy"].log(value, 2))
+    return _own((value,), "log2")
+
+
+def _own(values: tuple[Any, ...], operation: str) -> Num:
+    """Let a number type of its own (a units checker, an interval) supply the operation as a method."""
+    for value in values:
+        method = getattr(type(value), operation, None)
+        if method is not None:
+            return cast("Num", method(*values))
+    types = ", ".join(sorted({type(value).__name__ for value in values}))
+    raise TypeError(f"{operation}: no rule for {types}")
