@@ -46,9 +46,16 @@ _FORMATS = (
     NumberFormat("tf32", 32, ("tf32",), "NVIDIA A100 whitepaper, 2020: stored as fp32"),
     NumberFormat("bf16", 16, ("bf16",), "Intel BFLOAT16 numerics definition, 2018"),
     NumberFormat("fp16", 16, ("fp16",), "IEEE 754-2019 binary16"),
-    NumberFormat("fp8", 8, ("fp8",), "Micikevicius et al., FP8 Formats for Deep Learning, arXiv:2209.05433: tensor scales"),
     NumberFormat(
-        "fp8_block", 8, ("fp8",), "DeepSeek-V3, arXiv:2412.19437 §3.3: 128×128 blocks share an fp32 scale", 32, 128 * 128
+        "fp8", 8, ("fp8",), "Micikevicius et al., FP8 Formats for Deep Learning, arXiv:2209.05433: tensor scales"
+    ),
+    NumberFormat(
+        "fp8_block",
+        8,
+        ("fp8",),
+        "DeepSeek-V3, arXiv:2412.19437 §3.3: 128×128 blocks share an fp32 scale",
+        32,
+        128 * 128,
     ),
     NumberFormat("mxfp8", 8, ("mxfp8", "fp8"), _OCP_MX, 8, 32),
     NumberFormat("mxfp6", 6, ("mxfp6", "fp6"), _OCP_MX, 8, 32),

@@ -1,0 +1,128 @@
+"""Where spec files are found, and the parts and documents they describe.
+
+Specs ship inside the wheel; an editable checkout finds them beside the package.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roofline.describe.efficiency import Efficiency
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator, parse_accelerator, validated
+from roofline.describe.provenance import Cited, Fact, Source
+from roofline.errors import SpecError, UnknownName
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_MAX_SPEC_BYTES = 1_000_000
+
+
+class PartClass(BaseModel):
+    """What holds for a whole class of parts where a part has no figure of its own.
+
+    `reserve` is the share of usable memory that a serving stack keeps for itself; `efficiency` the median of the fitted
+    parts, with the spread between them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reserve: Fact
+    efficiency: Efficiency = Field(exclude=True)
+
+
+@cache
+def specs_directory() -> Path:
+    """The folder of spec files: inside the installed package, else beside it."""
+    for candidate in (_PACKAGE / "hardware_specs", _PACKAGE.parent / "hardware_specs"):
+        if candidate.is_dir():
+            return candidate
+    raise SpecError("hardware_specs", given="no such folder", expected=f"it inside or beside {_PACKAGE.name}/")
+
+
+@cache
+def _spec_paths() -> dict[str, Path]:
+    vendors = (folder for folder in specs_directory().iterdir() if folder.is_dir() and folder.name != "calibration")
+    return {path.stem: path for folder in vendors for path in sorted(folder.glob("*.toml"))}
+
+
+def accelerators() -> list[str]:
+    """Names of all described parts, sorted."""
+    return sorted(_spec_paths())
+
+
+def accelerator(name: str | Path | HbmAccelerator | SramAccelerator) -> HbmAccelerator | SramAccelerator:
+    """The part of that catalogue name, or the part that a `.toml` file describes.
+
+    `UnknownName` with the nearest names; `SpecError` naming file and field where the file breaks a rule.
+    """
+    if isinstance(name, HbmAccelerator | SramAccelerator):
+        return name
+    text = str(name)
+    if text in _spec_paths():
+        return _catalogued(text)
+    if text.endswith(".toml") or "/" in text:
+        return parse_accelerator(read_toml(Path(text)), where=text)
+    raise UnknownName(
+        "accelerator", given=text, known=accelerators(), expected="a catalogue name or a path to a .toml file"
+    )
+
+
+@cache
+def _catalogued(name: str) -> HbmAccelerator | SramAccelerator:
+    path = _spec_paths()[name]
+    part = parse_accelerator(read_toml(path), where=path.name)
+    for field in part.cited_fields():
+        if part.cite(field).source not in sources():
+            raise SpecError(
+                f"{path.name}, {field}", given=part.cite(field).source, expected="a document of SOURCES.toml"
+            )
+    return part
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Every document that the catalogue cites, by its short name."""
+    data = read_toml(specs_directory() / "SOURCES.toml")
+    return {name: validated(Source, entry, where=f"SOURCES.toml, {name}") for name, entry in data.items()}
+
+
+def source_of(number: Cited) -> Source | None:
+    """The document behind a cited number; None where the citation is free text of the caller's own."""
+    return sources().get(number.source)
+
+
+@cache
+def calibration(name: str) -> Efficiency | None:
+    """Fitted figures of a catalogued part, or None where no kernels of it were measured."""
+    path = specs_directory() / "calibration" / f"{name}.toml"
+    return read_efficiency(path) if path.is_file() else None
+
+
+@cache
+def part_class(kind: str) -> PartClass:
+    """Defaults of the class `"hbm"` or `"sram"`."""
+    path = specs_directory() / "calibration" / f"class-{kind}.toml"
+    data = read_toml(path)
+    efficiency = validated(Efficiency, {k: v for k, v in data.items() if k != "reserve"}, where=path.name)
+    return validated(PartClass, {"reserve": data.get("reserve"), "efficiency": efficiency}, where=path.name)
+
+
+def read_efficiency(path: Path) -> Efficiency:
+    """Fitted figures from a calibration file."""
+    return validated(Efficiency, read_toml(path), where=path.name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Contents of a TOML file; `SpecError` in one line where it is missing, too large, or not TOML."""
+    if not path.is_file():
+        raise SpecError(str(path), given="a directory" if path.is_dir() else "no such file", expected="a .toml file")
+    if path.stat().st_size > _MAX_SPEC_BYTES:
+        raise SpecError(str(path), given=f"{path.stat().st_size:,} bytes", expected=f"at most {_MAX_SPEC_BYTES:,}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(str(path), given=str(error), expected="valid TOML") from None

@@ -1,0 +1,321 @@
+"""What a part of silicon is: cited numbers of one device, and nothing that depends on a model or a workload.
+
+Peaks are dense, link bandwidths per direction, capacities in bytes. A number nobody published is absent; needing it is
+an error that names it. How much of a peak real kernels reach is not here but in `describe.efficiency`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from roofline.describe.formats import FORMATS, number_format
+from roofline.describe.machine import Machine, Tier, Wire
+from roofline.describe.provenance import (
+    Bytes,
+    BytesPerSecond,
+    Cited,
+    Count,
+    Fact,
+    FlopPerSecond,
+    Seconds,
+    UsdPerHour,
+    Watts,
+)
+from roofline.errors import MissingNumber, RooflineError, SpecError, UnknownName, UnsupportedFormat, nearest_names
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+_SAME_WIDTH = {"bf16": "fp16", "fp16": "bf16"}
+
+
+class MemoryTier(BaseModel):
+    """One memory of a device, the nearest to the compute units first.
+
+    `capacity` as printed; `usable` what the driver reports where that is known; `bandwidth` of reading it.
+    """
+
+    model_config = _FROZEN
+
+    capacity: Bytes
+    bandwidth: BytesPerSecond
+    usable: Bytes | None = None
+
+    @model_validator(mode="after")
+    def _usable_within_capacity(self) -> Self:
+        if self.usable is not None and self.usable.value > self.capacity.value * (1 + 1e-9):
+            raise ValueError(f"usable {self.usable.text} exceeds capacity {self.capacity.text}")
+        return self
+
+
+class LinkTier(BaseModel):
+    """One way to other devices: `bandwidth` per device and direction, `latency` per hop, `hops` across the domain.
+
+    `domain` is how many devices it joins, absent where it joins any number. `latency` is a propagation latency that no
+    software can shorten; what launching a collective costs on top is calibration.
+    """
+
+    model_config = _FROZEN
+
+    bandwidth: BytesPerSecond
+    latency: Seconds | None = None
+    hops: Count | None = None
+    domain: Count | None = None
+    topology: Literal["all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point"]
+
+
+class _Part(BaseModel):
+    model_config = _FROZEN
+
+    name: str = Field(min_length=2)
+    vendor: str = Field(min_length=2)
+    year: int = Field(ge=2010, le=2100)
+    edition: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
+    status: Literal["shipping", "announced", "historical"]
+    peak: dict[str, FlopPerSecond] = Field(min_length=1)
+    memory: dict[str, MemoryTier] = Field(min_length=1)
+    link: dict[str, LinkTier] = {}
+    power: Watts | None = None
+    price: UsdPerHour | None = None
+    facts: dict[str, Fact] = {}
+    note: str = ""
+
+    @field_validator("peak")
+    @classmethod
+    def _known_formats(cls, peak: dict[str, Cited]) -> dict[str, Cited]:
+        for name in peak:
+            if name != "fp4":
+                number_format(name)
+        return peak
+
+    @field_validator("link")
+    @classmethod
+    def _domains_grow(cls, link: dict[str, LinkTier]) -> dict[str, LinkTier]:
+        sizes = [tier.domain.value if tier.domain else float("inf") for tier in link.values()]
+        if sizes != sorted(sizes):
+            raise ValueError("list links from the smallest domain to the largest")
+        return link
+
+    def cite(self, field: str) -> Cited:
+        """The cited number at a dotted path: `"memory.bandwidth"`, `"link.scale_up.bandwidth"`, `"peak.bf16"`.
+
+        `memory` and `link` without a tier's name mean the first tier. `MissingNumber` where the spec has no such number,
+        `UnknownName` where no spec could have it.
+        """
+        _, target = self._locate(field)
+        if target is None:
+            raise MissingNumber(f"{self.name}: {field} is not published, and this needs it")
+        if not isinstance(target, Cited):
+            raise UnknownName("field", given=field, known=self.cited_fields())
+        return target
+
+    def cited_fields(self) -> list[str]:
+        """Dotted paths of every cited number of this part, in the spec's order."""
+        return [path for path, _ in _walk(self, "")]
+
+    def with_(self, **changes: Any) -> Self:
+        """A re-validated copy with some numbers changed: `chip.with_(**{"memory.bandwidth": "4.0 TB/s"})`.
+
+        A changed number is cited as the caller's own. Raises `SpecError` for a value the field cannot take.
+        """
+        data = self.model_dump(exclude_none=True)
+        for field, value in changes.items():
+            keys, current = self._locate(field)
+            holder = data
+            for key in keys[:-1]:
+                holder = holder.setdefault(key, {})
+            cited_field = isinstance(current, Cited) or (current is None and keys[-1] in _CITED_NAMES)
+            if cited_field and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+                text = (
+                    value
+                    if isinstance(value, str)
+                    else f"{value!r} {_SI_UNITS.get(keys[-1], _SI_UNITS.get(keys[0], '1'))}"
+                )
+                value = {"value": text, "source": "changed by the caller", "kind": "estimate"}
+            if value is None:
+                holder.pop(keys[-1], None)
+            else:
+                holder[keys[-1]] = value
+        return validated(type(self), data, where=self.name)
+
+    def supported_formats(self) -> list[str]:
+        """Number formats this part computes in, fastest first."""
+        known = [name for name in FORMATS if self.runs(name) is not None]
+        return sorted(known, key=lambda name: -self.peak[str(self.runs(name))].value)
+
+    def runs(self, format_name: str) -> str | None:
+        """Which of this part's peaks computes a format: its own, or for a 16-bit format the other one; else None."""
+        for candidate in (*number_format(format_name).runs_as, _SAME_WIDTH.get(format_name, "")):
+            if candidate in self.peak:
+                return candidate
+        return None
+
+    def peak_for(self, format_name: str) -> str:
+        """As `runs`, but `UnsupportedFormat` naming the formats this part has where it has no such peak."""
+        runs = self.runs(format_name)
+        if runs is None:
+            raise UnsupportedFormat(
+                f"format on {self.name}",
+                given=format_name,
+                expected=f"a format it computes in: {', '.join(self.supported_formats())}",
+                nearest=self._nearest_format(format_name),
+            )
+        return runs
+
+    def numbers(self) -> Machine:
+        """The part as plain numbers: the one seam between data and physics."""
+        return Machine(
+            name=self.name,
+            peak={name: number.value for name, number in self.peak.items()},
+            tiers=tuple(
+                Tier(name, tier.capacity.value, (tier.usable or tier.capacity).value, tier.bandwidth.value)
+                for name, tier in self.memory.items()
+            ),
+            feed=self._feed(),
+            wires=tuple(
+                Wire(
+                    name,
+                    tier.bandwidth.value,
+                    tier.latency.value if tier.latency else 0.0,
+                    int(tier.hops.value) if tier.hops else 1,
+                    int(tier.domain.value) if tier.domain else None,
+                )
+                for name, tier in self.link.items()
+            ),
+        )
+
+    def _feed(self) -> float | None:
+        return None
+
+    def _nearest_format(self, format_name: str) -> str:
+        bits = number_format(format_name).element_bits
+        return min(self.supported_formats(), key=lambda name: abs(number_format(name).element_bits - bits))
+
+    def _locate(self, field: str) -> tuple[list[str], Any]:
+        """Full path and value of a dotted field; a tier's name may be left out for the first tier."""
+        parts, keys, target = field.split("."), list[str](), self
+        while parts:
+            key = parts.pop(0)
+            if isinstance(target, Mapping):
+                if key not in target:
+                    first = next(iter(target), None)
+                    values = list(target.values())
+                    if values and isinstance(values[0], BaseModel) and key in type(values[0]).model_fields:
+                        parts.insert(0, key)
+                        key = str(first)
+                    elif keys == ["peak"] and key in FORMATS:
+                        return [*keys, key], None
+                    else:
+                        raise UnknownName("field", given=field, known=self.cited_fields())
+                target = target[key]
+            elif isinstance(target, BaseModel) and key in type(target).model_fields:
+                target = getattr(target, key)
+            else:
+                raise UnknownName("field", given=field, known=self.cited_fields())
+            keys.append(key)
+        return keys, target
+
+
+class HbmAccelerator(_Part):
+    """A part that streams weights and caches from DRAM: GPUs, TPUs, anything with HBM, GDDR or LPDDR as its main memory."""
+
+    kind: Literal["hbm"]
+
+
+class SramAccelerator(_Part):
+    """A part without DRAM behind its compute units: deterministic, scheduled by a compiler, latencies known in advance.
+
+    `feed` is the rate at which stationary operands (weights, keys and values) enter the matrix unit [B/s], where that is
+    published: it binds before the SRAM does. Absent, the SRAM's own bandwidth is the only roof.
+    """
+
+    kind: Literal["sram"]
+    feed: BytesPerSecond | None = None
+
+    def _feed(self) -> float | None:
+        return self.feed.value if self.feed else None
+
+
+Accelerator = Annotated[HbmAccelerator | SramAccelerator, Field(discriminator="kind")]
+ACCELERATOR: TypeAdapter[HbmAccelerator | SramAccelerator] = TypeAdapter(Accelerator)
+
+_SI_UNITS = {
+    "capacity": "B",
+    "usable": "B",
+    "bandwidth": "B/s",
+    "feed": "B/s",
+    "latency": "s",
+    "peak": "FLOP/s",
+    "power": "W",
+    "price": "USD/h",
+    "hops": "1",
+    "domain": "1",
+}
+_CITED_NAMES = {*_SI_UNITS, *FORMATS}
+
+
+def parse_accelerator(data: Mapping[str, Any], *, where: str) -> HbmAccelerator | SramAccelerator:
+    """A part from the contents of a spec file; `SpecError` in one line, naming `where` and the field.
+
+    >>> parse_accelerator({"kind": "gpu"}, where="my.toml")
+    Traceback (most recent call last):
+        ...
+    roofline.errors.SpecError: my.toml, kind: got 'gpu', expected 'hbm' or 'sram'
+    """
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if kind not in ("hbm", "sram"):
+        raise SpecError(f"{where}, kind", given=kind, expected="'hbm' or 'sram'")
+    return validated(HbmAccelerator if kind == "hbm" else SramAccelerator, data, where=where)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str) -> _Model:
+    """`cls` from data, with pydantic's complaint turned into a `SpecError` about its first field."""
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(key) for key in first["loc"]) or "the whole"
+        raise _spec_error(cls, where, field, first, len(error.errors())) from None
+    except RooflineError as error:
+        raise SpecError(where, given=str(error), expected="a valid spec") from None
+
+
+def _spec_error(cls: type[BaseModel], where: str, field: str, first: Any, count: int) -> SpecError:
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    last = str(first["loc"][-1]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        near = nearest_names(last, _known_keys(cls))
+        return SpecError(
+            f"{where}, {field}",
+            given=f"unknown key {last}",
+            expected=f"a key of the spec format{more}",
+            nearest=" or ".join(near) or None,
+        )
+    if first["type"] == "missing":
+        return SpecError(f"{where}, {field}", given="nothing", expected=f"a value: the key is required{more}")
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return SpecError(f"{where}, {field}", given=first["input"], expected=f"something valid: {message}{more}")
+
+
+def _known_keys(cls: type[BaseModel]) -> list[str]:
+    keys = {*cls.model_fields, *Cited.model_fields, *MemoryTier.model_fields, *LinkTier.model_fields}
+    return sorted(keys - {"text"})
+
+
+def _walk(node: Any, prefix: str) -> list[tuple[str, Cited]]:
+    if isinstance(node, Cited):
+        return [(prefix, node)]
+    if isinstance(node, Mapping):
+        items = list(node.items())
+    elif isinstance(node, BaseModel):
+        items = [(name, getattr(node, name)) for name in type(node).model_fields]
+    else:
+        return []
+    found: list[tuple[str, Cited]] = []
+    for name, child in items:
+        found.extend(_walk(child, f"{prefix}.{name}" if prefix else str(name)))
+    return found

@@ -1,0 +1,52 @@
+"""What the equations see of a part: plain numbers in SI units, arrays or symbols as well as floats.
+
+A descriptor never holds arrays; a `Machine` may. To sweep a hardware number, `dataclasses.replace` it; to get a closed
+form, put a symbol there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from roofline.numeric import Num
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One memory tier of a device: `capacity` and `usable` [B], `bandwidth` [B/s]."""
+
+    name: str
+    capacity: Num
+    usable: Num
+    bandwidth: Num
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One way to other devices: `bandwidth` per direction [B/s], `latency` per hop [s], `hops` across its domain [1].
+
+    `domain` is how many devices it joins; None where it joins any number.
+    """
+
+    name: str
+    bandwidth: Num
+    latency: Num
+    hops: int
+    domain: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One device in numbers: `peak` by format [FLOP/s], memory `tiers`, operand `feed` [B/s] (None: no limit), `wires`."""
+
+    name: str
+    peak: Mapping[str, Num]
+    tiers: tuple[Tier, ...]
+    feed: Num | None
+    wires: tuple[Wire, ...]
+
+    @property
+    def memory(self) -> Tier:
+        """The first tier, where weights and caches live."""
+        return self.tiers[0]
