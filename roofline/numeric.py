@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 import sys
-from functools import lru_cache, reduce
+from functools import reduce
+from numbers import Real
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -39,12 +40,17 @@ class Num(Protocol):
 
 
 SCALAR, ARRAY, SYMBOL, OTHER = "scalar", "array", "symbol", "other"
+_KINDS: dict[type, str] = {}
 
 
-@lru_cache(maxsize=256)
 def _kind_of_type(cls: type) -> str:
-    from numbers import Real
+    known = _KINDS.get(cls)
+    if known is None:
+        known = _KINDS[cls] = _classify(cls)
+    return known
 
+
+def _classify(cls: type) -> str:
     if issubclass(cls, np.ndarray):
         return ARRAY
     if issubclass(cls, Real):

@@ -1,11 +1,13 @@
-"""Text to SI and back: `"3.35 TB/s"` is 3.35e12 bytes per second, and nothing else inside the library has a unit.
+"""Text to SI and back: `"3.35 TB/s"` is 3.35e12 bytes per second.
 
-Decimal prefixes are powers of 1000 (`GB` is 1e9 B), binary prefixes powers of 1024 (`GiB` is 2**30 B); `b` and `bit` are
-bits, `B` bytes. Operations of integer matrix units (`TOP/s`) count like FLOP: a multiply-add is two.
+Inside the library every number is in SI; this module is the only door. Decimal prefixes are powers of 1000 (`GB` is
+1e9 B), binary prefixes powers of 1024 (`GiB` is 2**30 B); `b` and `bit` are bits, `B` bytes. Operations of integer
+matrix units (`TOP/s`) count like FLOP: a multiply-add is two.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -141,18 +143,18 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     >>> format_quantity(0.00998, "s")
     '9.98 ms'
     """
-    if value != value:  # NaN: what does not fit has no time
+    if math.isnan(value):  # what does not fit has no time
         return "–"
-    if value == 0 or abs(value) == float("inf"):
+    if value == 0 or math.isinf(value):
         return f"{value:g} {unit}"
-    scales = _DECIMAL if unit.split("/")[0] != "s" else _SMALL
+    scales = _DECIMAL if not unit.startswith("s") else _SMALL
     size = abs(value)
     scale, prefix = next(((scale, prefix) for scale, prefix in scales if size >= scale * 0.9995), scales[-1])
     return f"{significant(value / scale, digits)} {prefix}{unit}"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with `digits` significant digits and no exponent.
+    """A number with `digits` significant digits, without an exponent down to 0.0001.
 
     >>> significant(20.349), significant(1234.5), significant(0.4449)
     ('20.3', '1,234', '0.445')
@@ -163,9 +165,5 @@ def significant(value: float, digits: int = 3) -> str:
     if whole_digits >= digits:
         return f"{value:,.0f}"
     if whole_digits == 0:
-        return (
-            f"{float(f'{value:.{digits}g}'):.{digits}f}".rstrip("0").rstrip(".")
-            if abs(value) >= 0.1
-            else f"{value:.{digits}g}"
-        )
+        return f"{value:.{digits}g}"
     return f"{value:.{digits - whole_digits}f}"

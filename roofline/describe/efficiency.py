@@ -29,8 +29,8 @@ class KernelFit(BaseModel):
     """Three numbers for one class of operation in one format, and their evidence.
 
     `overhead` [s] per kernel; `compute` and `memory` the reached fractions of peak and bandwidth [1] (for collectives
-    `memory` is the fraction of link bandwidth); `points` measured kernels; `error` their median absolute relative error;
-    `low` and `high` the 10 % and 90 % points of measured over predicted.
+    `memory` is the fraction of link bandwidth); `points` measured kernels; `error` their median absolute relative
+    error; `low` and `high` the 10 % and 90 % points of measured over predicted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -100,8 +100,8 @@ class _Part(BaseModel):
     def cite(self, field: str) -> Cited:
         """The cited number at a dotted path: `"memory.bandwidth"`, `"link.scale_up.bandwidth"`, `"peak.bf16"`.
 
-        `memory` and `link` without a tier's name mean the first tier. `MissingNumber` where the spec has no such number,
-        `UnknownName` where no spec could have it.
+        `memory` and `link` without a tier's name mean the first tier. `MissingNumber` where the spec has no such
+        number, `UnknownName` where no spec could have it.
         """
         _, target = self._locate(field)
         if target is None:
@@ -125,16 +125,10 @@ class _Part(BaseModel):
             holder = data
             for key in keys[:-1]:
                 holder = holder.setdefault(key, {})
-            cited_field = isinstance(current, Cited) or (current is None and keys[-1] in _CITED_NAMES)
-            if cited_field and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-                text = (
-                    value
-                    if isinstance(value, str)
-                    else f"{value!r} {_SI_UNITS.get(keys[-1], _SI_UNITS.get(keys[0], '1'))}"
-                )
-                value = {"value": text, "source": "changed by the caller", "kind": "estimate"}
             if value is None:
                 holder.pop(keys[-1], None)
+            elif isinstance(current, Cited) or (current is None and keys[-1] in _CITED_NAMES):
+                holder[keys[-1]] = _callers_own(keys, value)
             else:
                 holder[keys[-1]] = value
         return validated(type(self), data, where=self.name)
@@ -218,7 +212,7 @@ class _Part(BaseModel):
 
 
 class HbmAccelerator(_Part):
-    """A part that streams weights and caches from DRAM: GPUs, TPUs, anything with HBM, GDDR or LPDDR as its main memory."""
+    """A part that streams weights and caches from DRAM: GPUs, TPUs, anything with HBM, GDDR or LPDDR behind it."""
 
     kind: Literal["hbm"]
 
@@ -226,8 +220,8 @@ class HbmAccelerator(_Part):
 class SramAccelerator(_Part):
     """A part without DRAM behind its compute units: deterministic, scheduled by a compiler, latencies known in advance.
 
-    `feed` is the rate at which stationary operands (weights, keys and values) enter the matrix unit [B/s], where that is
-    published: it binds before the SRAM does. Absent, the SRAM's own bandwidth is the only roof.
+    `feed` is the rate at which stationary operands (weights, keys and values) enter the matrix unit [B/s], where that
+    is published: it binds before the SRAM does. Absent, the SRAM's own bandwidth is the only roof.
     """
 
     kind: Literal["sram"]
@@ -266,7 +260,9 @@ def parse_accelerator(data: Mapping[str, Any], *, where: str) -> HbmAccelerator 
     kind = data.get("kind") if isinstance(data, Mapping) else None
     if kind not in ("hbm", "sram"):
         raise SpecError(f"{where}, kind", given=kind, expected="'hbm' or 'sram'")
-    return validated(HbmAccelerator if kind == "hbm" else SramAccelerator, data, where=where)
+    if kind == "hbm":
+        return validated(HbmAccelerator, data, where=where)
+    return validated(SramAccelerator, data, where=where)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -297,8 +293,18 @@ def _spec_error(cls: type[BaseModel], where: str, field: str, first: Any, count:
         )
     if first["type"] == "missing":
         return SpecError(f"{where}, {field}", given="nothing", expected=f"a value: the key is required{more}")
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return SpecError(f"{where}, {field}", given=first["input"], expected=f"something valid: {message}{more}")
+    given = first["input"].get("value", first["input"]) if isinstance(first["input"], Mapping) else first["input"]
+    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("expected ")
+    return SpecError(f"{where}, {field}", given=given, expected=f"{message}{more}")
+
+
+def _callers_own(keys: list[str], value: object) -> object:
+    """A changed number as a spec would write it: text in the field's unit, cited as the caller's."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    unit = _SI_UNITS.get(keys[-1]) or _SI_UNITS.get(keys[0], "1")
+    text = value if isinstance(value, str) else f"{value!r} {unit}"
+    return {"value": text, "source": "changed by the caller", "kind": "estimate"}
 
 
 def _known_keys(cls: type[BaseModel]) -> list[str]:

@@ -38,7 +38,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One device in numbers: `peak` by format [FLOP/s], memory `tiers`, operand `feed` [B/s] (None: no limit), `wires`."""
+    """One device in numbers: `peak` by format [FLOP/s], memory `tiers`, `wires`, operand `feed` [B/s] or None."""
 
     name: str
     peak: Mapping[str, Num]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from roofline.errors import InvalidInput, shortened
+from roofline.errors import InvalidInput
 from roofline.units import Dimension, Quantity, parse_quantity, parse_unit
 
 Kind = Literal["datasheet", "paper", "measured", "derived", "estimate", "claim", "price"]
@@ -57,21 +57,21 @@ class Cited(BaseModel):
     @classmethod
     def _from_text(cls, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise ValueError(f'expected a table {{ value = "…", source = "…" }}, got {shortened(data)}')
+            raise ValueError('expected a table { value = "…", source = "…" }')
         if "text" in data:
             return data
         if "source" not in data:
-            raise ValueError('a number needs a source: add source = "…"')
+            raise ValueError('expected a source beside the value: add source = "…"')
         value = data.get("value")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise ValueError(f'value: expected a quantity such as "3.35 TB/s", got {shortened(value)}')
+            raise ValueError('expected a quantity such as "3.35 TB/s"')
         return {**data, "value": parse_quantity(str(value)).value, "text": str(value)}
 
     @field_validator("value")
     @classmethod
     def _positive(cls, value: float) -> float:
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"expected a positive finite number, got {value!r}; leave out what is not known")
+            raise ValueError("expected a positive finite number; leave out what is not known")
         return value
 
     @property
@@ -90,7 +90,7 @@ def _in_unit(unit: str) -> AfterValidator:
 
     def check(number: Cited) -> Cited:
         if number.quantity.dimension != dimension:
-            raise ValueError(f"expected a quantity in {unit}, got {number.text!r}")
+            raise ValueError(f"expected a quantity in {unit}")
         return number.model_copy(update={"unit": unit})
 
     return AfterValidator(check)
