@@ -1,0 +1,184 @@
+"""Mixtures of experts: how many experts a batch touches, what that reads, and what crosses the network.
+
+Routing is taken as uniform and independent. Real routing is skewed and correlated inside a sequence, which touches
+fewer distinct experts and loads the busiest rank more.
+"""
+
+from roofline.equations.logarithms import natural_logarithm
+from roofline.equations.matmul import matmul_flops, weight_bytes
+from roofline.equations.rooflines import critical_batch
+from roofline.numeric import Num, log2, sqrt
+
+__all__ = [
+    "dispatch_bytes",
+    "distinct_experts",
+    "expert_critical_tokens",
+    "expert_flops",
+    "expert_weight_bytes",
+    "rank_imbalance",
+    "tokens_for_coverage",
+    "tokens_per_expert",
+]
+
+
+def distinct_experts(experts: Num, top_k: Num, tokens: Num) -> Num:
+    """The routed experts that a batch is expected to touch in one layer.
+
+    Arguments:
+        experts : routed experts of the layer [1]
+        top_k : routed experts that each token uses [1]
+        tokens : tokens routed together [1]
+
+    Returns the expected number of experts [1].
+
+    Source: Erdil 2025, "Inference economics of language models", arXiv:2506.04645, weight traffic of sparse models.
+
+    One token touches exactly top_k, and the count saturates at all of them: weight traffic lies between the active
+    and the total parameters. An upper bound where routing is correlated.
+
+    >>> distinct_experts(8, 2, 4)
+    5.46875
+    """
+    return experts * (1 - (1 - top_k / experts) ** tokens)
+
+
+def tokens_per_expert(experts: Num, top_k: Num, tokens: Num) -> Num:
+    """The tokens that each routed expert is expected to work on.
+
+    Arguments:
+        experts : routed experts of the layer [1]
+        top_k : routed experts that each token uses [1]
+        tokens : tokens routed together [1]
+
+    Returns the expected number of tokens [1].
+
+    Source: Zhu et al. 2025, "MegaScale-Infer", arXiv:2504.02263, section 2.
+
+    >>> tokens_per_expert(8, 2, 156)
+    39.0
+    """
+    return tokens * top_k / experts
+
+
+def tokens_for_coverage(experts: Num, top_k: Num, fraction: Num) -> Num:
+    """The tokens after which a given share of the routed experts is expected to be touched.
+
+    Arguments:
+        experts : routed experts of the layer [1]
+        top_k : routed experts that each token uses, fewer than all [1]
+        fraction : share of the experts, below one [1]
+
+    Returns the number of tokens [1].
+
+    Source: Erdil 2025, arXiv:2506.04645, weight traffic of sparse models; the inverse of `distinct_experts`.
+
+    >>> tokens_for_coverage(256, 8, 0.9)
+    72.5253
+    """
+    return log2(1 - fraction) / log2(1 - top_k / experts)
+
+
+def expert_weight_bytes(hidden: Num, expert_width: Num, matrices: Num, weight_width: Num, experts: Num) -> Num:
+    """The weights of a number of experts.
+
+    Arguments:
+        hidden : elements of the residual stream [1]
+        expert_width : inner elements of one expert [1]
+        matrices : weight matrices per expert, three where the feed-forward is gated [1]
+        weight_width : bytes per stored weight, scales included [B]
+        experts : experts counted, for instance the distinct ones that a step reads [1]
+
+    Returns the size [B].
+
+    Source: DeepSeek-AI 2024, "DeepSeek-V3", arXiv:2412.19437, section 2.1.2 and section 4.2 (dimensions).
+
+    >>> expert_weight_bytes(7168, 2048, 3, 1, 1)
+    44040192
+    """
+    return matrices * experts * weight_bytes(hidden, expert_width, weight_width)
+
+
+def expert_flops(tokens: Num, top_k: Num, hidden: Num, expert_width: Num, matrices: Num) -> Num:
+    """The arithmetic of the experts that a batch of tokens uses.
+
+    Arguments:
+        tokens : tokens routed together [1]
+        top_k : experts that each token uses; add the shared ones to count them too [1]
+        hidden : elements of the residual stream [1]
+        expert_width : inner elements of one expert [1]
+        matrices : weight matrices per expert, three where the feed-forward is gated [1]
+
+    Returns the floating-point operations [FLOP].
+
+    Source: StepFun 2025, "Step-3", arXiv:2507.19427, Table 2 (FFN column).
+
+    >>> expert_flops(1, 9, 7168, 2048, 3)
+    792723456
+    """
+    return matrices * matmul_flops(tokens * top_k, hidden, expert_width)
+
+
+def expert_critical_tokens(experts: Num, top_k: Num, peak: Num, bandwidth: Num, weight_width: Num) -> Num:
+    """The tokens routed together at which the routed experts' arithmetic takes as long as reading them.
+
+    Arguments:
+        experts : routed experts of the layer [1]
+        top_k : routed experts that each token uses [1]
+        peak : dense arithmetic rate at the format the matrix units run in [FLOP/s]
+        bandwidth : rate of the memory that holds the weights [B/s]
+        weight_width : bytes per stored weight [B]
+
+    Returns the number of tokens, over the whole group that shares the experts [1].
+
+    Source: Zhu et al. 2025, "MegaScale-Infer", arXiv:2504.02263, section 2; StepFun 2025, arXiv:2507.19427, section 4.
+
+    Every expert is assumed to be touched, which holds at this many tokens.
+
+    >>> expert_critical_tokens(256, 8, 600, 1, 1)
+    9600.0
+    """
+    return critical_batch(peak, bandwidth, weight_width) * experts / top_k
+
+
+def dispatch_bytes(tokens: Num, copies: Num, hidden: Num, dispatch_width: Num, combine_width: Num) -> Num:
+    """The bytes that one layer's dispatch and combine put on the network.
+
+    Arguments:
+        tokens : tokens of the sending rank [1]
+        copies : copies of each token that cross the link [1]
+        hidden : elements of the residual stream [1]
+        dispatch_width : bytes per element on the way out [B]
+        combine_width : bytes per element on the way back [B]
+
+    Returns the bytes, both ways together [B].
+
+    Source: DeepSeek-AI 2025, "Insights into DeepSeek-V3", arXiv:2505.09343, section 2.3.2.
+
+    Copies are top_k where each expert is addressed on its own, at most the number of nodes where a token is sent once
+    per node, one more where the shared expert is remote, and one where a pool fans out by itself. fp8 out and bf16
+    back are three bytes per element.
+
+    >>> dispatch_bytes(32, 9, 7000, 1, 2)
+    6048000
+    """
+    return tokens * copies * hidden * (dispatch_width + combine_width)
+
+
+def rank_imbalance(ranks: Num, tokens_per_rank: Num) -> Num:
+    """The load of the busiest rank over the mean load: a heuristic, not a result.
+
+    Arguments:
+        ranks : expert-parallel ranks [1]
+        tokens_per_rank : token copies that a rank receives on average [1]
+
+    Returns the factor, at least one [1].
+
+    Source: Raab, Steger 1998, "Balls into Bins", doi:10.1007/3-540-49543-6_13, Theorem 1, the heavily loaded case.
+
+    Good to a few percent for many tokens per rank under uniform routing; meaningless for few, and blind to skewed
+    routing, which is usually the larger effect. Prefer a measured factor.
+
+    >>> rank_imbalance(64, 1000)
+    1.0912
+    """
+    return 1 + sqrt(2 * natural_logarithm(ranks) / tokens_per_rank)
