@@ -1,0 +1,136 @@
+"""What a dialect is: a family of models, the keys it uses for each concept, and the traits its configs leave unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from roofline.describe.dialects.keys import MOST_LAYERS, Keys
+from roofline.describe.model import Layer
+
+Trait = bool | str | tuple[str, bool]
+"""Always, never, or as a boolean key says: its name, with what its absence means (False where only a name is given)."""
+
+Norm = Literal["none", "head", "full"]
+
+COMMON_KEYS: dict[str, tuple[str, ...]] = {
+    "layers": ("num_hidden_layers",),
+    "hidden": ("hidden_size",),
+    "vocab": ("vocab_size",),
+    "context": ("max_position_embeddings",),
+    "heads": ("num_attention_heads",),
+    "kv_heads": ("num_key_value_heads",),
+    "head_dim": ("head_dim",),
+    "width": ("intermediate_size",),
+    "window": ("sliding_window",),
+    "experts": ("num_experts",),
+    "top_k": ("num_experts_per_tok",),
+    "expert_width": ("moe_intermediate_size",),
+    "shared_count": (),
+    "shared_width": (),
+}
+"""Which key holds each concept, unless a dialect says otherwise."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One family's way of writing a config.
+
+    `family` is its name in messages and `types` the values of `model_type` that speak it. `keys` overrides
+    `COMMON_KEYS`; the traits say what no key says. `windows` and `sparse` name the layers with a window and with
+    experts. A family whose mixers or layers are not the usual ones supplies `layers` or `outside` as functions.
+    """
+
+    family: str
+    types: tuple[str, ...]
+    tied: bool | None = False
+    """What an absent tie_word_embeddings means; None where the key is required."""
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    harmless: tuple[str, ...] = ()
+    """Keys of this family that do not change the shape."""
+
+    kv_heads: int | None = None
+    """Key-value heads where the key is absent; None: as many as heads."""
+    head_dim: int | None = None
+    """Head dimension where the key is absent; None: hidden / heads."""
+    qkv_bias: Trait = False
+    output_bias: Trait = False
+    ffn_bias: Trait = False
+    head_bias: Trait = False
+    router_bias: Trait = False
+    expert_bias: Trait = False
+    gated: Trait = True
+    qk_norm: Norm | tuple[str, Norm] = "none"
+    """The norm of queries and keys, always or where a boolean key (absent: off) asks for it."""
+    norms: int = 2
+    """Norms per layer."""
+    norm_bias: Trait = False
+    """Whether a norm has a bias beside its weight."""
+    shared_gate: bool = False
+    sinks: Trait = False
+    windows: Callable[[Reading], Sequence[int | None]] | None = None
+    sparse: Callable[[Reading], Sequence[bool]] | None = None
+    layers: Callable[[Reading], Sequence[Layer]] | None = None
+    outside: Callable[[Reading], Mapping[str, Any]] | None = None
+
+
+class Reading:
+    """One config being read in one dialect: concepts instead of keys, and what had to be assumed."""
+
+    def __init__(self, keys: Keys, dialect: Dialect, *, strict: bool) -> None:
+        self.keys = keys
+        self.dialect = dialect
+        self.strict = strict
+        self.assumptions: list[str] = []
+
+    def names(self, concept: str) -> tuple[str, ...]:
+        """The keys that may hold a concept."""
+        return self.dialect.keys.get(concept) or COMMON_KEYS[concept]
+
+    def size(self, concept: str, default: int | None = None) -> int:
+        """A concept as a whole number above zero."""
+        return self.keys.size(*self.names(concept), default=default)
+
+    def on(self, trait: Trait) -> bool:
+        """Whether a trait holds for this config."""
+        if isinstance(trait, bool):
+            return trait
+        key, absent = (trait, False) if isinstance(trait, str) else trait
+        return self.keys.flag(key, absent)
+
+    @property
+    def hidden(self) -> int:
+        """Width of the residual stream."""
+        return self.size("hidden")
+
+    @property
+    def count(self) -> int:
+        """Number of layers."""
+        return self.keys.size(*self.names("layers"), most=MOST_LAYERS)
+
+    @property
+    def heads(self) -> int:
+        """Query heads."""
+        return self.size("heads")
+
+    @property
+    def kv_heads(self) -> int:
+        """Key-value heads."""
+        found = self.size("kv_heads", self.dialect.kv_heads or self.heads)
+        if self.heads % found:
+            name = self.keys.given(*self.names("kv_heads")) or "kv heads"
+            raise self.keys.error(name, found, f"a divisor of the {self.heads} heads")
+        return found
+
+    @property
+    def head_dim(self) -> int:
+        """Dimension of a head: as given, else the family's, else hidden / heads."""
+        if self.dialect.head_dim:
+            return self.size("head_dim", self.dialect.head_dim)
+        if self.keys.given(*self.names("head_dim")):
+            return self.size("head_dim")
+        if self.hidden % self.heads:
+            name = self.keys.given(*self.names("heads")) or "heads"
+            raise self.keys.error(name, self.heads, f"a divisor of the width {self.hidden}, there being no head_dim")
+        return self.hidden // self.heads
