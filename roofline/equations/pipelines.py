@@ -22,6 +22,7 @@ __all__ = [
     "optimal_width_tree",
     "ring_sync",
     "square_root_sync",
+    "pipeline_makespan",
     "streaming_latency",
     "token_interval",
     "tree_sync",
@@ -83,6 +84,26 @@ def token_interval(stages_total: Num, hops_total: Num, micro_batches: Num, slowe
     12
     """
     return maximum(stages_total + hops_total, micro_batches * slowest_stage)
+
+
+def pipeline_makespan(stages_total: Num, hops_total: Num, micro_batches: Num, slowest_stage: Num) -> Num:
+    """The time from the first micro-batch's entry into a pipeline to the last one's exit.
+
+    Arguments:
+        stages_total : time of all stages for one micro-batch, added up [s]
+        hops_total : time of all transfers between stages [s]
+        micro_batches : micro-batches that pass in turn [1]
+        slowest_stage : time of the slowest stage for one micro-batch [s]
+
+    Returns the time [s].
+
+    Source: Narayanan et al. 2021, arXiv:2104.04473, section 2.2: the first micro-batch fills the pipeline, each
+    further one follows at the pace of the slowest stage.
+
+    >>> pipeline_makespan(8, 1, 3, 2)
+    13
+    """
+    return stages_total + hops_total + (micro_batches - 1) * slowest_stage
 
 
 def hop_time(hops: Num, latency: Num, size: Num, bandwidth: Num) -> Num:
