@@ -1,8 +1,10 @@
 """How much of a peak real kernels reach, as fitted figures with their evidence.
 
-A calibration file holds, per class of operation and number format, the three numbers of one closed form
-(`overhead`, `compute`, `memory`), how many measured kernels they were fitted to and how far those lie from the form.
-Physics stays out of here: the closed form itself is `roofline.equations`.
+A calibration file holds, per class of operation and number format, the three numbers of one closed form, how many
+measured kernels they were fitted to and how far those lie from the form. The forms themselves are equations:
+
+    kernel      overhead + max(FLOP / (peak · compute), bytes / (bandwidth · memory))
+    collective  min(overhead + one-shot time, staged_overhead + two-shot time), both at link bandwidth · bandwidth
 """
 
 from __future__ import annotations
@@ -11,33 +13,31 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-OperationClass = Literal[
-    "matmul", "attention_prefill", "attention_decode", "experts", "elementwise", "all_reduce", "all_to_all"
+KernelClass = Literal[
+    "matmul", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode", "experts", "elementwise"
 ]
-CLASSES: tuple[OperationClass, ...] = (
+CollectiveClass = Literal["all_reduce", "all_to_all"]
+KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "matmul",
     "attention_prefill",
     "attention_decode",
+    "latent_prefill",
+    "latent_decode",
     "experts",
     "elementwise",
-    "all_reduce",
-    "all_to_all",
 )
+COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 
-class KernelFit(BaseModel):
-    """Three numbers for one class of operation in one format, and their evidence.
+class _Fit(BaseModel):
+    """What every fit says of its evidence.
 
-    `overhead` [s] per kernel; `compute` and `memory` the reached fractions of peak and bandwidth [1] (for collectives
-    `memory` is the fraction of link bandwidth); `points` measured kernels; `error` their median absolute relative
-    error; `low` and `high` the 10 % and 90 % points of measured over predicted.
+    `points` measured kernels; `error` their median absolute relative error [1]; `low` and `high` the 10 % and 90 %
+    points of measured over predicted [1].
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    overhead: float = Field(ge=0, lt=1)
-    compute: float = Field(gt=0, le=1)
-    memory: float = Field(gt=0, le=1)
     points: int = Field(ge=0)
     error: float = Field(ge=0)
     low: float = Field(gt=0)
@@ -45,15 +45,27 @@ class KernelFit(BaseModel):
     source: str = Field(min_length=3)
 
 
-IDEAL_FIT = KernelFit(
-    overhead=0, compute=1, memory=1, points=0, error=0, low=1, high=1, source="ideal: nothing is lost"
-)
+class KernelFit(_Fit):
+    """`overhead` [s] per kernel; `compute` and `memory` the reached fractions of peak and bandwidth [1]."""
+
+    overhead: float = Field(ge=0, lt=1)
+    compute: float = Field(gt=0, le=1)
+    memory: float = Field(gt=0, le=1)
+
+
+class CollectiveFit(_Fit):
+    """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1]."""
+
+    overhead: float = Field(ge=0, lt=1)
+    staged_overhead: float = Field(ge=0, lt=1)
+    bandwidth: float = Field(gt=0, le=1)
 
 
 class Efficiency(BaseModel):
     """Fitted figures of one part, or of a class of parts, by operation class and number format.
 
-    A missing format takes the class's `"any"` entry; a missing class is an error of the file.
+    Formats are keyed `"stored-computed"` (`"int4-bf16"`) where weights are stored otherwise than they are computed,
+    else by the one format; `"any"` stands for every format without an entry.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,18 +73,28 @@ class Efficiency(BaseModel):
     name: str
     source: str = Field(min_length=3)
     note: str = ""
-    fits: dict[OperationClass, dict[str, KernelFit]]
+    kernels: dict[KernelClass, dict[str, KernelFit]] = {}
+    collectives: dict[CollectiveClass, CollectiveFit] = {}
 
-    def fit(self, operation_class: OperationClass, number_format: str) -> KernelFit | None:
+    def kernel(self, kernel_class: KernelClass, stored: str, computed: str) -> KernelFit | None:
         """The fit for a class and format, else the class's `"any"`, else None."""
-        by_format = self.fits.get(operation_class, {})
-        return by_format.get(number_format) or by_format.get("any")
+        by_format = self.kernels.get(kernel_class, {})
+        for name in (f"{stored}-{computed}", stored, computed, "any"):
+            if name in by_format:
+                return by_format[name]
+        return None
 
     @classmethod
     def ideal(cls) -> Self:
         """Every efficiency 1, every overhead 0."""
+        source = "definition: peak rates, nothing lost"
+        kernel = KernelFit(overhead=0, compute=1, memory=1, points=0, error=0, low=1, high=1, source=source)
+        collective = CollectiveFit(
+            overhead=0, staged_overhead=0, bandwidth=1, points=0, error=0, low=1, high=1, source=source
+        )
         return cls(
             name="ideal",
-            source="definition: peak rates, no overhead",
-            fits={operation_class: {"any": IDEAL_FIT} for operation_class in CLASSES},
+            source=source,
+            kernels={kernel_class: {"any": kernel} for kernel_class in KERNEL_CLASSES},
+            collectives=dict.fromkeys(COLLECTIVE_CLASSES, collective),
         )

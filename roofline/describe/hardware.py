@@ -79,6 +79,8 @@ class _Part(BaseModel):
     power: Watts | None = None
     price: UsdPerHour | None = None
     facts: dict[str, Fact] = {}
+    calibration: str | None = None
+    """Name of the calibration file with figures fitted to this part's own kernels."""
     note: str = ""
 
     @field_validator("peak")
@@ -174,6 +176,7 @@ class _Part(BaseModel):
                     tier.latency.value if tier.latency else 0.0,
                     int(tier.hops.value) if tier.hops else 1,
                     int(tier.domain.value) if tier.domain else None,
+                    tier.topology,
                 )
                 for name, tier in self.link.items()
             ),

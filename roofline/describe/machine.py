@@ -26,7 +26,7 @@ class Tier:
 class Wire:
     """One way to other devices: `bandwidth` per direction [B/s], `latency` per hop [s], `hops` across its domain [1].
 
-    `domain` is how many devices it joins; None where it joins any number.
+    `domain` is how many devices it joins, None where it joins any number; `topology` decides which collectives it runs.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Wire:
     latency: Num
     hops: int
     domain: int | None
+    topology: str
 
 
 @dataclass(frozen=True, slots=True)
