@@ -123,6 +123,7 @@ _PRINTED_WORDS = (
     (re.compile(r"(?<=[\d ])POPS\b"), "POP/s"),
     (re.compile(r"/sec\b"), "/s"),
     (re.compile(r"([KMGTP])bps\b"), r"\1bit/s"),
+    (re.compile(r"([KMGTP])Bps\b"), r"\1B/s"),
 )
 
 
