@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from roofline.describe.formats import FORMATS, number_format
 from roofline.describe.machine import Machine, Tier, Wire
@@ -24,7 +33,15 @@ from roofline.describe.provenance import (
     UsdPerHour,
     Watts,
 )
-from roofline.errors import MissingNumber, RooflineError, SpecError, UnknownName, UnsupportedFormat, nearest_names
+from roofline.errors import (
+    InvalidInput,
+    MissingNumber,
+    RooflineError,
+    SpecError,
+    UnknownName,
+    UnsupportedFormat,
+    nearest_names,
+)
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _SAME_WIDTH = {"bf16": "fp16", "fp16": "bf16"}
@@ -42,11 +59,13 @@ class MemoryTier(BaseModel):
     bandwidth: BytesPerSecond
     usable: Bytes | None = None
 
-    @model_validator(mode="after")
-    def _usable_within_capacity(self) -> Self:
-        if self.usable is not None and self.usable.value > self.capacity.value * (1 + 1e-9):
-            raise ValueError(f"usable {self.usable.text} exceeds capacity {self.capacity.text}")
-        return self
+    @field_validator("usable")
+    @classmethod
+    def _within_capacity(cls, usable: Cited | None, known: ValidationInfo) -> Cited | None:
+        capacity = known.data.get("capacity")
+        if usable is not None and capacity is not None and usable.value > capacity.value * (1 + 1e-9):
+            raise ValueError(f"at most the capacity, {capacity.text}")
+        return usable
 
 
 class LinkTier(BaseModel):
@@ -65,6 +84,14 @@ class LinkTier(BaseModel):
     topology: Literal["all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point"]
 
 
+def _peak_format(name: str) -> str:
+    return name if name == "fp4" else number_format(name).name
+
+
+PeakFormat = Annotated[str, AfterValidator(_peak_format)]
+"""A format with a peak rate: any of `FORMATS`, or `"fp4"` where a vendor prints one rate for every 4-bit layout."""
+
+
 class _Part(BaseModel):
     model_config = _FROZEN
 
@@ -73,7 +100,7 @@ class _Part(BaseModel):
     year: int = Field(ge=2010, le=2100)
     edition: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
     status: Literal["shipping", "announced", "historical"]
-    peak: dict[str, FlopPerSecond] = Field(min_length=1)
+    peak: dict[PeakFormat, FlopPerSecond] = Field(min_length=1)
     memory: dict[str, MemoryTier] = Field(min_length=1)
     link: dict[str, LinkTier] = {}
     power: Watts | None = None
@@ -83,20 +110,12 @@ class _Part(BaseModel):
     """Name of the calibration file with figures fitted to this part's own kernels."""
     note: str = ""
 
-    @field_validator("peak")
-    @classmethod
-    def _known_formats(cls, peak: dict[str, Cited]) -> dict[str, Cited]:
-        for name in peak:
-            if name != "fp4":
-                number_format(name)
-        return peak
-
     @field_validator("link")
     @classmethod
     def _domains_grow(cls, link: dict[str, LinkTier]) -> dict[str, LinkTier]:
         sizes = [tier.domain.value if tier.domain else float("inf") for tier in link.values()]
         if sizes != sorted(sizes):
-            raise ValueError("list links from the smallest domain to the largest")
+            raise InvalidInput("links", given=list(link), expected="links from the smallest domain to the largest")
         return link
 
     def cite(self, field: str) -> Cited:
@@ -277,7 +296,7 @@ def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str) -> _Mod
         return cls.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(key) for key in first["loc"]) or "the whole"
+        field = ".".join(str(key) for key in first["loc"] if key != "[key]") or "the whole"
         raise _spec_error(cls, where, field, first, len(error.errors())) from None
     except RooflineError as error:
         raise SpecError(where, given=str(error), expected="a valid spec") from None
@@ -297,8 +316,17 @@ def _spec_error(cls: type[BaseModel], where: str, field: str, first: Any, count:
     if first["type"] == "missing":
         return SpecError(f"{where}, {field}", given="nothing", expected=f"a value: the key is required{more}")
     given = first["input"].get("value", first["input"]) if isinstance(first["input"], Mapping) else first["input"]
-    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("expected ")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidInput):
+        given = cause.given if isinstance(given, Mapping) else given
+        return SpecError(f"{where}, {field}", given=given, expected=f"{cause.expected}{more}", nearest=cause.nearest)
+    message = _TERSE.get(first["type"]) or str(first["msg"])
+    for opening in ("Value error, ", "Input should be ", "String should have ", "expected "):
+        message = message.removeprefix(opening)
     return SpecError(f"{where}, {field}", given=given, expected=f"{message}{more}")
+
+
+_TERSE = {"too_short": "at least one entry", "string_pattern_mismatch": 'a date such as "2026-11"'}
 
 
 def _callers_own(keys: list[str], value: object) -> object:

@@ -11,7 +11,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from roofline.errors import InvalidInput
 from roofline.units import Dimension, Quantity, parse_quantity, parse_unit
@@ -42,7 +42,7 @@ class Cited(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float
+    value: float = Field(gt=0, allow_inf_nan=False)
     text: str
     unit: str = ""
     source: str = Field(min_length=3)
@@ -65,14 +65,10 @@ class Cited(BaseModel):
         value = data.get("value")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise ValueError('expected a quantity such as "3.35 TB/s"')
-        return {**data, "value": parse_quantity(str(value)).value, "text": str(value)}
-
-    @field_validator("value")
-    @classmethod
-    def _positive(cls, value: float) -> float:
-        if not (math.isfinite(value) and value > 0):
+        number = parse_quantity(str(value)).value
+        if not (math.isfinite(number) and number > 0):
             raise ValueError("expected a positive finite number; leave out what is not known")
-        return value
+        return {**data, "value": number, "text": str(value)}
 
     @property
     def quantity(self) -> Quantity:
@@ -90,7 +86,7 @@ def _in_unit(unit: str) -> AfterValidator:
 
     def check(number: Cited) -> Cited:
         if number.quantity.dimension != dimension:
-            raise ValueError(f"expected a quantity in {unit}")
+            raise ValueError(f"expected a quantity in {unit}" if dimension else "expected a count without a unit")
         return number.model_copy(update={"unit": unit})
 
     return AfterValidator(check)
