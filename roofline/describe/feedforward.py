@@ -1,16 +1,17 @@
 """Feed-forwards: one dense network, or a mixture of experts with what surrounds it.
 
-Both answer `matrices(hidden)`, the weights that every token passes, and `expert_matrices(hidden)`, those of one routed
-expert (none for a dense network).
+Both answer `matrices(hidden)` and `vectors(hidden)`, the weights that every token passes, and `expert_matrices(hidden)`
+and `expert_vectors(hidden)`, those of one routed expert (none for a dense network).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from roofline.describe.parts import Matrix, Part, Shape, Size, Vector, bias_vectors
+from roofline.describe.mixer import Width
+from roofline.describe.parts import Matrix, Part, Projection, Shape, Size, Vector, bias_vectors
 
 
 def network(prefix: str, hidden: int, width: int, *, gated: bool, part: Part) -> tuple[Matrix, ...]:
@@ -22,57 +23,78 @@ def network(prefix: str, hidden: int, width: int, *, gated: bool, part: Part) ->
     return (Matrix(f"{prefix}gate", hidden, width, "columns", part, f"{prefix}gate_up"), up, down)
 
 
-class Dense(Shape):
-    """One feed-forward network of `width`; `gated` networks (SwiGLU and its kin) have a third matrix."""
+class FeedForward(Shape):
+    """What both kinds have in common.
 
-    kind: Literal["dense"] = "dense"
-    width: Size
+    `biased` names the matrices that carry a bias, those of experts among them. `projections` and `extra` are matrices
+    and other weights that a family adds to the usual ones.
+    """
+
     gated: bool = True
+    """Whether there is a third matrix whose output gates the width (SwiGLU and its kin)."""
     biased: tuple[str, ...] = ()
-    """Names of the matrices that carry a bias."""
+    projections: tuple[Projection, ...] = ()
     extra: tuple[Vector, ...] = ()
 
+    def own_matrices(self, hidden: int) -> tuple[Matrix, ...]:
+        """The matrices that this kind of feed-forward always has, those of experts apart."""
+        raise NotImplementedError
+
     def matrices(self, hidden: int) -> tuple[Matrix, ...]:
-        """Gate and up-projection by columns, down-projection by rows."""
-        return network("", hidden, self.width, gated=self.gated, part="dense_ffn")
+        """What every token passes, for a model of width `hidden`."""
+        return (*self.own_matrices(hidden), *(projection.matrix() for projection in self.projections))
 
     def expert_matrices(self, hidden: int) -> tuple[Matrix, ...]:
-        """None: every token passes every matrix."""
+        """The matrices of one routed expert."""
         return ()
 
     def vectors(self, hidden: int) -> tuple[Vector, ...]:
-        """Biases and whatever else the network carries."""
-        return (*bias_vectors(self.matrices(hidden), self.biased), *self.extra)
+        """Biases of what every token passes, and whatever else there is."""
+        matrices = self.matrices(hidden)
+        experts = {matrix.name for matrix in self.expert_matrices(hidden)}
+        return (*bias_vectors(matrices, tuple(name for name in self.biased if name not in experts)), *self.extra)
 
     def expert_vectors(self, hidden: int) -> tuple[Vector, ...]:
-        """None: there are no experts."""
-        return ()
+        """Biases of one routed expert."""
+        matrices = self.expert_matrices(hidden)
+        experts = {matrix.name for matrix in matrices}
+        return bias_vectors(matrices, tuple(name for name in self.biased if name in experts))
+
+    def expert_elements(self, hidden: int) -> int:
+        """Weights of one routed expert, biases included [1]."""
+        matrices = sum(matrix.elements for matrix in self.expert_matrices(hidden))
+        return matrices + sum(vector.elements for vector in self.expert_vectors(hidden))
 
 
-class MoE(Shape):
+class Dense(FeedForward):
+    """One feed-forward network of `width`."""
+
+    kind: Literal["dense"] = "dense"
+    width: Size
+
+    def own_matrices(self, hidden: int) -> tuple[Matrix, ...]:
+        """Gate and up-projection by columns, down-projection by rows."""
+        return network("", hidden, self.width, gated=self.gated, part="dense_ffn")
+
+
+class MoE(FeedForward):
     """A mixture of `experts` networks of `expert_width`, of which each token passes `top_k`.
 
-    Beside them may run a shared expert of `shared_width` (all shared experts together) and a dense network of
-    `dense_width`. A latent mixture works on a narrower `latent_width`, with one projection down and one up around the
-    experts. `zero_experts` take part in the routing and weigh nothing.
+    Beside them may run a shared expert of `shared_width` (all shared experts together), weighed by a learned scalar
+    where there is a `shared_gate`, and a dense network of `dense_width`. A latent mixture works on a narrower
+    `latent_width`, with one projection down and one up around the experts. `zero_experts` take part in the routing and
+    weigh nothing: of the `top_k` choices, only the share that falls on real experts costs anything.
     """
 
     kind: Literal["moe"] = "moe"
     experts: Size
     top_k: Size
     expert_width: Size
-    gated: bool = True
-    shared_width: Annotated[int, Field(ge=0, lt=10**9, strict=True)] = 0
+    shared_width: Width = 0
     shared_gate: bool = False
-    """A learned scalar weighs the shared expert (one more column beside the router)."""
-    dense_width: Annotated[int, Field(ge=0, lt=10**9, strict=True)] = 0
+    dense_width: Width = 0
     latent_width: Size | None = None
-    zero_experts: Annotated[int, Field(ge=0, lt=10**6, strict=True)] = 0
-    router: bool = True
-    """False where tokens find their experts without a learned router."""
-    biased: tuple[str, ...] = ()
-    """Names of the matrices that carry a bias, those of the experts among them."""
-    extra: tuple[Vector, ...] = ()
+    zero_experts: Width = 0
 
     @model_validator(mode="after")
     def _choice_exists(self) -> Self:
@@ -80,11 +102,9 @@ class MoE(Shape):
             raise ValueError(f"top_k {self.top_k} exceeds the {self.experts + self.zero_experts} experts")
         return self
 
-    def matrices(self, hidden: int) -> tuple[Matrix, ...]:
-        """Router, shared and dense networks, and the projections of a latent mixture: what every token passes."""
-        found: list[Matrix] = []
-        if self.router:
-            found.append(Matrix("router", hidden, self.experts + self.zero_experts, "replicated", "router"))
+    def own_matrices(self, hidden: int) -> tuple[Matrix, ...]:
+        """Router, shared and dense networks, and the projections of a latent mixture."""
+        found = [Matrix("router", hidden, self.experts + self.zero_experts, "replicated", "router")]
         if self.latent_width is not None:
             found.append(Matrix("latent_down", hidden, self.latent_width, "replicated", "norm_other"))
             found.append(Matrix("latent_up", self.latent_width, hidden, "replicated", "norm_other"))
@@ -97,23 +117,5 @@ class MoE(Shape):
         return tuple(found)
 
     def expert_matrices(self, hidden: int) -> tuple[Matrix, ...]:
-        """The matrices of one routed expert."""
+        """The matrices of one routed expert, between the latents where there are any."""
         return network("expert_", self.latent_width or hidden, self.expert_width, gated=self.gated, part="experts")
-
-    def vectors(self, hidden: int) -> tuple[Vector, ...]:
-        """Biases of what every token passes, and whatever else the mixture carries."""
-        matrices = self.matrices(hidden)
-        names = {matrix.name for matrix in self.expert_matrices(hidden)}
-        biased = tuple(name for name in self.biased if name not in names)
-        return (*bias_vectors(matrices, biased), *self.extra)
-
-    def expert_vectors(self, hidden: int) -> tuple[Vector, ...]:
-        """Biases of one routed expert."""
-        matrices = self.expert_matrices(hidden)
-        names = {matrix.name for matrix in matrices}
-        return bias_vectors(matrices, tuple(name for name in self.biased if name in names))
-
-    def expert_elements(self, hidden: int) -> int:
-        """Weights of one routed expert, biases included [1]."""
-        matrices = sum(matrix.elements for matrix in self.expert_matrices(hidden))
-        return matrices + sum(vector.elements for vector in self.expert_vectors(hidden))

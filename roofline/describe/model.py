@@ -16,11 +16,10 @@ from pydantic import Field
 
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
-from roofline.describe.mixers import Attention, LatentAttention
+from roofline.describe.mixers import AnyMixer
 from roofline.describe.parts import PARTS, Count, Matrix, Projection, Shape, Size, Vector
 from roofline.numeric import Num
 
-AnyMixer = Annotated[Attention | LatentAttention, Field(discriminator="kind")]
 AnyFeedForward = Annotated[Dense | MoE, Field(discriminator="kind")]
 
 

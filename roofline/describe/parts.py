@@ -102,3 +102,13 @@ def bias_vectors(matrices: Iterable[Matrix], biased: tuple[str, ...]) -> tuple[V
     if unknown:
         raise InvalidInput("biased", given=unknown[0], expected=f"one of {', '.join(named)}")
     return tuple(Vector(name=f"{name}_bias", elements=named[name].columns, part=named[name].part) for name in biased)
+
+
+def state_matrix(name: str, inner: int, columns: int, split: Split, kernel: str) -> Matrix:
+    """A matrix of a mixer that keeps a state."""
+    return Matrix(name, inner, columns, split, "linear_mixer", kernel)
+
+
+def state_vector(name: str, elements: int) -> Vector:
+    """A vector of a mixer that keeps a state."""
+    return Vector(name=name, elements=elements, part="linear_mixer")

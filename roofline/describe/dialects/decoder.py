@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.dialects.dialect import Reading
 from roofline.describe.feedforward import Dense, MoE
-from roofline.describe.mixers import Attention, LatentAttention, Mixer
+from roofline.describe.mixer import Mixer
 from roofline.describe.model import Layer
 
 _ATTENTION_BIASES = ("q", "k", "v")
