@@ -24,13 +24,13 @@ _MAX_SPEC_BYTES = 1_000_000
 class PartClass(BaseModel):
     """What holds for a whole class of parts where a part has no figure of its own.
 
-    `reserve` is the share of usable memory that a serving stack keeps for itself; `efficiency` the median of the fitted
-    parts, with the spread between them.
+    `reserve` is the share of usable memory that a serving stack keeps for itself, absent where it keeps none;
+    `efficiency` the median of the fitted parts, with the spread between them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reserve: Fact
+    reserve: Fact | None = None
     efficiency: Efficiency = Field(exclude=True)
 
 

@@ -1,0 +1,122 @@
+"""How long a collective takes: the cheapest algorithm over the smallest domain of wires that joins the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roofline.describe.efficiency import CollectiveFit
+from roofline.describe.machine import Wire
+from roofline.equations.collectives import (
+    hierarchical_all_reduce,
+    one_shot_all_reduce,
+    point_to_point,
+    ring_all_reduce,
+    two_shot_all_reduce,
+)
+from roofline.equations.exchanges import direct_all_gather, direct_all_to_all
+from roofline.errors import LayoutError, MissingNumber
+from roofline.estimate.work import Transfer
+from roofline.numeric import Num, minimum
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which wires join some ranks: all on `inside`, or `groups` of `group` ranks on it, joined `across`."""
+
+    inside: Wire
+    group: int
+    across: Wire | None
+    groups: int
+
+
+def route(ranks: int, wires: Sequence[Wire], part: str) -> Route:
+    """The smallest domain that joins `ranks` devices; `LayoutError` where none does, `MissingNumber` without a link."""
+    if not wires:
+        raise MissingNumber(f"{part}: no link to other devices is published, and {ranks} ranks need one")
+    for index, wire in enumerate(wires):
+        if wire.domain is None or wire.domain >= ranks:
+            if index == 0:
+                return Route(wire, ranks, None, 1)
+            group = wires[index - 1].domain or 1
+            return Route(wires[index - 1], group, wire, -(-ranks // group))
+    largest = wires[-1].domain
+    raise LayoutError(
+        f"ranks on {part}", given=ranks, expected=f"at most the {largest} its links join", nearest=largest
+    )
+
+
+def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit, part: str) -> Num:
+    """Seconds of a collective, its fitted fixed cost included; 0 for one rank."""
+    if transfer.ranks == 1:
+        return 0
+    taken = route(transfer.ranks, wires, part)
+    inside, size = taken.inside, transfer.size
+    bandwidth, latency = inside.bandwidth * fit.bandwidth, inside.latency * inside.hops
+    if taken.across is None:
+        return _flat_time(transfer, inside, bandwidth, latency, fit)
+    bandwidth_across, latency_across = taken.across.bandwidth * fit.bandwidth, taken.across.latency * taken.across.hops
+    if transfer.collective == "all_reduce":
+        return fit.staged_overhead + hierarchical_all_reduce(
+            size, taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across
+        )
+    # What leaves a group crosses the outer wire; one group's share stays on the inner one.
+    direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
+    outside = direct(size, taken.groups, bandwidth_across, latency_across)
+    return fit.staged_overhead + outside + direct(size / taken.groups, taken.group, bandwidth, latency)
+
+
+def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit: CollectiveFit) -> Num:
+    size, ranks = transfer.size, transfer.ranks
+    if transfer.collective == "all_gather":
+        return fit.overhead + direct_all_gather(size, ranks, bandwidth, latency)
+    if transfer.collective == "all_to_all":
+        return fit.overhead + direct_all_to_all(size, ranks, bandwidth, latency)
+    if wire.topology in ("torus", "ring"):
+        return fit.staged_overhead + ring_all_reduce(size, ranks, bandwidth, wire.latency)
+    return minimum(
+        fit.overhead + one_shot_all_reduce(size, ranks, bandwidth, latency),
+        fit.staged_overhead + two_shot_all_reduce(size, ranks, bandwidth, latency),
+    )
+
+
+def least_transfer(transfer: Transfer, wires: Sequence[Wire], part: str) -> tuple[Num, Num]:
+    """Two lower bounds of a collective [s]: of its bytes over the fastest wire, and of one crossing's latency."""
+    if transfer.ranks == 1:
+        return 0, 0
+    taken = route(transfer.ranks, wires, part)
+    fastest = taken.inside.bandwidth
+    if taken.across is not None:
+        fastest = taken.inside.bandwidth + taken.across.bandwidth
+    return transfer.fewest / fastest, taken.inside.latency
+
+
+def stage_hops(width: int, pp: int, wires: Sequence[Wire], part: str) -> tuple[tuple[Wire, int], ...]:
+    """Wires that carry activations from stage to stage of `width` devices, with how many hand-overs each carries.
+
+    Stages lie side by side: a hand-over leaves the smallest domain where the next stage begins outside it.
+    """
+    if pp == 1:
+        return ()
+    counts: dict[Wire, int] = {}
+    route(width * pp, wires, part)
+    for stage in range(1, pp):
+        wire = _joining(stage * width, width, wires)
+        counts[wire] = counts.get(wire, 0) + 1
+    return tuple(counts.items())
+
+
+def _joining(first: int, width: int, wires: Sequence[Wire]) -> Wire:
+    """The smallest domain that holds the devices of two neighbouring stages, of which the second begins at `first`."""
+    for wire in wires:
+        if wire.domain is None or (first - width) // wire.domain == (first + width - 1) // wire.domain:
+            return wire
+    return wires[-1]
+
+
+def hop_seconds(hops: Sequence[tuple[Wire, int]], size: Num, fit: CollectiveFit) -> Num:
+    """Seconds that a micro-batch spends between stages."""
+    total: Num = 0
+    for wire, count in hops:
+        total = total + count * point_to_point(size, wire.bandwidth * fit.bandwidth, wire.latency, wire.hops)
+    return total

@@ -1,0 +1,169 @@
+"""A deployment whose layout is settled, and a point at which it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from roofline.describe.catalog import part_class, source_of
+from roofline.describe.formats import Quantization
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.machine import Machine
+from roofline.describe.model import ModelShape
+from roofline.estimate.capacity import shortfall
+from roofline.estimate.door import in_blocks, one_kind
+from roofline.estimate.layout import Layout
+from roofline.estimate.rates import Rates
+from roofline.estimate.steps import decode_step, prefill_step
+from roofline.estimate.timing import Step
+from roofline.estimate.work import Operation, Phase
+from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num
+
+Evaluator = Callable[[Step, Machine, Rates], Num]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a phase is asked about: `batch` sequences per replica, `context` tokens each, of which `cached` are cached.
+
+    In prefill `context` is the prompt; in decode the cache covers it, and one token is new.
+    """
+
+    phase: Phase
+    batch: Any
+    context: Any
+    cached: Any
+
+    @cached_property
+    def kind(self) -> str:
+        """Which evaluator the point belongs to."""
+        return one_kind(batch=self.batch, context=self.context, cached=self.cached)
+
+    @property
+    def new(self) -> Any:
+        """Tokens of each sequence that the phase computes."""
+        return 1 if self.phase == "decode" else self.context - self.cached
+
+    def largest(self) -> Point:
+        """The point itself, or of arrays the corner with the largest batch and context."""
+        if self.kind != ARRAY:
+            return self
+        corner = {"batch": self.batch, "context": self.context}
+        corner = {name: float(np.max(value)) for name, value in corner.items()}
+        return replace(self, **corner, cached=float(np.min(self.cached)))
+
+    def corner(self) -> tuple[Any, ...]:
+        """What tells this point from others where a layout is chosen."""
+        corner = self.largest()
+        return (self.phase, corner.batch, corner.context, corner.cached, self.kind)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Everything that an estimate needs, settled."""
+
+    model: ModelShape
+    accelerator: HbmAccelerator | SramAccelerator
+    devices: int
+    layout: Layout
+    quantization: Quantization
+    machine: Machine
+    rates: Rates
+    price: float | None
+    power: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model on the devices."""
+        return self.devices // self.layout.devices
+
+    @cached_property
+    def ideal(self) -> Resolved:
+        """The same with nothing lost."""
+        return replace(self, rates=Rates.of(self.accelerator, "ideal"))
+
+    def step(self, point: Point) -> Step:
+        """What the phase does at a point."""
+        arguments = (self.model, self.layout, self.quantization, self.machine)
+        if point.phase == "decode":
+            return decode_step(*arguments, batch=point.batch, context=point.context)
+        return prefill_step(*arguments, batch=point.batch, prompt=point.context, cached=point.cached)
+
+    def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
+        """A number of the step at a point; arrays are evaluated in blocks."""
+        if point.kind != ARRAY:
+            return evaluator(self.step(point), self.machine, self.rates)
+
+        def block(batch: Any, context: Any, cached: Any) -> Any:
+            part = Point(point.phase, batch, context, cached)
+            return evaluator(self.step(part), self.machine, self.rates)
+
+        return in_blocks(block, batch=point.batch, context=point.context, cached=point.cached)
+
+    def fits(self, point: Point) -> Any:
+        """Whether weights and caches fit at a point; None for symbols."""
+        if point.kind == SYMBOL:
+            return None
+        arguments = (self.model, self.accelerator, self.layout, self.quantization)
+        missing = shortfall(*arguments, batch=point.batch, context=point.context)
+        if point.kind == SCALAR:
+            return bool(missing == 0)
+        shape = np.broadcast_shapes(np.shape(point.batch), np.shape(point.context), np.shape(point.cached))
+        return np.broadcast_to(np.asarray(missing) == 0, shape)
+
+    def model_flops(self, point: Point) -> Any:
+        """FLOP that the model itself takes for the batch, whatever the layout repeats [FLOP]."""
+        return self._alone.evaluate(point, lambda step, _machine, _rates: _operations(step, "flops"))
+
+    def model_traffic(self, point: Point) -> Any:
+        """Bytes of the weights touched and of all caches, each read once for the batch [B]."""
+        return self._alone.evaluate(
+            point, lambda step, _machine, _rates: _operations(step, "weights") + _operations(step, "cache")
+        )
+
+    @cached_property
+    def _alone(self) -> Resolved:
+        return replace(self, layout=Layout())
+
+    def assumptions(self, point: Point) -> tuple[str, ...]:
+        """What had to be assumed, one sentence each."""
+        found = [*self.model.assumptions, *self.notes, *self.rates.assumptions()]
+        longest = self.model.max_context
+        if longest and point.kind != SYMBOL and np.any(np.asarray(point.context) > longest):
+            found.append(f"context beyond the {longest:,} tokens that {self.model.name} declares")
+        reserve = part_class(self.accelerator.kind).reserve
+        if reserve:
+            found.append(f"{reserve.value:.0%} of usable memory is left to the runtime ({reserve.source})")
+        if self.accelerator.kind == "sram" and self.machine.feed is None:
+            found.append(
+                f"{self.accelerator.name}: no operand feed rate is published; the SRAM's bandwidth is the roof"
+            )
+        if self.model.parameters().experts:
+            found.append("tokens are routed to experts evenly and independently")
+        return tuple(dict.fromkeys(found))
+
+    def sources(self) -> tuple[str, ...]:
+        """Titles of the documents behind the part's numbers and the fitted figures."""
+        cited = [self.accelerator.cite(field) for field in self.accelerator.cited_fields() if "facts." not in field]
+        titles = []
+        for number in cited:
+            source = source_of(number)
+            titles.append(f"{source.title} ({source.date})" if source else number.source)
+        titles.extend(source.source for source in self.rates.sources)
+        if self.model.source:
+            titles.append(self.model.source)
+        return tuple(dict.fromkeys(titles))
+
+
+def _operations(step: Step, field: str) -> Num:
+    total: Num = 0
+    for unit, count in zip(step.units, step.occurrences, strict=True):
+        for item in unit:
+            if isinstance(item, Operation):
+                total = total + getattr(item, field) * count
+    return total

@@ -1,0 +1,311 @@
+"""Work meets machine: seconds of every operation, of a step, and of what no implementation can beat.
+
+A step is the sum over operations of the largest of compute, memory and feed, plus what each launches and sends. The
+label of an operation is the argmax of the very numbers whose maximum is its time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from roofline.describe.machine import Machine, Wire
+from roofline.equations.pipelines import pipeline_makespan, token_interval
+from roofline.equations.rooflines import compute_time, memory_time, operation_time
+from roofline.estimate.network import hop_seconds, least_transfer, transfer_time
+from roofline.estimate.rates import Rates
+from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
+from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind, maximum, sqrt
+
+Resource = Literal["compute", "memory", "feed", "network", "overhead"]
+RESOURCES: tuple[Resource, ...] = ("compute", "memory", "feed", "network", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of an operation or of a sum of them, by resource [s].
+
+    `compute`, `memory` and `feed` overlap within an operation; `total` is what passes; `attributed` says which resource
+    the seconds of `total` are owed to, and sums to it.
+    """
+
+    compute: Num
+    memory: Num
+    feed: Num
+    network: Num
+    overhead: Num
+    total: Num
+    attributed: Mapping[Resource, Num]
+
+    @property
+    def bound(self) -> Any:
+        """The resource with the most attributed seconds; an array of names where the seconds are arrays."""
+        return largest(self.attributed)
+
+    def plus(self, other: Times) -> Times:
+        """Both in turn."""
+        return Times(
+            self.compute + other.compute,
+            self.memory + other.memory,
+            self.feed + other.feed,
+            self.network + other.network,
+            self.overhead + other.overhead,
+            self.total + other.total,
+            {name: self.attributed[name] + other.attributed[name] for name in RESOURCES},
+        )
+
+    def times(self, count: Num) -> Times:
+        """The same `count` times in turn."""
+        return Times(
+            self.compute * count,
+            self.memory * count,
+            self.feed * count,
+            self.network * count,
+            self.overhead * count,
+            self.total * count,
+            {name: seconds * count for name, seconds in self.attributed.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass of a micro-batch through all stages.
+
+    `units` are what distinct layers, embedding and head do; `stages` say how often each unit occurs in each distinct
+    stage, and how many such stages there are; `hops` carry `hop_size` bytes from stage to stage.
+    """
+
+    phase: Phase
+    units: tuple[tuple[Item, ...], ...]
+    stages: tuple[tuple[tuple[int, ...], int], ...]
+    micro_batches: Num
+    hops: tuple[tuple[Wire, int], ...]
+    hop_size: Num
+
+    @property
+    def occurrences(self) -> tuple[int, ...]:
+        """How often each unit occurs over all stages."""
+        return tuple(sum(counts[unit] * number for counts, number in self.stages) for unit in range(len(self.units)))
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether there is more than one stage."""
+        return sum(number for _, number in self.stages) > 1
+
+
+def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
+    units = [_unit_seconds(unit, machine, rates) for unit in step.units]
+    return _compose(step, units, _hops(step, rates))
+
+
+def _hops(step: Step, rates: Rates) -> Num:
+    if not step.hops:
+        return 0
+    return hop_seconds(step.hops, step.hop_size, rates.of_transfer(HAND_OVER))
+
+
+def _compose(step: Step, units: Sequence[Num], hops: Num) -> Num:
+    total: Num = _weighted(step.occurrences, units)
+    if not step.pipelined:
+        return total
+    slowest = maximum(*(_weighted(counts, units) for counts, _ in step.stages))
+    if step.phase == "prefill":
+        return pipeline_makespan(total, hops, step.micro_batches, slowest)
+    return token_interval(total, hops, step.micro_batches, slowest)
+
+
+def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]:
+    """The 80 % interval of a step's seconds that the spread of the measured kernels leaves [s].
+
+    Kernels of one class err together, classes independently: their deviations add in quadrature. The pipeline's waiting
+    scales with the rest.
+    """
+    below: Num = 0
+    above: Num = 0
+    by_class: dict[str, tuple[Num, float, float]] = {}
+    total: Num = 0
+    for unit, count in zip(step.units, step.occurrences, strict=True):
+        for item in unit:
+            if isinstance(item, Operation):
+                name, fit = str(item.kernel_class), rates.of_operation(item)[1]
+                low, high = fit.low, fit.high
+            else:
+                name, wires = item.collective, rates.of_transfer(item)
+                low, high = wires.low, wires.high
+            seconds = _unit_seconds((item,), machine, rates) * count
+            total = total + seconds
+            key = f"{name} {low} {high}"
+            before = by_class.get(key)
+            by_class[key] = (seconds + before[0] if before else seconds, low, high)
+    for seconds, low, high in by_class.values():
+        below = below + (seconds * (1 - low)) ** 2
+        above = above + (seconds * (high - 1)) ** 2
+    whole = step_seconds(step, machine, rates)
+    return whole * (1 - sqrt(below) / total), whole * (1 + sqrt(above) / total)
+
+
+def _weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
+    total: Num = 0
+    for count, each in zip(counts, seconds, strict=True):
+        if count:
+            total = total + each * count
+    return total
+
+
+def _unit_seconds(unit: Sequence[Item], machine: Machine, rates: Rates) -> Num:
+    total: Num = 0
+    for item in unit:
+        if isinstance(item, Operation):
+            compute, memory, feed, overhead = _resources(item, machine, rates)
+            total = total + operation_time(compute, memory, feed, 0, overhead)
+        else:
+            total = total + transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
+    return total
+
+
+def _resources(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
+    peak, fit = rates.of_operation(operation)
+    traffic = operation.weights + operation.cache + operation.activations
+    compute = compute_time(operation.flops, machine.peak[peak] * fit.compute)
+    memory = memory_time(traffic, machine.memory.bandwidth * fit.memory)
+    feed: Num = 0
+    if machine.feed is not None:
+        feed = memory_time(operation.weights + operation.cache, machine.feed * fit.memory)
+    return compute, memory, feed, operation.kernels * fit.overhead
+
+
+def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
+    """Seconds of a step term by term; the totals sum to `step_seconds` of the same arguments."""
+    terms: dict[str, Times] = {}
+    unit_totals: list[Num] = []
+    for unit, count in zip(step.units, step.occurrences, strict=True):
+        total: Num = 0
+        for item in unit:
+            times = _item_times(item, machine, rates)
+            total = total + times.total
+            scaled = times.times(count)
+            terms[item.term] = terms[item.term].plus(scaled) if item.term in terms else scaled
+        unit_totals.append(total)
+    if step.pipelined:
+        hops = _hops(step, rates)
+        seconds = _compose(step, unit_totals, hops)
+        terms["pipeline"] = _pipeline_times(terms, hops, seconds)
+    return terms
+
+
+def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
+    if isinstance(item, Operation):
+        compute, memory, feed, overhead = _resources(item, machine, rates)
+        total = operation_time(compute, memory, feed, 0, overhead)
+        winners = _winners(compute, memory, feed)
+        attributed: dict[Resource, Num] = {"network": 0, "overhead": overhead, **winners}
+        return Times(compute, memory, feed, 0, overhead, total, attributed)
+    seconds = transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
+    return Times(0, 0, 0, seconds, 0, seconds, {**dict.fromkeys(RESOURCES, 0), "network": seconds})
+
+
+def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Times:
+    """What a pipeline adds: hand-overs, and the wait for other micro-batches in the slowest stage.
+
+    The wait is owed to whatever the stages are busy with, so it is shared out as their own seconds are.
+    """
+    path = {name: _sum([times.attributed[name] for times in terms.values()]) for name in RESOURCES}
+    work = _sum(list(path.values()))
+    wait = seconds - work - hops
+    shares: dict[Resource, Num] = {name: wait * path[name] / work for name in RESOURCES}
+    shares["network"] = shares["network"] + hops
+    return Times(
+        shares["compute"],
+        shares["memory"],
+        shares["feed"],
+        shares["network"],
+        shares["overhead"],
+        wait + hops,
+        shares,
+    )
+
+
+def _sum(values: Sequence[Num]) -> Num:
+    total: Num = 0
+    for value in values:
+        total = total + value
+    return total
+
+
+def _winners(compute: Any, memory: Any, feed: Any) -> dict[Resource, Num]:
+    """The largest of three overlapping times, under the name of the resource that needs it; ties go to the first."""
+    kinds = {kind(value) for value in (compute, memory, feed)}
+    if kinds == {SCALAR}:
+        longest = max(compute, memory, feed)
+        by_compute = compute == longest
+        by_memory = not by_compute and memory == longest
+        return {
+            "compute": longest if by_compute else 0,
+            "memory": longest if by_memory else 0,
+            "feed": longest if not by_compute and not by_memory else 0,
+        }
+    if SYMBOL in kinds:
+        sympy = sys.modules["sympy"]
+        first = sympy.And(compute >= memory, compute >= feed)
+        second = sympy.And(memory > compute, memory >= feed)
+        return {
+            "compute": sympy.Piecewise((compute, first), (0, True)),
+            "memory": sympy.Piecewise((memory, second), (0, True)),
+            "feed": sympy.Piecewise((feed, sympy.Not(sympy.Or(first, second))), (0, True)),
+        }
+    first = (compute >= memory) & (compute >= feed)
+    second = ~first & (memory >= feed)
+    return {"compute": compute * first, "memory": memory * second, "feed": feed * (~first & ~second)}
+
+
+def largest(seconds: Mapping[Resource, Any]) -> Any:
+    """The name with the most seconds; an array of names for arrays; ties go to the first."""
+    kinds = {kind(value) for value in seconds.values()}
+    names = list(seconds)
+    if SYMBOL in kinds:
+        raise TypeError("which resource binds depends on the symbols: substitute numbers, or ask for a crossover")
+    if ARRAY in kinds:
+        stacked = np.stack(np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in seconds.values())))
+        return np.array(names)[np.argmax(stacked, axis=0)]
+    return max(names, key=lambda name: seconds[name])
+
+
+def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds that no implementation of the layout can beat.
+
+    The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
+    every activation kept on the chip, all tokens routed to the same experts, each collective moving the fewest bytes.
+    In a pipeline a token still passes every stage, and the slowest stage still sees every micro-batch.
+    """
+    per_unit = [_least(unit, machine, rates) for unit in step.units]
+    path = [_weighted(step.occurrences, [least[index] for least in per_unit]) for index in range(5)]
+    latency = path[4] + _sum([count * wire.latency * wire.hops for wire, count in step.hops])
+    floor = maximum(*path[:4], latency)
+    if not step.pipelined:
+        return floor
+    for counts, _ in step.stages:
+        stage = [_weighted(counts, [least[index] for least in per_unit]) for index in range(4)]
+        floor = maximum(floor, step.micro_batches * maximum(*stage))
+    return floor
+
+
+def _least(unit: Sequence[Item], machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
+    """Least seconds of a unit on compute, memory, feed and wires, and the latency of its collectives in turn."""
+    compute: Num = 0
+    moved: Num = 0
+    wires: Num = 0
+    latency: Num = 0
+    for item in unit:
+        if isinstance(item, Operation):
+            compute = compute + compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
+            moved = moved + item.fewest_weights + item.cache
+        else:
+            crossing, delay = least_transfer(item, machine.wires, machine.name)
+            wires, latency = wires + crossing, latency + delay
+    feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
+    return compute, memory_time(moved, machine.memory.bandwidth), feed, wires, latency
