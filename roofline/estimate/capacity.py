@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization, width
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.mixers import Mixer
-from roofline.describe.model import ModelShape
+from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix
 from roofline.equations.attention import kv_heads_per_rank
-from roofline.estimate.layout import Layout, Stage, stages
+from roofline.estimate.layout import Layout, stages
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width, rank_shape
 from roofline.numeric import Num
 
@@ -29,7 +28,8 @@ class Capacity:
     `usable_bytes` of all devices of a replica [B]: what the driver reports, or else the cited capacity, less the
     runtime's reserve. `max_batch` sequences fit on one replica [1], limited by the fullest device, where caches may be
     replicated; `shortfall_bytes` is what is missing over all devices for the batch asked about [B].
-    `device_weights_bytes` and `device_usable_bytes` are those of the fullest device [B].
+    `device_weights_bytes` and `device_usable_bytes` are those of the fullest device [B]; `min_devices` is the smallest
+    count on which some layout fits [1].
     """
 
     fits: Any
@@ -46,15 +46,81 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory needs of one kind of stage, per device: `weights` [B], and what each sequence adds."""
+    """Memory needs of one kind of stage on each of its devices: `weights` [B], `mixers` whose caches it holds."""
 
     weights: float
-    stage: Stage
-    count: int
+    mixers: tuple[tuple[Mixer, int], ...]
+    devices: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A model's needs on a layout against a part's `usable` bytes per device."""
+
+    layout: Layout
+    quantization: Quantization
+    usable: float
+    activations: float
+    """Bytes of activations that each sequence keeps on a device; 0 where the runtime's reserve covers them."""
+    rooms: tuple[Room, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelShape,
+        accelerator: HbmAccelerator | SramAccelerator,
+        layout: Layout,
+        quantization: Quantization,
+    ) -> Memory:
+        """Count what every distinct stage holds."""
+        groups = model.groups()
+        held = [_layer_bytes(layer, model.hidden, layout, quantization) for layer, _ in groups]
+        table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
+        outside = _outside_bytes(model, layout, quantization)
+        rooms = []
+        for stage, count in stages(model, layout):
+            weights = sum(each * number for each, number in zip(held, stage.layers, strict=True))
+            weights += (table + outside) * stage.embedding
+            weights += table * (stage.head and not (model.tied and stage.embedding))
+            mixers = tuple(
+                (layer.mixer, number)
+                for (layer, _), number in zip(groups, stage.layers, strict=True)
+                if number and layer.mixer is not None
+            )
+            rooms.append(Room(weights, mixers, count * layout.expert_group))
+        activations = _activation_bytes(model, layout) if accelerator.kind == "sram" else 0.0
+        return cls(layout, quantization, usable_bytes(accelerator), activations, tuple(rooms))
+
+    def sequence_bytes(self, room: Room, context: Num) -> Num:
+        """Bytes that one more sequence of `context` tokens takes on one device of a stage [B]."""
+        total: Num = self.activations
+        for mixer, count in room.mixers:
+            total = total + count * _cache_bytes(mixer, self.layout.tp, self.quantization, context)
+        return total
+
+    def largest_batch(self, context: Any) -> Any:
+        """Sequences of `context` tokens that fit on one replica, 0 where the weights alone do not [1]."""
+        largest: Any = np.inf
+        for room in self.rooms:
+            each: Any = self.sequence_bytes(room, context)
+            # A stage without caches is limited by its weights alone, so a sequence may take nothing.
+            free = np.floor((self.usable - room.weights) / np.maximum(each, 1e-9))
+            largest = np.minimum(largest, free)
+        batch = np.maximum(largest, 0) * self.layout.dp
+        return batch if isinstance(batch, np.ndarray) and batch.ndim else float(batch)
+
+    def shortfall(self, batch: Any, context: Any) -> Any:
+        """Bytes missing over all devices of one replica for `batch` sequences of `context` tokens [B]; 0: they fit."""
+        sequences = np.ceil(np.asarray(batch, dtype=float) / self.layout.dp)
+        missing: Any = 0.0
+        for room in self.rooms:
+            need: Any = room.weights + sequences * self.sequence_bytes(room, context)
+            missing = missing + np.maximum(need - self.usable, 0) * room.devices
+        return missing if isinstance(missing, np.ndarray) and missing.ndim else float(missing)
 
 
 def usable_bytes(accelerator: HbmAccelerator | SramAccelerator) -> float:
-    """Memory of one device that weights and caches may take [B]."""
+    """Memory of one device that weights and caches may take: what is usable, less the runtime's reserve [B]."""
     reserve = part_class(accelerator.kind).reserve
     usable = float(accelerator.numbers().memory.usable)  # type: ignore[arg-type]
     return usable * (1 - (reserve.value if reserve else 0.0))
@@ -66,46 +132,36 @@ def model_bytes(model: ModelShape, quantization: Quantization) -> int:
     wide = counts.embedding + counts.lm_head + counts.router + counts.norm_other
     linear = counts.attention + counts.linear_mixer + counts.dense_ffn + counts.shared_experts
     total = (
-        wide * width(quantization.lm_head)
-        + linear * width(quantization.weights)
+        wide * width(quantization.storage("lm_head"))
+        + linear * width(quantization.storage("linear"))
         + counts.experts * width(quantization.storage("experts"))
     )
-    return int(total) if total.denominator == 1 else int(total) + 1
+    return -(-total.numerator // total.denominator)
 
 
-@lru_cache(maxsize=1024)
-def rooms(model: ModelShape, layout: Layout, quantization: Quantization) -> tuple[Room, ...]:
-    """Memory needs of each distinct stage, on its fullest device."""
-    return tuple(
-        Room(_stage_weights(model, stage, layout, quantization), stage, count)
-        for stage, count in stages(model, layout.pp)
-    )
-
-
-def _stage_weights(model: ModelShape, stage: Stage, layout: Layout, quantization: Quantization) -> float:
+def _layer_bytes(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> float:
+    """Bytes of one layer's weights on one device [B]."""
     linear, wide = exact_width(quantization.weights), exact_width(quantization.lm_head)
-    total = 0.0
-    for layer, count in stage.layers:
-        kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
-        held = sum(
-            _elements(matrix, layout.tp, kv_heads) * (wide if matrix.part in ("router", "norm_other") else linear)
-            for matrix in layer.matrices(model.hidden)
-        )
-        held += sum(vector.elements for vector in layer.vectors(model.hidden)) * wide
-        mixture = layer.feed_forward
-        if isinstance(mixture, MoE):
-            elements = [matrix.elements for matrix in mixture.expert_matrices(model.hidden)]
-            elements += [vector.elements for vector in mixture.expert_vectors(model.hidden)]
-            one = sum(elements) * exact_width(quantization.storage("experts"))
-            held += -(-mixture.experts // layout.ep) * one / layout.expert_tp
-        total += held * count
-    table = _elements(model.head, layout.tp, 1) * wide
-    outside = [matrix.elements for matrix in model.matrices()] + [vector.elements for vector in model.extra]
-    if stage.embedding:
-        total += table + (model.positions * model.hidden + model.lookup / layout.tp + sum(outside)) * wide
-    if stage.head and not (model.tied and stage.embedding):
-        total += table
-    return total
+    kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
+    held = 0.0
+    for matrix in layer.matrices(hidden):
+        stored = wide if matrix.part in ("router", "norm_other") else linear
+        held += _elements(matrix, layout.tp, kv_heads) * stored
+    held += sum(vector.elements for vector in layer.vectors(hidden)) * wide
+    mixture = layer.feed_forward
+    if isinstance(mixture, MoE):
+        elements = [matrix.elements for matrix in mixture.expert_matrices(hidden)]
+        elements += [vector.elements for vector in mixture.expert_vectors(hidden)]
+        one = sum(elements) * exact_width(quantization.storage("experts"))
+        held += -(-mixture.experts // layout.ep) * one / layout.expert_tp
+    return held
+
+
+def _outside_bytes(model: ModelShape, layout: Layout, quantization: Quantization) -> float:
+    """Bytes of what stands beside the embedding: positions, lookups, projections and norms outside the layers [B]."""
+    elements = [matrix.elements for matrix in model.matrices()] + [vector.elements for vector in model.extra]
+    tables = (model.positions * model.hidden + model.lookup) / layout.tp
+    return (sum(elements) + tables) * exact_width(quantization.lm_head)
 
 
 def _elements(matrix: Matrix, tp: int, kv_heads: int) -> int:
@@ -113,18 +169,8 @@ def _elements(matrix: Matrix, tp: int, kv_heads: int) -> int:
     return inner * columns
 
 
-def cache_bytes_per_device(
-    model: ModelShape, stage: Stage, layout: Layout, quantization: Quantization, context: Num
-) -> Num:
-    """Bytes that one sequence of `context` tokens keeps on one device of a stage [B]."""
-    total: Num = context * 0
-    for layer, count in stage.layers:
-        if layer.mixer is not None:
-            total = total + count * _mixer_cache(layer.mixer, layout.tp, quantization, context)
-    return total
-
-
-def _mixer_cache(mixer: Mixer, tp: int, quantization: Quantization, context: Num) -> Num:
+def _cache_bytes(mixer: Mixer, tp: int, quantization: Quantization, context: Num) -> Num:
+    """Bytes that one layer keeps of one sequence on one device [B]."""
     cached = exact_width(quantization.kv_cache)
     kv_heads = getattr(mixer, "kv_heads", 1) or 1
     share = float(kv_heads_per_rank(kv_heads, tp)) / kv_heads  # type: ignore[arg-type]
@@ -132,69 +178,14 @@ def _mixer_cache(mixer: Mixer, tp: int, quantization: Quantization, context: Num
     return mixer.kv_elements(context) * (cached * share) + mixer.index_elements(context) * cached + state / tp
 
 
-def activation_bytes(model: ModelShape, layout: Layout, rows: Num) -> Num:
-    """Bytes of activations alive at once on one device: the residual stream twice and the widest product [B]."""
+def _activation_bytes(model: ModelShape, layout: Layout) -> float:
+    """Bytes of activations of one sequence in decode, its share over the stages [B].
+
+    The residual stream twice and the widest product, alive at once in the stage that the micro-batch is in.
+    """
     widest = max(
-        (rank_shape(matrix, layout.tp, getattr(layer.mixer, "kv_heads", 1) or 1)[1] * HIDDEN_WIDTH)
+        rank_shape(matrix, layout.tp, getattr(layer.mixer, "kv_heads", 1) or 1)[1]
         for layer, _ in model.groups()
         for matrix in (*layer.matrices(model.hidden), *layer.expert_matrices(model.hidden))
     )
-    return rows * (2 * model.hidden * HIDDEN_WIDTH + widest)
-
-
-def sequence_bytes(
-    model: ModelShape,
-    accelerator: HbmAccelerator | SramAccelerator,
-    stage: Stage,
-    layout: Layout,
-    quantization: Quantization,
-    context: Num,
-) -> Num:
-    """Bytes that one more sequence of `context` tokens takes on one device of a stage [B].
-
-    Its cache, and on parts without DRAM its share of the activations of a micro-batch; elsewhere the runtime's reserve
-    covers activations.
-    """
-    cache = cache_bytes_per_device(model, stage, layout, quantization, context)
-    if accelerator.kind == "hbm":
-        return cache
-    return cache + activation_bytes(model, layout, 1) / layout.pp
-
-
-def largest_batch(
-    model: ModelShape,
-    accelerator: HbmAccelerator | SramAccelerator,
-    layout: Layout,
-    quantization: Quantization,
-    context: Any,
-) -> Any:
-    """Sequences of `context` tokens that fit on one replica, 0 where the weights alone do not [1]."""
-    usable = usable_bytes(accelerator)
-    largest: Any = np.inf
-    for room in rooms(model, layout, quantization):
-        each: Any = sequence_bytes(model, accelerator, room.stage, layout, quantization, context)
-        # A stage of layers without caches is limited by its weights alone.
-        free = np.floor((usable - room.weights) / np.maximum(each, 1e-9))
-        largest = np.minimum(largest, free)
-    batch = np.maximum(largest, 0) * layout.dp
-    return batch if isinstance(batch, np.ndarray) and batch.ndim else float(batch)
-
-
-def shortfall(
-    model: ModelShape,
-    accelerator: HbmAccelerator | SramAccelerator,
-    layout: Layout,
-    quantization: Quantization,
-    *,
-    batch: Any,
-    context: Any,
-) -> Any:
-    """Bytes missing over all devices of one replica for `batch` sequences of `context` tokens, 0 where they fit [B]."""
-    usable = usable_bytes(accelerator)
-    sequences = np.ceil(np.asarray(batch, dtype=float) / layout.dp)
-    missing: Any = 0.0
-    for room in rooms(model, layout, quantization):
-        each: Any = sequence_bytes(model, accelerator, room.stage, layout, quantization, context)
-        need = room.weights + sequences * each
-        missing = missing + np.maximum(need - usable, 0) * (room.count * layout.expert_group)
-    return missing if isinstance(missing, np.ndarray) and missing.ndim else float(missing)
+    return (2 * model.hidden + widest) * HIDDEN_WIDTH / layout.pp

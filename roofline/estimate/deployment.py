@@ -14,11 +14,11 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.errors import DoesNotFit, InvalidInput, LayoutError, UnknownName
-from roofline.estimate.capacity import Capacity, largest_batch, model_bytes, rooms, shortfall, usable_bytes
+from roofline.estimate.capacity import Capacity, model_bytes
 from roofline.estimate.door import checked, one_kind
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, candidate_layouts, checked_layout
-from roofline.estimate.placement import smallest_count
+from roofline.estimate.placement import Placement
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
 from roofline.estimate.resolved import Point, Resolved
@@ -64,8 +64,9 @@ class Deployment:
             for name, ranks in (("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep))
         }
         chosen = self.model.checkpoint if quantization is None else Quantization.of(quantization)
-        self.quantization, self._format_notes = runnable(chosen, self.accelerator)
-        self.rates = Rates.of(self.accelerator, efficiency)
+        formats = runnable(chosen, self.accelerator)
+        self.quantization, self._format_notes = formats.quantization, formats.notes
+        self.rates = Rates.of(self.accelerator, efficiency, formats.peaks)
         if runtime is not None:
             raise UnknownName("runtime", given=runtime, known=(), expected="None: no serving stack is described yet")
         own_price, own_power = self.accelerator.price, self.accelerator.power
@@ -73,10 +74,7 @@ class Deployment:
         self.power = own_power.value if power is None and own_power else _amount("power", power)
         self._machine = self.accelerator.numbers()
         self._chosen: dict[tuple[Any, ...], Layout] = {}
-        if all(self._given[name] is not None for name in ("tp", "pp", "dp", "ep")):
-            self._checked_given()
-        else:
-            self._checked_given(fill=1)
+        self._check_given()
 
     def decode(self, batch: Any = 1, context: Any = TYPICAL_CONTEXT) -> Estimate:
         """One decode step of `batch` sequences per replica, whose caches cover `context` tokens [1].
@@ -96,33 +94,30 @@ class Deployment:
 
     def capacity(self, context: Any = TYPICAL_CONTEXT, batch: Any = 1) -> Capacity:
         """What fits at a context, and what is missing for `batch` sequences per replica [1]."""
-        context, batch = checked("context", context), checked("batch", batch)
-        if one_kind(context=context, batch=batch) == SYMBOL:
+        point = Point("decode", checked("batch", batch), checked("context", context), 0)
+        if point.kind == SYMBOL:
             raise InvalidInput("context", given=context, expected="numbers or arrays: capacity is counted, not solved")
-        layout = self._layout_at(Point("decode", batch, context, 0))
-        arguments = (self.model, self.accelerator, layout, self.quantization)
-        missing = shortfall(*arguments, batch=batch, context=context)
-        fullest = max(room.weights for room in rooms(self.model, layout, self.quantization))
-        fits = missing == 0
-        scalar = not (isinstance(fits, np.ndarray) and fits.ndim)
-        usable = usable_bytes(self.accelerator)
+        layout = self._layout_at(point, must_fit=False)
+        memory = self._resolved(layout).memory
+        missing = memory.shortfall(point.batch, point.context)
+        scalar = point.kind == SCALAR
         return Capacity(
-            fits=bool(fits) if scalar else fits,
+            fits=bool(missing == 0) if scalar else missing == 0,
             weights_bytes=model_bytes(self.model, self.quantization),
-            kv_bytes_per_sequence=self.model.cache_bytes(context, self.quantization.kv_cache),
-            usable_bytes=usable * layout.devices,
-            max_batch=largest_batch(*arguments, context),
+            kv_bytes_per_sequence=self.model.cache_bytes(point.context, self.quantization.kv_cache),
+            usable_bytes=memory.usable * layout.devices,
+            max_batch=memory.largest_batch(point.context),
             shortfall_bytes=missing,
-            min_devices=self._smallest_count(batch, context) if scalar else None,
-            device_weights_bytes=fullest,
-            device_usable_bytes=usable,
+            min_devices=self._placement(point).smallest_count() if scalar else None,
+            device_weights_bytes=max(room.weights for room in memory.rooms),
+            device_usable_bytes=memory.usable,
             layout=layout,
         )
 
     @property
     def layout(self) -> Layout:
         """The ranks of one replica: as given, else chosen for batch 1 at a context of 4,096 tokens."""
-        return self._layout_at(Point("decode", 1.0, float(TYPICAL_CONTEXT), 0))
+        return self._layout_at(Point("decode", 1.0, float(TYPICAL_CONTEXT), 0), must_fit=False)
 
     @property
     def replicas(self) -> int:
@@ -155,10 +150,7 @@ class Deployment:
     def _estimate(self, point: Point) -> Estimate:
         one_kind(batch=point.batch, context=point.context, cached=point.cached)
         layout = self._layout_at(point)
-        resolved = self._resolved(layout)
-        if point.kind == SCALAR and not resolved.fits(point):
-            raise self._does_not_fit(layout, point)
-        return Estimate(resolved, point)
+        return Estimate(self._resolved(layout), point)
 
     def _resolved(self, layout: Layout) -> Resolved:
         notes = list(self._format_notes)
@@ -177,71 +169,68 @@ class Deployment:
             tuple(notes),
         )
 
-    def _checked_given(self, fill: int | None = None) -> Layout:
-        ranks = {name: value if value is not None else (fill or 1) for name, value in self._given.items()}
-        if fill and self._given["ep"] is not None:
-            # An open tp or dp may still make room for the expert groups asked for.
-            ranks["ep"] = 1
-        return checked_layout(self.model, self.devices, **ranks)
+    def _placement(self, point: Point) -> Placement:
+        corner = point.largest()
+        arguments = (self.model, self.accelerator, self.quantization)
+        return Placement(*arguments, batch=corner.batch, context=corner.context)
 
-    def _layout_at(self, point: Point) -> Layout:
-        if None not in self._given.values():
-            return self._checked_given()
-        key = point.corner()
+    def _check_given(self) -> None:
+        """Refuse ranks that no layout of the devices could have; open ones are taken as 1 for now."""
+        ranks = {name: value or 1 for name, value in self._given.items()}
+        if None in (self._given["tp"], self._given["dp"]):
+            ranks["ep"] = 1  # an open tp or dp may still make room for the expert groups asked for
+        checked_layout(self.model, self.devices, **ranks)
+
+    def _layout_at(self, point: Point, *, must_fit: bool = True) -> Layout:
+        """The layout given, or the fastest at the largest batch and context of a point among those that fit.
+
+        Where none fits: `DoesNotFit` for a scalar that must, else the one that misses least.
+        """
+        key = (must_fit, *point.corner())
         if key not in self._chosen:
-            self._chosen[key] = self._fastest(point)
+            self._chosen[key] = self._choose(point, must_fit=must_fit)
         return self._chosen[key]
 
-    def _fastest(self, point: Point) -> Layout:
-        """The layout with the fewest seconds among those that fit at the largest batch and context of a point."""
+    def _choose(self, point: Point, *, must_fit: bool) -> Layout:
         longest = list(candidate_layouts(self.model, self.devices, **self._given))
         if not longest:
             given = ", ".join(f"{name}={ranks}" for name, ranks in self._given.items() if ranks is not None)
             expected = f"ranks that {self.devices} devices and the heads of {self.model.name} allow"
             raise LayoutError("layout", given=given, expected=expected)
-        if len(longest) == 1 and (self._given["pp"] or longest[0].pp == 1):
-            return longest[0]
+        settled = len(longest) == 1 and (self._given["pp"] is not None or longest[0].pp == 1)
         if point.kind == SYMBOL:
-            expected = "tp, pp, dp and ep given: which layout is fastest depends on the symbols"
+            if settled:
+                return longest[0]
+            expected = "tp, pp, dp and ep: which layout is fastest depends on the symbols"
             raise LayoutError("layout", given="open ranks with symbols", expected=expected)
-        corner = point.largest()
-        candidates = [layout for each in longest for layout in self._lengths(each, corner)]
-        fitting = [layout for layout in candidates if self._missing(layout, corner) == 0]
-        if not fitting:
-            least = min(candidates, key=lambda layout: (self._missing(layout, corner), layout.devices))
-            if point.kind == SCALAR:
-                raise self._does_not_fit(least, corner)
-            return least
-        return min(fitting, key=lambda layout: (self._seconds(layout, corner), layout.devices))
+        placement, corner = self._placement(point), point.largest()
+        fitting = [layout for each in longest for layout in self._lengths(each, placement)]
+        if fitting:
+            if len(fitting) == 1:
+                return fitting[0]
+            return min(fitting, key=lambda layout: (self._seconds(layout, corner), layout.devices))
+        least = min((placement.cut(each) for each in longest), key=lambda cut: (cut[1], cut[0].devices))[0]
+        if must_fit and point.kind == SCALAR:
+            raise self._does_not_fit(least, corner)
+        return least
 
-    def _lengths(self, longest: Layout, point: Point) -> list[Layout]:
-        """The shortest pipeline of a width that fits, and the longest."""
+    def _lengths(self, longest: Layout, placement: Placement) -> list[Layout]:
+        """The shortest pipeline of a width that fits, and the longest; none where no length fits."""
         if self._given["pp"] or longest.pp == 1:
-            return [longest]
-        low, high = 1, longest.pp
-        while low < high:
-            middle = (low + high) // 2
-            if self._missing(Layout(longest.tp, middle, longest.dp, longest.ep), point) == 0:
-                high = middle
-            else:
-                low = middle + 1
-        shortest = Layout(longest.tp, low, longest.dp, longest.ep)
-        return [shortest] if shortest == longest else [shortest, longest]
-
-    def _missing(self, layout: Layout, point: Point) -> float:
-        arguments = (self.model, self.accelerator, layout, self.quantization)
-        return float(shortfall(*arguments, batch=point.batch, context=point.context))
+            layout, missing = placement.cut(longest)
+            return [] if missing else [layout]
+        shortest = placement.shortest(longest)
+        if shortest is None:
+            return []
+        return [shortest] if shortest.pp == longest.pp else [shortest, placement.cut(longest)[0]]
 
     def _seconds(self, layout: Layout, point: Point) -> float:
         return float(self._resolved(layout).evaluate(point, step_seconds))
 
-    def _smallest_count(self, batch: float, context: float) -> int | None:
-        return smallest_count(self.model, self.accelerator, self.quantization, batch=batch, context=context)
-
     def _does_not_fit(self, layout: Layout, point: Point) -> DoesNotFit:
-        missing = self._missing(layout, point)
-        count = self._smallest_count(point.batch, point.context)
-        would = f"{count} devices would do" if count else "no number of devices would do"
+        placement = self._placement(point)
+        missing, count = placement.missing(layout), placement.smallest_count()
+        would = f"{count:,} devices would do" if count else "no number of devices would do"
         where = f"{self.devices} × {self.accelerator.name}" if self.devices > 1 else self.accelerator.name
         load = f"{point.batch:,.10g} × {point.context:,.10g} tokens"
         return DoesNotFit(

@@ -142,7 +142,7 @@ class Estimate:
         flops = self.resolved.model_flops(self.point)
         quantization = self.resolved.quantization
         part = "experts" if self.resolved.model.parameters().experts else "linear"
-        peak = self.resolved.machine.peak[self.resolved.accelerator.peak_for(quantization.computation(part))]
+        peak = self.resolved.machine.peak[self.resolved.rates.peaks[quantization.computation(part)]]
         return flops / (peak * self.resolved.layout.devices * self.seconds)
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from roofline.estimate.timing import RESOURCES
 from roofline.numeric import SCALAR
 from roofline.units import format_quantity, significant
 
@@ -42,14 +43,13 @@ def _times(estimate: Estimate) -> list[str]:
 
 
 def _table(estimate: Estimate) -> list[str]:
-    names = ("compute", "memory", "feed", "network", "overhead")
-    lines = [f"{'term':<22}" + "".join(f"{name:>9}" for name in (*names, "total")) + "  bound"]
+    lines = [f"{'term':<22}" + "".join(f"{name:>9}" for name in (*RESOURCES, "total")) + "  bound"]
     order = sorted(estimate.terms.items(), key=lambda item: -item[1].total)  # type: ignore[operator]
     for term, times in order:
-        values = [*(getattr(times, name) for name in names), times.total]
+        values = [*(getattr(times, name) for name in RESOURCES), times.total]
         cells = "".join(f"{_milliseconds(value):>9}" for value in values)
         lines.append(f"{term:<22}{cells}  {times.bound}")
-    shares = [estimate.attributed[name] for name in names]
+    shares = [estimate.attributed[name] for name in RESOURCES]
     lines.append(f"{'owed to':<22}" + "".join(f"{_milliseconds(value):>9}" for value in (*shares, estimate.seconds)))
     lines.append("in ms; compute, memory and feed of one operation overlap, its total is the largest plus the rest")
     return lines

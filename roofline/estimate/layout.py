@@ -13,12 +13,17 @@ from roofline.errors import LayoutError
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Ranks of one replica of `tp · pp · dp` devices; experts lie on `ep` groups of `tp · dp / ep` devices each."""
+    """Ranks of one replica of `tp · pp · dp` devices; experts lie on `ep` groups of `tp · dp / ep` devices each.
+
+    `vocab` is the number of stages over which the embedding is cut at the front of the pipeline, and the head at its
+    end: one, unless the tables of the vocabulary do not fit beside the layers of one stage.
+    """
 
     tp: int = 1
     pp: int = 1
     dp: int = 1
     ep: int = 1
+    vocab: int = 1
 
     @property
     def devices(self) -> int:
@@ -36,34 +41,43 @@ class Layout:
         return self.expert_group // self.ep
 
     def __str__(self) -> str:
-        named = [("tp", self.tp), ("pp", self.pp), ("dp", self.dp), ("ep", self.ep)]
+        named = [("tp", self.tp), ("pp", self.pp), ("dp", self.dp), ("ep", self.ep), ("vocab", self.vocab)]
         return " ".join(f"{name}{ranks}" for name, ranks in named if ranks > 1) or "tp1"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A pipeline stage: layers with how often each occurs, and whether embedding and head are with it."""
+    """A pipeline stage: how often each distinct layer occurs, and whether it holds a share of embedding or head."""
 
-    layers: tuple[tuple[Layer, int], ...]
+    layers: tuple[int, ...]
     embedding: bool
     head: bool
 
 
-@lru_cache(maxsize=4096)
-def stages(model: ModelShape, pp: int) -> tuple[tuple[Stage, int], ...]:
+def stages(model: ModelShape, layout: Layout) -> tuple[tuple[Stage, int], ...]:
     """Distinct stages with how many there are of each; layers are spread as evenly as they go.
 
-    Where layers do not divide, the first stages take one more: the last one holds the head already.
+    Where layers do not divide, stages in the middle take one more: the first and the last hold the vocabulary's tables.
     """
-    base, extra = divmod(len(model.layers), pp)
+    pp, pattern, kinds = layout.pp, model.pattern, len(model.groups())
+    base, extra = divmod(len(pattern), pp)
+    first_longer = (pp - extra) // 2
     found: dict[Stage, int] = {}
     start = 0
     for index in range(pp):
-        stop = start + base + (1 if index < extra else 0)
-        stage = Stage(model.groups(start, stop), embedding=index == 0, head=index == pp - 1)
+        stop = start + base + (1 if first_longer <= index < first_longer + extra else 0)
+        counts = [0] * kinds
+        for kind in pattern[start:stop]:
+            counts[kind] += 1
+        stage = Stage(tuple(counts), embedding=index < layout.vocab, head=index >= pp - layout.vocab)
         found[stage] = found.get(stage, 0) + 1
         start = stop
     return tuple(found.items())
+
+
+def vocabulary_cuts(pp: int) -> tuple[int, ...]:
+    """Numbers of stages over which the vocabulary's tables may be cut, the fewest first."""
+    return tuple(sorted({*(cut for cut in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if cut < pp), pp}))
 
 
 def divides_heads(model: ModelShape, tp: int) -> bool:

@@ -1,41 +1,71 @@
-"""The fewest devices that hold a model."""
+"""Which layouts hold a model: the vocabulary cut as far as needed, the shortest pipeline, the fewest devices."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
-from roofline.estimate.capacity import shortfall
-from roofline.estimate.layout import Layout, candidate_layouts
+from roofline.estimate.capacity import Memory
+from roofline.estimate.layout import Layout, candidate_layouts, vocabulary_cuts
 
 LARGEST_REPLICA = 16_384
 """Devices of one replica beyond which none is looked for."""
 
 
-def smallest_count(
-    model: ModelShape,
-    accelerator: HbmAccelerator | SramAccelerator,
-    quantization: Quantization,
-    *,
-    batch: float,
-    context: float,
-) -> int | None:
-    """The fewest devices on which some layout fits `batch` sequences of `context` tokens; None where none does."""
+class Placement:
+    """Answers for one model on one part in one format, for `batch` sequences of `context` tokens."""
 
-    def fits(layout: Layout) -> bool:
-        return bool(shortfall(model, accelerator, layout, quantization, batch=batch, context=context) == 0)
+    def __init__(
+        self,
+        model: ModelShape,
+        accelerator: HbmAccelerator | SramAccelerator,
+        quantization: Quantization,
+        *,
+        batch: float,
+        context: float,
+    ) -> None:
+        self.model, self.accelerator, self.quantization = model, accelerator, quantization
+        self.batch, self.context = batch, context
 
-    fewest: int | None = None
-    for longest in candidate_layouts(model, LARGEST_REPLICA):
-        width = longest.expert_group
-        if not fits(longest) or (fewest is not None and width >= fewest):
-            continue
+    def missing(self, layout: Layout) -> float:
+        """Bytes missing over all devices of a replica on a layout [B]."""
+        memory = Memory.of(self.model, self.accelerator, layout, self.quantization)
+        return float(memory.shortfall(self.batch, self.context))
+
+    def cut(self, layout: Layout) -> tuple[Layout, float]:
+        """The layout with embedding and head over as few stages as fit, and the bytes still missing [B]."""
+        best, least = layout, self.missing(layout)
+        for stages in vocabulary_cuts(layout.pp)[1:] if least else ():
+            candidate = replace(layout, vocab=stages)
+            missing = self.missing(candidate)
+            if missing < least:
+                best, least = candidate, missing
+            if not missing:
+                break
+        return best, least
+
+    def shortest(self, longest: Layout) -> Layout | None:
+        """The shortest pipeline of a layout's width that fits, None where its longest does not."""
+        if self.cut(longest)[1]:
+            return None
         low, high = 1, longest.pp
         while low < high:
             middle = (low + high) // 2
-            if fits(Layout(longest.tp, middle, longest.dp, longest.ep)):
-                high = middle
-            else:
+            if self.cut(replace(longest, pp=middle))[1]:
                 low = middle + 1
-        fewest = low * width if fewest is None else min(fewest, low * width)
-    return fewest
+            else:
+                high = middle
+        return self.cut(replace(longest, pp=low))[0]
+
+    def smallest_count(self) -> int | None:
+        """The fewest devices on which some layout fits; None where none does."""
+        fewest: int | None = None
+        for longest in candidate_layouts(self.model, LARGEST_REPLICA):
+            if fewest is not None and longest.expert_group >= fewest:
+                continue
+            layout = self.shortest(longest)
+            if layout is not None:
+                fewest = layout.devices if fewest is None else min(fewest, layout.devices)
+        return fewest

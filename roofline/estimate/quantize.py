@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from roofline.describe.formats import PRESETS, Quantization, number_format
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.errors import UnsupportedFormat
 
 
-def runnable(
-    quantization: Quantization, accelerator: HbmAccelerator | SramAccelerator
-) -> tuple[Quantization, tuple[str, ...]]:
-    """The quantization as the part computes it, with what was substituted; `UnsupportedFormat` where it cannot.
+@dataclass(frozen=True)
+class Runnable:
+    """A quantization as a part computes it: `peaks` says which of its peaks bounds each compute format."""
 
-    A part without MXFP4 products multiplies such weights in bf16, as every serving stack does. A 16-bit format that a
-    part lacks is computed in the other one.
+    quantization: Quantization
+    peaks: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def runnable(quantization: Quantization, accelerator: HbmAccelerator | SramAccelerator) -> Runnable:
+    """How a part runs a quantization, with what had to be substituted; `UnsupportedFormat` where it cannot.
+
+    Linear layers and experts run in the format asked for or not at all, with two exceptions that every stack makes: a
+    part without MXFP4 products multiplies such weights in bf16, and a 16-bit format that a part lacks is computed in the
+    other one. Attention and head, small beside them, run at the widest published rate where no 16-bit rate is known.
     """
-    notes: list[str] = []
+    name, notes = accelerator.name, list[str]()
     if quantization.activations == "mxfp4" and accelerator.runs("mxfp4") is None:
         quantization = quantization.with_(activations="bf16")
-        notes.append(f"{accelerator.name} has no MXFP4 peak: such weights are multiplied in bf16")
-    used = {quantization.computation(part) for part in ("linear", "experts", "lm_head")} | {quantization.attention}
-    for name in sorted(used):
-        runs_as = accelerator.peak_for(name)
-        if number_format(name).element_bits == 16 and runs_as != name:
-            notes.append(f"{accelerator.name} has no {name} peak: {runs_as}, of the same width, is taken")
-    return quantization, tuple(notes)
+        notes.append(f"{name} has no MXFP4 peak: such weights are multiplied in bf16")
+    peaks: dict[str, str] = {}
+    for computed in sorted({quantization.computation(part) for part in ("linear", "experts")}):
+        peaks[computed] = accelerator.peak_for(computed)
+    for computed in sorted({quantization.computation("lm_head"), quantization.attention}):
+        peak = accelerator.runs(computed)
+        if peak is None:
+            peak = min(accelerator.peak, key=lambda known: (-_bits(known), accelerator.peak[known].value))
+            notes.append(
+                f"no {computed} peak of {name} is published: attention and head are taken to run at its {peak} rate"
+            )
+        peaks[computed] = peak
+    for computed, peak in peaks.items():
+        if computed != peak and _bits(computed) == _bits(peak) == 16:
+            notes.append(f"{name} has no {computed} peak: {peak}, of the same width, is taken")
+    return Runnable(quantization, peaks, tuple(dict.fromkeys(notes)))
 
 
-def native_quantization(model_formats: Quantization, accelerator: HbmAccelerator | SramAccelerator) -> Quantization:
-    """The model's own formats where the part runs them, else the part's nearest preset, by the width of the weights."""
-    for candidate in (model_formats, *_nearest_first(model_formats)):
+def native_quantization(wanted: Quantization, accelerator: HbmAccelerator | SramAccelerator) -> Quantization:
+    """The formats wanted where the part runs them, else the part's nearest preset, by the width of the weights."""
+    for candidate in (wanted, *_nearest_first(wanted)):
         try:
             runnable(candidate, accelerator)
         except UnsupportedFormat:
             continue
         return candidate
-    raise UnsupportedFormat(
-        f"format on {accelerator.name}",
-        given=model_formats.label,
-        expected=f"a preset it runs: {', '.join(PRESETS)}",
-    )
+    expected = f"a preset it runs: {', '.join(PRESETS)}"
+    raise UnsupportedFormat(f"format on {accelerator.name}", given=wanted.label, expected=expected)
 
 
 def _nearest_first(wanted: Quantization) -> list[Quantization]:
     bits = float(number_format(wanted.weights).bits)
     presets = [PRESETS[name] for name in ("fp8", "int8", "bf16", "nvfp4", "mxfp4", "w8a16", "w4a16")]
     return sorted(presets, key=lambda preset: abs(float(number_format(preset.weights).bits) - bits))
+
+
+def _bits(name: str) -> int:
+    return 4 if name == "fp4" else number_format(name).element_bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,23 +20,30 @@ class Rates:
     accelerator: HbmAccelerator | SramAccelerator
     sources: tuple[Efficiency, ...]
     """The part's own figures, if any, before its class's."""
+    peaks: Mapping[str, str]
+    """Which of the part's peaks bounds each compute format."""
     _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, accelerator: HbmAccelerator | SramAccelerator, efficiency: str | Path | Efficiency) -> Rates:
+    def of(
+        cls,
+        accelerator: HbmAccelerator | SramAccelerator,
+        efficiency: str | Path | Efficiency,
+        peaks: Mapping[str, str],
+    ) -> Rates:
         """From `"calibrated"`, `"ideal"`, a path to a calibration file, or an `Efficiency`."""
         if efficiency == "ideal":
-            return cls(accelerator, (Efficiency.ideal(),))
+            return cls(accelerator, (Efficiency.ideal(),), peaks)
         default = part_class(accelerator.kind).efficiency
         if isinstance(efficiency, Efficiency):
-            return cls(accelerator, (efficiency, default))
+            return cls(accelerator, (efficiency, default), peaks)
         if efficiency == "calibrated":
             own = calibration(accelerator.calibration) if accelerator.calibration else None
-            return cls(accelerator, (own, default) if own else (default,))
+            return cls(accelerator, (own, default) if own else (default,), peaks)
         if isinstance(efficiency, Path) or (
             isinstance(efficiency, str) and ("/" in efficiency or efficiency.endswith(".toml"))
         ):
-            return cls(accelerator, (read_efficiency(Path(efficiency)), default))
+            return cls(accelerator, (read_efficiency(Path(efficiency)), default), peaks)
         expected = '"calibrated", "ideal", a path to a calibration file or an Efficiency'
         raise InvalidInput("efficiency", given=efficiency, expected=expected)
 
@@ -56,9 +64,8 @@ class Rates:
         raise self._missing(f"collectives.{collective}")
 
     def _peak(self, operation: Operation) -> str:
-        if operation.kernel_class == "elementwise":
-            return self.accelerator.runs(operation.computed) or next(iter(self.accelerator.peak))
-        return self.accelerator.peak_for(operation.computed)
+        """Elementwise work has no peak of its own; it computes next to nothing, so any will do."""
+        return self.peaks.get(operation.computed) or next(iter(self.accelerator.peak))
 
     def _kernel_fit(self, operation: Operation) -> KernelFit:
         for source in self.sources:

@@ -14,11 +14,11 @@ from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.machine import Machine
 from roofline.describe.model import ModelShape
-from roofline.estimate.capacity import shortfall
+from roofline.estimate.capacity import Memory
 from roofline.estimate.door import in_blocks, one_kind
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
-from roofline.estimate.steps import decode_step, prefill_step
+from roofline.estimate.steps import Plan
 from roofline.estimate.timing import Step
 from roofline.estimate.work import Operation, Phase
 from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num
@@ -85,14 +85,23 @@ class Resolved:
     @cached_property
     def ideal(self) -> Resolved:
         """The same with nothing lost."""
-        return replace(self, rates=Rates.of(self.accelerator, "ideal"))
+        return replace(self, rates=Rates.of(self.accelerator, "ideal", self.rates.peaks))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The model compiled for the layout."""
+        return Plan.of(self.model, self.layout, self.quantization, self.machine)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The model's needs against the part's memory."""
+        return Memory.of(self.model, self.accelerator, self.layout, self.quantization)
 
     def step(self, point: Point) -> Step:
         """What the phase does at a point."""
-        arguments = (self.model, self.layout, self.quantization, self.machine)
         if point.phase == "decode":
-            return decode_step(*arguments, batch=point.batch, context=point.context)
-        return prefill_step(*arguments, batch=point.batch, prompt=point.context, cached=point.cached)
+            return self.plan.decode(batch=point.batch, context=point.context)
+        return self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached)
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
@@ -109,8 +118,7 @@ class Resolved:
         """Whether weights and caches fit at a point; None for symbols."""
         if point.kind == SYMBOL:
             return None
-        arguments = (self.model, self.accelerator, self.layout, self.quantization)
-        missing = shortfall(*arguments, batch=point.batch, context=point.context)
+        missing = self.memory.shortfall(point.batch, point.context)
         if point.kind == SCALAR:
             return bool(missing == 0)
         shape = np.broadcast_shapes(np.shape(point.batch), np.shape(point.context), np.shape(point.cached))
@@ -136,6 +144,8 @@ class Resolved:
         longest = self.model.max_context
         if longest and point.kind != SYMBOL and np.any(np.asarray(point.context) > longest):
             found.append(f"context beyond the {longest:,} tokens that {self.model.name} declares")
+        if self.layout.vocab > 1:
+            found.append(f"embedding and head are cut over {self.layout.vocab} stages each: one stage cannot hold them")
         reserve = part_class(self.accelerator.kind).reserve
         if reserve:
             found.append(f"{reserve.value:.0%} of usable memory is left to the runtime ({reserve.source})")
@@ -162,7 +172,7 @@ class Resolved:
 
 def _operations(step: Step, field: str) -> Num:
     total: Num = 0
-    for unit, count in zip(step.units, step.occurrences, strict=True):
+    for unit, count in zip(step.units, step.path, strict=True):
         for item in unit:
             if isinstance(item, Operation):
                 total = total + getattr(item, field) * count

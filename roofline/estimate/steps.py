@@ -1,75 +1,78 @@
-"""A model on a layout under a load becomes a `Step`: what every stage does, and how often."""
+"""A model on a layout, compiled once; a load then makes it a `Step`: what every stage does, and how often."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from roofline.describe.formats import Quantization
-from roofline.describe.machine import Machine
-from roofline.describe.model import Layer, ModelShape
+from roofline.describe.machine import Machine, Wire
+from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.timing import Step
-from roofline.estimate.work import (
-    HIDDEN_WIDTH,
-    Load,
-    decode_load,
-    embedding_kernels,
-    head_kernels,
-    layer_kernels,
-    prefill_load,
-)
-from roofline.numeric import Num
+from roofline.estimate.work import HIDDEN_WIDTH, Kernel, Load, embedding_kernels, head_kernels, layer_kernels
+from roofline.numeric import Num, ceil
 
 
-def decode_step(
-    model: ModelShape, layout: Layout, quantization: Quantization, machine: Machine, *, batch: Num, context: Num
-) -> Step:
-    """One token for each of `batch` sequences, whose caches cover `context` tokens, the new one included."""
-    share = batch if layout.pp == 1 else micro_batch(batch, layout.pp)
-    load = decode_load(share, context, layout)
-    return _step(model, layout, quantization, machine, load, 1 if layout.pp == 1 else micro_batches(batch, share))
+@dataclass(frozen=True)
+class Plan:
+    """What one device of each stage runs, whatever the load.
 
+    `units` are the distinct layers, then the embedding, then the head; `path` and `stages` count them as `Step` does.
+    """
 
-def prefill_step(
-    model: ModelShape,
-    layout: Layout,
-    quantization: Quantization,
-    machine: Machine,
-    *,
-    batch: Num,
-    prompt: Num,
-    cached: Num,
-) -> Step:
-    """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already."""
-    share = batch if layout.pp == 1 else micro_batch(batch, layout.pp)
-    load = prefill_load(share, prompt, cached, layout)
-    return _step(model, layout, quantization, machine, load, 1 if layout.pp == 1 else micro_batches(batch, share))
+    layout: Layout
+    hidden: int
+    units: tuple[tuple[Kernel, ...], ...]
+    path: tuple[int, ...]
+    stages: tuple[tuple[int, ...], ...]
+    hops: tuple[tuple[Wire, int], ...]
 
+    @classmethod
+    def of(cls, model: ModelShape, layout: Layout, quantization: Quantization, machine: Machine) -> Plan:
+        """Compile a model for a layout."""
+        layers = tuple(layer_kernels(layer, model.hidden, layout, quantization) for layer, _ in model.groups())
+        units = (*layers, embedding_kernels(model, layout), head_kernels(model, layout, quantization))
+        counts = tuple((*stage.layers, int(stage.embedding), int(stage.head)) for stage, _ in stages(model, layout))
+        hops = stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name)
+        return cls(layout, model.hidden, units, (*(count for _, count in model.groups()), 1, 1), counts, hops)
 
-def _step(
-    model: ModelShape, layout: Layout, quantization: Quantization, machine: Machine, load: Load, passes: Num
-) -> Step:
-    kernels = {
-        layer: tuple(kernel.item(load) for kernel in layer_kernels(layer, model, layout, quantization))
-        for layer, _ in model.groups()
-    }
-    embedding = tuple(kernel.item(load) for kernel in embedding_kernels(model, layout))
-    head = tuple(kernel.item(load) for kernel in head_kernels(model, layout, quantization))
-    layers = list(kernels)
-    counts = []
-    for stage, number in stages(model, layout.pp):
-        occurs: dict[Layer, int] = dict(stage.layers)
-        by_layer = tuple(occurs.get(layer, 0) for layer in layers)
-        counts.append(((*by_layer, int(stage.embedding), int(stage.head)), number))
-    hops = stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name)
-    if hops and load.phase == "decode":  # the sampled token goes back to the first stage
-        wire, number = hops[-1]
-        hops = (*hops[:-1], (wire, number + 1))
-    return Step(
-        load.phase,
-        (*kernels.values(), embedding, head),
-        tuple(counts),
-        passes,
-        hops,
-        load.rows * (model.hidden * HIDDEN_WIDTH),
-    )
+    def decode(self, *, batch: Num, context: Num) -> Step:
+        """One token for each of `batch` sequences, whose caches cover `context` tokens, the new one included."""
+        share = self._micro_batch(batch)
+        step = self._step(batch, share, Load("decode", self._per_rank(share), 1, context - 1, share))
+        if not step.hops:
+            return step
+        wire, number = step.hops[-1]  # the sampled token goes back to the first stage
+        return Step(
+            step.phase,
+            step.units,
+            step.path,
+            step.stages,
+            step.micro_batches,
+            (*step.hops[:-1], (wire, number + 1)),
+            step.hop_size,
+        )
+
+    def prefill(self, *, batch: Num, prompt: Num, cached: Num) -> Step:
+        """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already."""
+        share, new = self._micro_batch(batch), prompt - cached
+        return self._step(batch, share, Load("prefill", self._per_rank(share), new, cached, share * new))
+
+    def _micro_batch(self, batch: Num) -> Num:
+        return batch if self.layout.pp == 1 else micro_batch(batch, self.layout.pp)
+
+    def _per_rank(self, share: Num) -> Num:
+        return share if self.layout.dp == 1 else ceil(share / self.layout.dp)
+
+    def _step(self, batch: Num, share: Num, load: Load) -> Step:
+        return Step(
+            load.phase,
+            tuple(tuple(kernel.item(load) for kernel in unit) for unit in self.units),
+            self.path,
+            self.stages,
+            1 if self.layout.pp == 1 else micro_batches(batch, share),
+            self.hops,
+            load.rows * (self.hidden * HIDDEN_WIDTH),
+        )

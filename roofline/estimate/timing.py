@@ -75,26 +75,22 @@ class Times:
 class Step:
     """One pass of a micro-batch through all stages.
 
-    `units` are what distinct layers, embedding and head do; `stages` say how often each unit occurs in each distinct
-    stage, and how many such stages there are; `hops` carry `hop_size` bytes from stage to stage.
+    `units` are what distinct layers, embedding and head do; `path` says how often each unit lies on the way of a token,
+    `stages` how often in each distinct stage; `hops` carry `hop_size` bytes from stage to stage.
     """
 
     phase: Phase
     units: tuple[tuple[Item, ...], ...]
-    stages: tuple[tuple[tuple[int, ...], int], ...]
+    path: tuple[int, ...]
+    stages: tuple[tuple[int, ...], ...]
     micro_batches: Num
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
 
     @property
-    def occurrences(self) -> tuple[int, ...]:
-        """How often each unit occurs over all stages."""
-        return tuple(sum(counts[unit] * number for counts, number in self.stages) for unit in range(len(self.units)))
-
-    @property
     def pipelined(self) -> bool:
         """Whether there is more than one stage."""
-        return sum(number for _, number in self.stages) > 1
+        return bool(self.hops)
 
 
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
@@ -110,10 +106,10 @@ def _hops(step: Step, rates: Rates) -> Num:
 
 
 def _compose(step: Step, units: Sequence[Num], hops: Num) -> Num:
-    total: Num = _weighted(step.occurrences, units)
+    total: Num = _weighted(step.path, units)
     if not step.pipelined:
         return total
-    slowest = maximum(*(_weighted(counts, units) for counts, _ in step.stages))
+    slowest = maximum(*(_weighted(counts, units) for counts in step.stages))
     if step.phase == "prefill":
         return pipeline_makespan(total, hops, step.micro_batches, slowest)
     return token_interval(total, hops, step.micro_batches, slowest)
@@ -129,7 +125,7 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
     above: Num = 0
     by_class: dict[str, tuple[Num, float, float]] = {}
     total: Num = 0
-    for unit, count in zip(step.units, step.occurrences, strict=True):
+    for unit, count in zip(step.units, step.path, strict=True):
         for item in unit:
             if isinstance(item, Operation):
                 name, fit = str(item.kernel_class), rates.of_operation(item)[1]
@@ -183,7 +179,7 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
     """Seconds of a step term by term; the totals sum to `step_seconds` of the same arguments."""
     terms: dict[str, Times] = {}
     unit_totals: list[Num] = []
-    for unit, count in zip(step.units, step.occurrences, strict=True):
+    for unit, count in zip(step.units, step.path, strict=True):
         total: Num = 0
         for item in unit:
             times = _item_times(item, machine, rates)
@@ -283,12 +279,12 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     In a pipeline a token still passes every stage, and the slowest stage still sees every micro-batch.
     """
     per_unit = [_least(unit, machine, rates) for unit in step.units]
-    path = [_weighted(step.occurrences, [least[index] for least in per_unit]) for index in range(5)]
+    path = [_weighted(step.path, [least[index] for least in per_unit]) for index in range(5)]
     latency = path[4] + _sum([count * wire.latency * wire.hops for wire, count in step.hops])
     floor = maximum(*path[:4], latency)
     if not step.pipelined:
         return floor
-    for counts, _ in step.stages:
+    for counts in step.stages:
         stage = [_weighted(counts, [least[index] for least in per_unit]) for index in range(4)]
         floor = maximum(floor, step.micro_batches * maximum(*stage))
     return floor

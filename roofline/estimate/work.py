@@ -7,7 +7,6 @@ then says what one device of a stage does for a given load. All numbers are per 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from roofline.describe.attention import LatentAttention
@@ -21,7 +20,7 @@ from roofline.equations.attention import full_pairs, kv_heads_per_rank, windowed
 from roofline.equations.experts import dispatch_bytes, distinct_experts
 from roofline.equations.matmul import matmul_flops, weight_bytes
 from roofline.estimate.layout import Layout
-from roofline.numeric import Num, ceil, minimum
+from roofline.numeric import Num, minimum
 
 Phase = Literal["prefill", "decode"]
 Collective = Literal["all_reduce", "all_gather", "all_to_all"]
@@ -247,6 +246,9 @@ class TransferKernel:
         return Transfer(self.term, self.collective, rows * self.row_bytes, rows * self.fewest_row_bytes, self.ranks)
 
 
+Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel
+
+
 def exact_width(name: str) -> int | float:
     """Bytes per stored element, as an int where it is whole [B]."""
     stored = number_format(name).width
@@ -258,13 +260,10 @@ def activation_width(name: str) -> int | float:
     return exact_width(name)
 
 
-@lru_cache(maxsize=4096)
-def layer_kernels(
-    layer: Layer, model: ModelShape, layout: Layout, quantization: Quantization
-) -> tuple[MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel, ...]:
+def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> tuple[Kernel, ...]:
     """What one rank runs for one layer, in order."""
-    compiled: list[MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel] = []
-    hidden, mixer, feed_forward = model.hidden, layer.mixer, layer.feed_forward
+    compiled: list[Kernel] = []
+    mixer, feed_forward = layer.mixer, layer.feed_forward
     reduce = TransferKernel("all_reduce", "all_reduce", hidden * HIDDEN_WIDTH, hidden * HIDDEN_WIDTH, layout.tp)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
     if mixer is not None:
@@ -356,29 +355,28 @@ def _expert_kernels(
     return joined
 
 
-@lru_cache(maxsize=512)
 def embedding_kernels(model: ModelShape, layout: Layout) -> tuple[StreamKernel | TransferKernel, ...]:
     """The lookup of each token's row, and the reduction that a vocabulary cut over ranks needs."""
-    row = (model.embedding_width or model.hidden) * HIDDEN_WIDTH
+    row, ranks = (model.embedding_width or model.hidden) * HIDDEN_WIDTH, layout.tp * layout.vocab
     lookup = StreamKernel("embedding", 2 * row, 1)
-    if layout.tp == 1:
+    if ranks == 1:
         return (lookup,)
-    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, layout.tp))
+    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, ranks))
 
 
-@lru_cache(maxsize=512)
 def head_kernels(
     model: ModelShape, layout: Layout, quantization: Quantization
 ) -> tuple[MatmulKernel | StreamKernel | TransferKernel, ...]:
     """The last norm and the logits of each sequence's last token, gathered over ranks."""
     norm = StreamKernel("elementwise", 2 * model.hidden * HIDDEN_WIDTH, 1, last_row_only=True)
-    inner, columns = rank_shape(model.head, layout.tp, 1)
+    ranks = layout.tp * layout.vocab
+    inner, columns = rank_shape(model.head, ranks, 1)
     stored, computed = quantization.storage("lm_head"), quantization.computation("lm_head")
     logits = MatmulKernel("lm_head", stored, computed, inner, columns, last_row_only=True)
-    if layout.tp == 1:
+    if ranks == 1:
         return (norm, logits)
-    row = columns * layout.tp * HIDDEN_WIDTH
-    return (norm, logits, TransferKernel("all_gather", "all_gather", row, row, layout.tp, last_row_only=True))
+    row = columns * ranks * HIDDEN_WIDTH
+    return (norm, logits, TransferKernel("all_gather", "all_gather", row, row, ranks, last_row_only=True))
 
 
 _TERMS = {"router": "router", "dense_ffn": "dense_ffn", "shared_experts": "shared_experts", "norm_other": "latent"}
@@ -409,16 +407,3 @@ def rank_shape(matrix: Matrix, tp: int, kv_heads: int) -> tuple[int, int]:
     if matrix.split == "kv_heads":
         return matrix.inner, matrix.columns // kv_heads * -(-kv_heads // tp)
     return matrix.inner, -(-matrix.columns // tp)
-
-
-def decode_load(micro_batch: Num, context: Num, layout: Layout) -> Load:
-    """One new token for each sequence; the cache covers `context` tokens, the new one included."""
-    sequences = micro_batch if layout.dp == 1 else ceil(micro_batch / layout.dp)
-    return Load("decode", sequences, 1, context - 1, micro_batch)
-
-
-def prefill_load(micro_batch: Num, prompt: Num, cached: Num, layout: Layout) -> Load:
-    """All tokens of each prompt that are not cached."""
-    sequences = micro_batch if layout.dp == 1 else ceil(micro_batch / layout.dp)
-    new = prompt - cached
-    return Load("prefill", sequences, new, cached, micro_batch * new)
