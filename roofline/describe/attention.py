@@ -23,6 +23,8 @@ class Attention(Mixer):
     kv_heads: Size
     key_dim: Size
     value_dim: Size
+    q_rank: Size | None = None
+    """Queries pass a narrower latent, with a norm on it, that all heads share."""
     window: Size | None = None
     chunked: bool = False
     indexer: Indexer | None = None
@@ -49,7 +51,13 @@ class Attention(Mixer):
     def own_matrices(self, hidden: int) -> tuple[Matrix, ...]:
         """Query, key, value, gate and output projections."""
         query, output = self.heads * self.key_dim, self.heads * self.value_dim
-        found = [Matrix("q", hidden, query, "heads", "attention", "qkv")]
+        if self.q_rank is None:
+            found = [Matrix("q", hidden, query, "heads", "attention", "qkv")]
+        else:
+            found = [
+                Matrix("q_down", hidden, self.q_rank, "replicated", "attention", "qkv"),
+                Matrix("q", self.q_rank, query, "heads", "attention", "q_up"),
+            ]
         if not self.shares_kv:
             found.append(Matrix("k", hidden, self.kv_heads * self.key_dim, "kv_heads", "attention", "qkv"))
             if not self.key_is_value:
@@ -64,7 +72,7 @@ class Attention(Mixer):
 
     def own_vectors(self) -> tuple[Vector, ...]:
         """Norms of queries and keys, sinks and filters."""
-        found: list[Vector] = []
+        found = [] if self.q_rank is None else [Vector(name="q_latent_norm", elements=self.q_rank)]
         if self.qk_norm != "none":
             heads, kv_heads = (1, 1) if self.qk_norm == "head" else (self.heads, self.kv_heads)
             each = self.key_dim * (2 if self.qk_norm_bias else 1)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roofline.describe.checkpoint import checkpoint_formats
-from roofline.describe.dialects.decoder import decoder_layers, norm_count
+from roofline.describe.dialects.decoder import decoder_layers
 from roofline.describe.dialects.dialect import Dialect, Reading
 from roofline.describe.dialects.harmless import nearest_known, unknown_keys
 from roofline.describe.dialects.keys import LARGEST_CONTEXT, Keys, described, printable
@@ -73,21 +73,24 @@ def _dialect(config: Mapping[str, Any], where: str) -> tuple[Dialect, Mapping[st
 def _shape(reading: Reading, config: Mapping[str, Any], *, name: str | None, source: str) -> ModelShape:
     keys, dialect = reading.keys, reading.dialect
     layers = dialect.layers(reading) if dialect.layers else decoder_layers(reading)
-    final = norm_count(reading) // max(dialect.norms, 1)
+    outside = dict(dialect.outside(reading)) if dialect.outside else {}
+    extra: tuple[Vector, ...] = outside.pop("extra", ())
+    if outside.pop("final_norm", dialect.final_norm):
+        vectors = 2 if reading.on(dialect.norm_bias) else 1
+        extra = (Vector(name="final_norm", elements=vectors * reading.hidden), *extra)
     fields: dict[str, Any] = {
         "name": name or _own_name(config),
         "hidden": reading.hidden,
         "vocab": reading.size("vocab"),
         "layers": tuple(layers),
-        "tied": _tied(reading),
+        "tied": keys.flag(keys.given(*reading.names("tied")) or reading.names("tied")[0], dialect.tied),
         "max_context": keys.optional_size(*reading.names("context"), most=LARGEST_CONTEXT),
         "head_bias": reading.on(dialect.head_bias),
-        "extra": (Vector(name="final_norm", elements=final * reading.hidden),),
+        "extra": extra,
         "checkpoint": checkpoint_formats(keys.data, keys.where),
         "source": source,
+        **outside,
     }
-    if dialect.outside:
-        fields.update(dialect.outside(reading))
     _refuse_unknown(reading)
     return ModelShape(**fields, assumptions=tuple(reading.assumptions))
 
@@ -99,10 +102,6 @@ def _own_name(config: Mapping[str, Any]) -> str:
         if isinstance(stated, str) and stated:
             return printable(stated)
     return "config"
-
-
-def _tied(reading: Reading) -> bool:
-    return reading.keys.flag("tie_word_embeddings", reading.dialect.tied)
 
 
 def _refuse_unknown(reading: Reading) -> None:

@@ -121,6 +121,12 @@ class ModelShape(Shape):
         """Distinct layers with how often each occurs in `layers[start:stop]`, in order of first appearance."""
         return self._groups if start == 0 and stop is None else _grouped(self.layers[start:stop])
 
+    @cached_property
+    def pattern(self) -> tuple[int, ...]:
+        """For every layer in order, which of `groups()` it is."""
+        kinds = {layer: kind for kind, (layer, _) in enumerate(self._groups)}
+        return tuple(kinds[layer] for layer in self.layers)
+
     @property
     def head(self) -> Matrix:
         """The output head as a matrix, tied or not."""

@@ -113,8 +113,9 @@ READINGS: dict[str, Fraction] = {
 _PRINTED_WORDS = (
     (re.compile(r"(?<=\d),(?=\d{3})"), ""),
     (re.compile(r"[*†‡~≈]"), ""),
-    (re.compile(r"\b(?:tera|T)(?:FLOPS|FLOP/s|flops)\b"), "TFLOP/s"),
-    (re.compile(r"\b(?:peta|P)(?:FLOPS|FLOP/s|flops)\b"), "PFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:giga|G)(?:FLOPS|flops)\b"), "GFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:tera|T)(?:FLOPS|flops)\b"), "TFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:peta|P)(?:FLOPS|flops)\b"), "PFLOP/s"),
     (re.compile(r"(?<=[\d ])TOPS\b"), "TOP/s"),
     (re.compile(r"(?<=[\d ])POPS\b"), "POP/s"),
     (re.compile(r"/sec\b"), "/s"),

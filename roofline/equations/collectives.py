@@ -382,7 +382,7 @@ def measured_all_reduce(
     latency_inside: Num,
     latency_across: Num,
     base: Num,
-    payload: Num,
+    payload_share: Num,
 ) -> Num:
     """The time of an all-reduce by one protocol of NCCL, with its tuned latencies.
 
@@ -395,14 +395,14 @@ def measured_all_reduce(
         latency_inside : per step inside a node [s]
         latency_across : per step between nodes [s]
         base : fixed time [s]
-        payload : share of the transferred bytes that is data [1]
+        payload_share : share of the transferred bytes that is data [1]
 
     Returns the time [s].
 
     Source: Erdil 2025, "Inference economics of language models", arXiv:2506.04645, all-reduce model, after
     NVIDIA NCCL, src/graph/tuning.cc (latency tables).
 
-    Inside, across, base and payload are 0.6, 5, 6.8 us and 0.5 for LL; 1.25, 8.5, 14 us and 0.95 for LL128; 28, 28,
+    Inside, across, base and payload share are 0.6, 5, 6.8 us and 0.5 for LL; 1.25, 8.5, 14 us and 0.95 for LL128; 28, 28,
     0 us and 1 for Simple. The library takes the fastest of the three. The depth between nodes is not rounded up: this
     is a fit, and the source's.
 
@@ -413,4 +413,4 @@ def measured_all_reduce(
     steps = 2 * (per_node * latency_inside + latency_across * log2(nodes))
     inside = nodes * per_node * size / (ranks * bandwidth_inside)
     across = (nodes - 1) * size / (ranks * bandwidth_across)
-    return steps + base + (inside + across) / payload
+    return steps + base + (inside + across) / payload_share

@@ -154,7 +154,7 @@ class Deployment:
 
     def _resolved(self, layout: Layout) -> Resolved:
         notes = list(self._format_notes)
-        if None in self._given.values() and self.devices > 1:
+        if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
             notes.append(f"layout {layout} chosen: the fastest that fits")
         return Resolved(
             self.model,

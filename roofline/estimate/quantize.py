@@ -22,8 +22,8 @@ def runnable(quantization: Quantization, accelerator: HbmAccelerator | SramAccel
     """How a part runs a quantization, with what had to be substituted; `UnsupportedFormat` where it cannot.
 
     Linear layers and experts run in the format asked for or not at all, with two exceptions that every stack makes: a
-    part without MXFP4 products multiplies such weights in bf16, and a 16-bit format that a part lacks is computed in the
-    other one. Attention and head, small beside them, run at the widest published rate where no 16-bit rate is known.
+    part without MXFP4 products multiplies such weights in bf16, and a 16-bit format that a part lacks is computed in
+    the other one. Attention and head, small beside them, run at the widest published rate where no 16-bit rate is.
     """
     name, notes = accelerator.name, list[str]()
     if quantization.activations == "mxfp4" and accelerator.runs("mxfp4") is None:

@@ -1,39 +1,44 @@
-"""Layers of the usual decoder: attention or latent attention, then a dense network or experts."""
+"""Parts of the usual decoder: attention or latent attention, then a dense network or experts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from roofline.describe.attention import Attention, LatentAttention
-from roofline.describe.dialects.dialect import Reading
-from roofline.describe.feedforward import Dense, MoE
-from roofline.describe.mixer import Mixer
+from roofline.describe.dialects.dialect import Norm, Reading
+from roofline.describe.feedforward import Dense, FeedForward, MoE
+from roofline.describe.mixer import Indexer, Mixer
 from roofline.describe.model import Layer
+from roofline.describe.parts import Vector
 
-_ATTENTION_BIASES = ("q", "k", "v")
 _NETWORK = ("gate", "up", "down")
 
 
 def attention(reading: Reading, window: int | None = None, **changes: Any) -> Attention:
     """The family's usual attention; `changes` replace single fields."""
     dialect = reading.dialect
-    biased = (
-        *(_ATTENTION_BIASES if reading.on(dialect.qkv_bias) else ()),
-        *(("o",) if reading.on(dialect.output_bias) else ()),
-    )
-    fields: dict[str, Any] = {"window": window, "biased": biased, "sinks": reading.on(dialect.sinks)}
-    fields["qk_norm"] = qk_norm(reading)
+    fields: dict[str, Any] = {
+        "window": window,
+        "sinks": reading.on(dialect.sinks),
+        "gate": dialect.gate,
+        "qk_norm": qk_norm(reading),
+        **changes,
+    }
+    if "biased" not in fields:
+        with_kv = () if fields.get("shares_kv") else ("k", "v")
+        biased = ("q", *with_kv) if reading.on(dialect.qkv_bias) else ()
+        fields["biased"] = (*biased, "o") if reading.on(dialect.output_bias) else biased
     for name in ("heads", "kv_heads"):
-        if name not in changes:
+        if name not in fields:
             fields[name] = getattr(reading, name)
     for name in ("key_dim", "value_dim"):
-        if name not in changes:
+        if name not in fields:
             fields[name] = reading.head_dim
-    return Attention(**{**fields, **changes})
+    return Attention(**fields)
 
 
-def qk_norm(reading: Reading) -> Literal["none", "head", "full"]:
+def qk_norm(reading: Reading) -> Norm:
     """The family's norm of queries and keys, or none where its key turns it off."""
     norm = reading.dialect.qk_norm
     if isinstance(norm, str):
@@ -42,37 +47,56 @@ def qk_norm(reading: Reading) -> Literal["none", "head", "full"]:
 
 
 def latent_attention(reading: Reading, **changes: Any) -> LatentAttention:
-    """Latent attention in DeepSeek's keys; a null or absent q_lora_rank means full-rank queries.
+    """Latent attention in DeepSeek's keys; a null q_lora_rank means full-rank queries.
 
-    `head_dim` and `num_key_value_heads` are written in such configs and mean nothing.
+    `head_dim`, `qk_head_dim` and `num_key_value_heads` are written in such configs and mean nothing.
     """
-    keys = reading.keys
-    keys.given("head_dim", "qk_head_dim", "num_key_value_heads")
-    if not keys.has("q_lora_rank"):
-        raise keys.missing("q_lora_rank")
-    with_bias = reading.on(reading.dialect.qkv_bias)
-    q_rank = keys.optional_size("q_lora_rank")
-    down = ("q_down", "kv_down") if q_rank else ("kv_down",)
+    keys, dialect = reading.keys, reading.dialect
+    keys.read.update(("head_dim", "qk_head_dim", "num_key_value_heads"))
+    if "q_rank" not in changes:
+        if not keys.has("q_lora_rank"):
+            raise keys.missing("q_lora_rank")
+        changes["q_rank"] = keys.optional_size("q_lora_rank")
     fields: dict[str, Any] = {
         "heads": reading.heads,
-        "q_rank": q_rank,
         "kv_rank": keys.size("kv_lora_rank"),
         "nope_dim": keys.size("qk_nope_head_dim"),
         "rope_dim": keys.count("qk_rope_head_dim", most=10**7),
         "value_dim": keys.size("v_head_dim"),
-        "biased": (*down, "o") if with_bias else (),
+        "sinks": reading.on(dialect.sinks),
+        "gate": dialect.gate,
+        **changes,
     }
-    return LatentAttention(**{**fields, **changes})
+    if reading.on(dialect.qkv_bias):
+        fields["biased"] = ("q_down", "kv_down", "o") if fields["q_rank"] else ("kv_down", "o")
+    return LatentAttention(**fields)
+
+
+def indexer(reading: Reading, **changes: Any) -> Indexer:
+    """The indexer of DeepSeek's sparse attention, with a layer norm on its keys."""
+    keys = reading.keys
+    dim = keys.size("index_head_dim")
+    fields: dict[str, Any] = {
+        "heads": keys.size("index_n_heads"),
+        "dim": dim,
+        "top_k": keys.size("index_topk"),
+        "extra": (Vector(name="index_k_norm", elements=2 * dim),),
+        **changes,
+    }
+    return Indexer(**fields)
 
 
 def dense(reading: Reading, **changes: Any) -> Dense:
     """The family's usual dense network."""
-    gated = reading.on(reading.dialect.gated)
-    names = _NETWORK if gated else _NETWORK[1:]
-    fields: dict[str, Any] = {"gated": gated, "biased": names if reading.on(reading.dialect.ffn_bias) else ()}
-    if "width" not in changes:
-        fields["width"] = reading.size("width")
-    return Dense(**{**fields, **changes})
+    dialect = reading.dialect
+    gated = reading.on(dialect.gated)
+    fields: dict[str, Any] = {"gated": gated, **changes}
+    if "biased" not in fields:
+        names = _NETWORK if gated else _NETWORK[1:]
+        fields["biased"] = names if reading.on(dialect.ffn_bias) else ()
+    if "width" not in fields:
+        fields["width"] = dialect.width(reading) if dialect.width else reading.size("width")
+    return Dense(**fields)
 
 
 def mixture(reading: Reading, **changes: Any) -> MoE:
@@ -82,25 +106,26 @@ def mixture(reading: Reading, **changes: Any) -> MoE:
     biased = ("router",) if reading.on(dialect.router_bias) else ()
     if reading.on(dialect.expert_bias):
         biased = (*biased, *(f"expert_{name}" for name in (_NETWORK if gated else _NETWORK[1:])))
-    fields: dict[str, Any] = {"gated": gated, "biased": biased}
+    fields: dict[str, Any] = {"gated": gated, "biased": biased, **changes}
     for concept in ("experts", "top_k", "expert_width"):
-        if concept not in changes:
+        if concept not in fields:
             fields[concept] = reading.size(concept)
-    if "shared_width" not in changes:
-        fields["shared_width"] = shared_width(reading, changes.get("expert_width") or fields["expert_width"])
-    fields["shared_gate"] = dialect.shared_gate and bool(fields.get("shared_width", changes.get("shared_width")))
-    found = {**fields, **changes}
-    if found["top_k"] > found["experts"]:
-        name = reading.keys.given(*reading.names("top_k")) or "top_k"
-        raise reading.keys.error(name, found["top_k"], f"at most the {found['experts']} experts")
-    return MoE(**found)
+    if "shared_width" not in fields:
+        fields["shared_width"] = shared_width(reading, fields["expert_width"])
+    if "shared_gate" not in fields:
+        fields["shared_gate"] = dialect.shared_gate and fields["shared_width"] > 0
+    if dialect.correction:
+        fields["extra"] = (Vector(name="correction", elements=fields["experts"], part="router"),)
+    if fields["top_k"] > fields["experts"] + fields.get("zero_experts", 0):
+        raise reading.fault("top_k", fields["top_k"], f"at most the {fields['experts']} experts")
+    return MoE(**fields)
 
 
 def shared_width(reading: Reading, expert_width: int) -> int:
     """Width of all shared experts together: a width of its own, or a count of experts as wide as the routed ones."""
     keys, dialect = reading.keys, reading.dialect
     if widths := dialect.keys.get("shared_width"):
-        return keys.count(*widths, default=0, most=10**7)
+        return keys.count(*widths, default=0)
     if counts := dialect.keys.get("shared_count"):
         return keys.count(*counts, default=0, most=10**4) * expert_width
     return 0
@@ -108,24 +133,57 @@ def shared_width(reading: Reading, expert_width: int) -> int:
 
 def norm_count(reading: Reading) -> int:
     """Norm weights of a layer in units of the width."""
-    return reading.dialect.norms * (2 if reading.on(reading.dialect.norm_bias) else 1)
+    norms = reading.dialect.norms
+    each = 2 if reading.on(reading.dialect.norm_bias) else 1
+    return (norms if isinstance(norms, int) else norms(reading)) * each
 
 
-def decoder_layers(reading: Reading, mixer: Mixer | None = None, **changes: Any) -> Sequence[Layer]:
-    """The layers of a usual decoder; with a `mixer`, that one in every layer."""
-    dialect, count, norms = reading.dialect, reading.count, norm_count(reading)
-    windows = dialect.windows(reading) if dialect.windows else [None] * count
-    sparse = dialect.sparse(reading) if dialect.sparse else [False] * count
-    made: dict[tuple[int | None, bool], Layer] = {}
-    for key in zip(windows, sparse, strict=True):
+def attentions(reading: Reading) -> list[Mixer | None]:
+    """The family's attention in every layer, with its window where it has one."""
+    windows = reading.dialect.windows(reading) if reading.dialect.windows else [None] * reading.count
+    kinds = {size: attention(reading, size) for size in dict.fromkeys(windows)}
+    return [kinds[size] for size in windows]
+
+
+def feed_forwards(reading: Reading) -> list[FeedForward | None]:
+    """Experts where the family has them, dense networks elsewhere."""
+    sparse = reading.dialect.sparse(reading) if reading.dialect.sparse else [False] * reading.count
+    kinds: dict[bool, FeedForward] = {
+        marked: mixture(reading) if marked else dense(reading) for marked in dict.fromkeys(sparse)
+    }
+    return [kinds[marked] for marked in sparse]
+
+
+def stacked(
+    mixers: Sequence[Mixer | None], networks: Sequence[FeedForward | None], norms: int, **changes: Any
+) -> list[Layer]:
+    """Layers of mixers and feed-forwards side by side; equal pairs become one and the same layer."""
+    made: dict[tuple[int, int], Layer] = {}
+    pairs = list(zip(mixers, networks, strict=True))
+    for mixer, network in pairs:
+        key = id(mixer), id(network)
         if key not in made:
-            feed_forward = mixture(reading) if key[1] else dense(reading)
-            made[key] = Layer(
-                mixer=mixer or attention(reading, key[0]), feed_forward=feed_forward, norms=norms, **changes
-            )
-    return [made[key] for key in zip(windows, sparse, strict=True)]
+            made[key] = Layer.model_validate({"mixer": mixer, "feed_forward": network, "norms": norms, **changes})
+    return [made[id(mixer), id(network)] for mixer, network in pairs]
 
 
-def latent_layers(reading: Reading) -> Sequence[Layer]:
-    """A usual decoder with latent attention."""
-    return decoder_layers(reading, latent_attention(reading))
+def decoder_layers(reading: Reading) -> Sequence[Layer]:
+    """The layers of a usual decoder, from the family's mixers and feed-forwards."""
+    dialect = reading.dialect
+    mixers = (dialect.mixers or attentions)(reading)
+    return stacked(mixers, (dialect.feed_forwards or feed_forwards)(reading), norm_count(reading))
+
+
+def latents(reading: Reading) -> list[Mixer | None]:
+    """Latent attention in every layer."""
+    return [latent_attention(reading)] * reading.count
+
+
+def indexed_latents(reading: Reading) -> list[Mixer | None]:
+    """Latent attention with an indexer; `indexer_types` marks the layers that share the choice of an earlier one."""
+    own = latent_attention(reading, indexer=indexer(reading))
+    if not reading.keys.given("indexer_types"):
+        return [own] * reading.count
+    shared = latent_attention(reading, indexer=indexer(reading, shares=True))
+    words = reading.keys.words("indexer_types", reading.count, ("full", "shared"))
+    return [own if word == "full" else shared for word in words]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from roofline.describe.dialects.keys import MOST_LAYERS, Keys
+from roofline.describe.feedforward import FeedForward
+from roofline.describe.mixer import Mixer
 from roofline.describe.model import Layer
 
 Trait = bool | str | tuple[str, bool]
@@ -18,7 +20,7 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers",),
     "hidden": ("hidden_size",),
     "vocab": ("vocab_size",),
-    "context": ("max_position_embeddings",),
+    "context": ("max_position_embeddings", "model_max_length"),
     "heads": ("num_attention_heads",),
     "kv_heads": ("num_key_value_heads",),
     "head_dim": ("head_dim",),
@@ -27,10 +29,10 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "experts": ("num_experts",),
     "top_k": ("num_experts_per_tok",),
     "expert_width": ("moe_intermediate_size",),
-    "shared_count": (),
-    "shared_width": (),
+    "tied": ("tie_word_embeddings",),
 }
-"""Which key holds each concept, unless a dialect says otherwise."""
+"""Which key holds each concept, unless a dialect says otherwise. A dialect may add `shared_width`, the width of all
+shared experts together, or `shared_count`, how many there are as wide as the routed ones."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,19 @@ class Dialect:
     """One family's way of writing a config.
 
     `family` is its name in messages and `types` the values of `model_type` that speak it. `keys` overrides
-    `COMMON_KEYS`; the traits say what no key says. `windows` and `sparse` name the layers with a window and with
-    experts. A family whose mixers or layers are not the usual ones supplies `layers` or `outside` as functions.
+    `COMMON_KEYS`; the traits say what no key says. `windows` and `sparse` name the layers with a window and those with
+    experts. A family whose parts are not the usual ones supplies its own `mixers`, `feed_forwards` or whole `layers`,
+    and `outside` for what lies outside them.
     """
 
     family: str
     types: tuple[str, ...]
-    tied: bool | None = False
-    """What an absent tie_word_embeddings means; None where the key is required."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     harmless: tuple[str, ...] = ()
     """Keys of this family that do not change the shape."""
 
-    kv_heads: int | None = None
-    """Key-value heads where the key is absent; None: as many as heads."""
+    tied: bool = False
+    """What an absent tie_word_embeddings means."""
     head_dim: int | None = None
     """Head dimension where the key is absent; None: hidden / heads."""
     qkv_bias: Trait = False
@@ -61,16 +62,26 @@ class Dialect:
     router_bias: Trait = False
     expert_bias: Trait = False
     gated: Trait = True
-    qk_norm: Norm | tuple[str, Norm] = "none"
-    """The norm of queries and keys, always or where a boolean key (absent: off) asks for it."""
-    norms: int = 2
+    qk_norm: Norm | tuple[Trait, Norm] = "none"
+    """The norm of queries and keys, always or where a trait holds."""
+    norms: int | Callable[[Reading], int] = 2
     """Norms per layer."""
+    final_norm: bool = True
     norm_bias: Trait = False
     """Whether a norm has a bias beside its weight."""
-    shared_gate: bool = False
+    gate: Literal["none", "head", "full"] = "none"
+    """The gate on the output of attention."""
     sinks: Trait = False
+    shared_gate: bool = False
+    correction: bool = False
+    """Whether routing has a correction per expert that is a trained parameter (most keep it as a buffer)."""
+
+    width: Callable[[Reading], int] | None = None
+    """Width of dense networks where it is not simply a key."""
     windows: Callable[[Reading], Sequence[int | None]] | None = None
     sparse: Callable[[Reading], Sequence[bool]] | None = None
+    mixers: Callable[[Reading], Sequence[Mixer | None]] | None = None
+    feed_forwards: Callable[[Reading], Sequence[FeedForward | None]] | None = None
     layers: Callable[[Reading], Sequence[Layer]] | None = None
     outside: Callable[[Reading], Mapping[str, Any]] | None = None
 
@@ -99,6 +110,10 @@ class Reading:
         key, absent = (trait, False) if isinstance(trait, str) else trait
         return self.keys.flag(key, absent)
 
+    def fault(self, concept: str, given: object, expected: str) -> Exception:
+        """A complaint about the key that holds a concept."""
+        return self.keys.error(self.keys.given(*self.names(concept)) or self.names(concept)[0], given, expected)
+
     @property
     def hidden(self) -> int:
         """Width of the residual stream."""
@@ -116,11 +131,10 @@ class Reading:
 
     @property
     def kv_heads(self) -> int:
-        """Key-value heads."""
-        found = self.size("kv_heads", self.dialect.kv_heads or self.heads)
+        """Key-value heads; as many as heads where the key is absent."""
+        found = self.size("kv_heads", self.heads)
         if self.heads % found:
-            name = self.keys.given(*self.names("kv_heads")) or "kv heads"
-            raise self.keys.error(name, found, f"a divisor of the {self.heads} heads")
+            raise self.fault("kv_heads", found, f"a divisor of the {self.heads} heads")
         return found
 
     @property
@@ -131,6 +145,5 @@ class Reading:
         if self.keys.given(*self.names("head_dim")):
             return self.size("head_dim")
         if self.hidden % self.heads:
-            name = self.keys.given(*self.names("heads")) or "heads"
-            raise self.keys.error(name, self.heads, f"a divisor of the width {self.hidden}, there being no head_dim")
+            raise self.fault("heads", self.heads, f"a divisor of the width {self.hidden}, there being no head_dim")
         return self.hidden // self.heads

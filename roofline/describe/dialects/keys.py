@@ -150,6 +150,15 @@ class Keys:
             return [self._whole(name, value, least, most)] * length
         return [self._whole(name, item, least, most) for item in self.items(name, length)]
 
+    def numbers(self, name: str) -> list[int]:
+        """A list of whole numbers, empty where the key is absent."""
+        if self.given(name) is None:
+            return []
+        value = self.data[name]
+        if not isinstance(value, list):
+            raise self.error(name, value, "a list of whole numbers")
+        return [self._whole(name, item, 0, MOST_LAYERS) for item in value[: 10 * MOST_LAYERS]]
+
     def words(self, name: str, length: int, choices: Iterable[str]) -> list[str]:
         """A list of strings, one per layer, each one of `choices`."""
         allowed = sorted(choices)
