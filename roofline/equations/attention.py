@@ -127,7 +127,7 @@ def full_pairs(new: Num, cached: Num) -> Num:
     >>> full_pairs(3, 2)
     12.0
     """
-    return new * cached + new * (new + 1) / 2
+    return new * (2 * cached + new + 1) / 2
 
 
 def windowed_pairs(new: Num, cached: Num, window: Num) -> Num:

@@ -39,7 +39,7 @@ def direct_all_to_all(size: Num, ranks: Num, bandwidth: Num, latency: Num) -> Nu
 
     Returns the time [s].
 
-    Source: Thakur, Rabenseifner, Gropp 2005, doi:10.1177/1094342005051521, section 4.2 (pairwise exchange), with the
+    Source: Thakur, Rabenseifner, Gropp 2005, doi:10.1177/1094342005051521, section 4.3 (pairwise exchange), with the
     rounds made at the same time.
 
     A rank keeps its own block, so only (ranks - 1) / ranks of the buffer crosses.

@@ -4,7 +4,8 @@ A pipeline raises throughput, never the speed of one token: a token visits the s
 stage read weights for it at a time.
 """
 
-from roofline.equations.collectives import point_to_point, square_root_all_reduce
+from roofline.equations.collectives import point_to_point
+from roofline.equations.fitted import square_root_all_reduce
 from roofline.equations.logarithms import natural_of_binary
 from roofline.equations.rooflines import memory_time
 from roofline.numeric import Num, ceil, log2, maximum, sqrt
@@ -20,9 +21,9 @@ __all__ = [
     "optimal_width_ring",
     "optimal_width_sqrt",
     "optimal_width_tree",
+    "pipeline_makespan",
     "ring_sync",
     "square_root_sync",
-    "pipeline_makespan",
     "streaming_latency",
     "token_interval",
     "tree_sync",
