@@ -1,0 +1,75 @@
+"""Values on which an equation makes sense: few enough bits that products and sums of them are exact as floats.
+
+The table goes by argument name and then by unit; an equation with a condition of its own is in `CONDITIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.support.registry import Equation
+
+Values = dict[str, float]
+
+counts = st.integers(2, 64).map(float)
+"""Ranks, layers, heads and the like."""
+many = st.integers(64, 4096).map(float)
+"""Dimensions that are larger than the counts they are compared with."""
+shares = st.integers(1, 15).map(lambda n: n / 16)
+widths = st.sampled_from([0.5, 1.0, 2.0, 4.0])
+amounts = st.builds(lambda n, k: n * 2.0**k, st.integers(1, 4096), st.integers(-4, 8))
+"""Bytes, seconds, rates, money, energy."""
+
+BY_NAME: dict[str, st.SearchStrategy[float]] = {
+    "cached": st.integers(0, 4096).map(float),
+    "combine_width": widths,
+    "dispatch_width": widths,
+    "experts": many,
+    "fraction": shares,
+    "input_width": widths,
+    "interest": shares,
+    "latent_dim": many,
+    "new": st.integers(1, 4096).map(float),
+    "output_width": widths,
+    "payload_share": shares,
+    "pue": st.integers(16, 32).map(lambda n: n / 16),
+    "rope_width": widths,
+    "scale_width": widths,
+    "tokens": st.integers(1, 256).map(float),
+    "top_k": st.integers(1, 16).map(float),
+    "usable": shares,
+    "utilisation": shares,
+    "weight_width": widths,
+    "width": widths,
+    "window": st.integers(1, 4096).map(float),
+    "years": st.integers(1, 30).map(float),
+}
+
+CONDITIONS: dict[str, Callable[[Values], bool]] = {
+    # two ranks never cross
+    "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
+    # the difference in the denominator is not allowed to be a rounding error
+    "rooflines.fused_critical_batch": lambda v: (
+        abs(v["flops_per_token"] * v["bandwidth"] / v["peak"] / v["kv_bytes_per_sequence"] - 1) > 1e-2
+    ),
+    "attention.materialisation_crossover": lambda v: 2 * v["latent_dim"] > v["nope_dim"] + v["value_dim"],
+    "cost.return_on_cost": lambda v: abs(v["revenue"] / v["cost"] - 1) > 1e-2,
+    "energy.idle_break_even_step": lambda v: abs(v["hbm_energy_per_bit"] / v["sram_energy_per_bit"] - 1) > 1e-2,
+    "pipelines.batch_for_stage": lambda v: abs(v["bandwidth"] * v["stage_time"] / v["weight_bytes"] - 1) > 1e-2,
+}
+
+
+def domain(equation: Equation) -> st.SearchStrategy[Values]:
+    """Sensible arguments for one equation."""
+
+    def one(name: str, unit: str) -> st.SearchStrategy[float]:
+        return BY_NAME.get(name, counts if unit == "1" else amounts)
+
+    values: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+        {name: one(name, unit) for name, unit in equation.arguments.items()}
+    )
+    condition = CONDITIONS.get(equation.name)
+    return values.filter(condition) if condition else values
