@@ -163,7 +163,7 @@ class ModelShape(Shape):
             total=total,
             active=active,
             active_nonembedding=nonembedding,
-            active_matmul=nonembedding + self.head.elements,
+            active_matmul=nonembedding + self.head.elements + (self.vocab if self.head_bias else 0),
         )
 
     def kv_elements(self, context: Num) -> Num:

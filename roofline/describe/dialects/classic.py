@@ -130,7 +130,9 @@ def _neo_mixers(reading: Reading) -> list[Mixer | None]:
     if len(words) != count or any(word not in ("global", "local") for word in words):
         raise keys.error("attention_types", words, f"a pattern of {count} global and local layers")
     size = keys.size("window_size", default=256)
-    kinds = {word: attention(reading, size if word == "local" else None, biased=("o",)) for word in dict.fromkeys(words)}
+    kinds = {
+        word: attention(reading, size if word == "local" else None, biased=("o",)) for word in dict.fromkeys(words)
+    }
     return [kinds[word] for word in words]
 
 
@@ -156,11 +158,11 @@ def _half_width(reading: Reading) -> int:
     return reading.size("width") // 2
 
 
-
 DIALECTS = (
     Dialect(
         family="GPT-2",
         types=("gpt2", "gpt-sw3"),
+        harmless=("n_ctx", "n_special", "predict_special_tokens"),
         keys=_GPT_KEYS,
         tied=True,
         qkv_bias=True,
@@ -260,7 +262,15 @@ DIALECTS = (
         width=_mpt_width,
         mixers=_mpt_mixers,
         layers=_mpt_layers,
-        harmless=("no_bias", "attn_config", "learned_pos_emb", "embedding_fraction", "tokenizer_name", "verbose"),
+        harmless=(
+            "no_bias",
+            "attn_config",
+            "learned_pos_emb",
+            "embedding_fraction",
+            "tokenizer_name",
+            "verbose",
+            "norm_type",
+        ),
     ),
     Dialect(
         family="Falcon",

@@ -16,6 +16,7 @@ _PATTERNS = re.compile(
     r"""
       _ .* | .*\.js_config                                 # private to the writer
     | .* (_token|_token_id|_token_ids|_token_index|_id|_ids|_index|_idx) | id2label | label2id
+    | .* _eps_.* | hc_(eps|sinkhorn_iters|magnitude) | time_step_.* | rescale_.* | residual_(in_fp32|multiplier)
     | .* (_drop|_dropout|_pdrop|dropout_prob|_drop_rate|_eps|_epsilon|_std|_coef|_coeff|_momentum|_noise|_alpha|_beta)
     | .* (_act|_activation|_act_fn|_fn|activation_function|_activation_type|_dtype|_version|_path|_fmt|_scale|_scaling)
     | .* (_factor|_multiplier|_softcapping|_softcap|_limit|_temperature|_weight_decay|_loss|_clip|_cap|_penalty)

@@ -24,7 +24,6 @@ from roofline.describe.model import Layer
 from roofline.describe.parts import Vector
 
 
-
 def _longcat_layers(reading: Reading) -> Sequence[Layer]:
     """A block is two attentions and two dense networks; experts run beside the first pair."""
     keys = reading.keys
@@ -46,7 +45,7 @@ def _axk1_layers(reading: Reading) -> Sequence[Layer]:
 
 
 def _large4_mixers(reading: Reading) -> list[Mixer | None]:
-    """Layers without rotary positions keep the latent alone; queries and index queries are scaled by learned weights."""
+    """Layers without rotary positions keep the latent alone; learned weights scale all queries."""
     keys, count = reading.keys, reading.count
     keys.read.update(("layer_types", "kv_source_layers", "indexer_types", "q_lora_rank"))
     marks = keys.sizes("no_rope_layers", count, least=0, most=1)

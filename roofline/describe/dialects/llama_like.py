@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from roofline.describe.dialects import patterns
 from roofline.describe.dialects.decoder import attention, dense
 from roofline.describe.dialects.dialect import Dialect, Reading
@@ -51,7 +50,6 @@ def _four_norms_if_post(reading: Reading) -> int:
     return 4 if reading.keys.flag("use_post_norm", False) else 2
 
 
-
 DIALECTS = (
     Dialect(
         family="Llama",
@@ -68,8 +66,13 @@ DIALECTS = (
             reading, lambda reading: [patterns.declared_window(reading) is not None] * reading.count
         ),
     ),
-    Dialect(family="Qwen2", types=("qwen2", "mimo", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"),
-        qkv_bias=True, windows=patterns.above, harmless=("attention_bias", "use_mrope")),
+    Dialect(
+        family="Qwen2",
+        types=("qwen2", "mimo", "qwen2_vl", "qwen2_5_vl", "qwen2_vl_text", "qwen2_5_vl_text"),
+        qkv_bias=True,
+        windows=patterns.above,
+        harmless=("attention_bias", "use_mrope"),
+    ),
     Dialect(
         family="Qwen3",
         types=("qwen3", "qwen3_vl", "qwen3_vl_text"),
@@ -210,7 +213,14 @@ DIALECTS = (
             "blocksparse_params",
         ),
     ),
-    Dialect(family="OLMo", types=("olmo",), qkv_bias="attention_bias", output_bias="attention_bias", norms=0, final_norm=False),
+    Dialect(
+        family="OLMo",
+        types=("olmo",),
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        norms=0,
+        final_norm=False,
+    ),
     Dialect(
         family="OLMo-2",
         types=("olmo2",),
@@ -243,7 +253,13 @@ DIALECTS = (
         output_bias="attention_bias",
         norms=1,
         windows=patterns.every(4, "sliding_window_pattern", "_sliding_window_pattern"),
-        harmless=("head_dim", "use_gated_activation", "use_parallel_block", "use_parallel_embedding", "use_embedding_sharing"),
+        harmless=(
+            "head_dim",
+            "use_gated_activation",
+            "use_parallel_block",
+            "use_parallel_embedding",
+            "use_embedding_sharing",
+        ),
     ),
     Dialect(
         family="MiniCPM",

@@ -44,7 +44,9 @@ def _hunyuan_networks(reading: Reading) -> list[FeedForward | None]:
     width = "moe_intermediate_size" if keys.given("moe_intermediate_size") else "intermediate_size"
     widths = keys.sizes(width, count)
     top_ks = keys.sizes("moe_topk", count)
-    shared = keys.sizes("num_shared_expert", count, least=0, most=10**4) if keys.given("num_shared_expert") else [1] * count
+    shared = (
+        keys.sizes("num_shared_expert", count, least=0, most=10**4) if keys.given("num_shared_expert") else [1] * count
+    )
     experts = keys.sizes("num_experts", count)
     if not keys.flag("use_mixed_mlp_moe", True):
         shared = [0] * count
@@ -99,6 +101,7 @@ def _llama4_networks(reading: Reading) -> list[FeedForward | None]:
         marked = set(range(step - 1, count, step))
     keys.read.update(("moe_layers", "interleave_moe_layer_step"))
     width = keys.size("intermediate_size")
+    keys.read.add("intermediate_size_mlp")
     sparse = mixture(reading, shared_width=width)
     plain = dense(reading, width=keys.size("intermediate_size_mlp")) if len(marked) < count else sparse
     return [sparse if index in marked else plain for index in range(count)]
@@ -183,7 +186,9 @@ def _minimax_m3_mixers(reading: Reading) -> list[Mixer | None]:
 def _minimax_m3_networks(reading: Reading) -> list[FeedForward | None]:
     keys = reading.keys
     width = keys.size("moe_intermediate_size", "intermediate_size")
-    shared = keys.count("n_shared_experts", default=1, most=10**4) * keys.size("shared_intermediate_size", default=width)
+    shared = keys.count("n_shared_experts", default=1, most=10**4) * keys.size(
+        "shared_intermediate_size", default=width
+    )
     marks = patterns.after_dense_prefix(reading)
     kinds: dict[bool, FeedForward] = {
         mark: mixture(reading, expert_width=width, shared_width=shared)

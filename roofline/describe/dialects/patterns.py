@@ -37,6 +37,7 @@ def listed(reading: Reading) -> list[int | None]:
 
 def by_type(reading: Reading, otherwise: Callable[[Reading], list[bool]]) -> list[int | None]:
     """`layer_types` says which layers have the window, or a rule does where it is absent."""
+    reading.keys.read.update(reading.names("window"))
     if reading.keys.given("layer_types"):
         windowed = [word in WINDOWED for word in reading.keys.words("layer_types", reading.count, (*WINDOWED, *FULL))]
     else:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from roofline.describe.dialects import classic, latent, llama_like, mixtures
+from roofline.describe.dialects import (
+    classic,
+    compression,
+    google,
+    irregular,
+    kimi,
+    latent,
+    llama_like,
+    mixtures,
+    state,
+)
 from roofline.describe.dialects.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
     *llama_like.DIALECTS,
     *mixtures.DIALECTS,
     *latent.DIALECTS,
+    *compression.DIALECTS,
+    *state.DIALECTS,
+    *kimi.DIALECTS,
+    *google.DIALECTS,
+    *irregular.DIALECTS,
     *classic.DIALECTS,
 )
 BY_TYPE: dict[str, Dialect] = {name: dialect for dialect in DIALECTS for name in dialect.types}
