@@ -116,7 +116,7 @@ class Estimate:
         """The resource with the most attributed seconds; an array of names on arrays."""
         return largest(self.attributed)
 
-    @property
+    @cached_property
     def fits(self) -> Any:
         """Whether weights and caches fit; None for symbols, which are not checked."""
         return self.resolved.fits(self.point)
@@ -189,6 +189,7 @@ class Estimate:
         return self.explain()
 
     def _masked(self, seconds: Any) -> Any:
-        if self.point.kind != ARRAY:
-            return seconds
-        return np.where(self.fits, seconds, np.nan)
+        """Seconds with nan where the point does not fit; scalars that do not fit never come this far."""
+        if self.point.kind == ARRAY:
+            seconds[~self.fits] = np.nan
+        return seconds

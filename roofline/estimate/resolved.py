@@ -118,11 +118,13 @@ class Resolved:
         """Whether weights and caches fit at a point; None for symbols."""
         if point.kind == SYMBOL:
             return None
-        missing = self.memory.shortfall(point.batch, point.context)
         if point.kind == SCALAR:
-            return bool(missing == 0)
-        shape = np.broadcast_shapes(np.shape(point.batch), np.shape(point.context), np.shape(point.cached))
-        return np.broadcast_to(np.asarray(missing) == 0, shape)
+            return bool(self.memory.shortfall(point.batch, point.context) == 0)
+
+        def block(batch: Any, context: Any, cached: Any) -> Any:
+            return self.memory.shortfall(batch, context)
+
+        return in_blocks(block, batch=point.batch, context=point.context, cached=point.cached) == 0
 
     def model_flops(self, point: Point) -> Any:
         """FLOP that the model itself takes for the batch, whatever the layout repeats [FLOP]."""
@@ -172,8 +174,7 @@ class Resolved:
 
 def _operations(step: Step, field: str) -> Num:
     total: Num = 0
-    for unit, count in zip(step.units, step.path, strict=True):
-        for item in unit:
-            if isinstance(item, Operation):
-                total = total + getattr(item, field) * count
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation):
+            total = total + getattr(item, field) * count
     return total

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roofline.describe.formats import Quantization
@@ -19,12 +21,12 @@ from roofline.numeric import Num, ceil
 class Plan:
     """What one device of each stage runs, whatever the load.
 
-    `units` are the distinct layers, then the embedding, then the head; `path` and `stages` count them as `Step` does.
+    `kernels` are distinct; `path` and `stages` count them as `Step` does its items.
     """
 
     layout: Layout
     hidden: int
-    units: tuple[tuple[Kernel, ...], ...]
+    kernels: tuple[Kernel, ...]
     path: tuple[int, ...]
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
@@ -32,22 +34,36 @@ class Plan:
     @classmethod
     def of(cls, model: ModelShape, layout: Layout, quantization: Quantization, machine: Machine) -> Plan:
         """Compile a model for a layout."""
-        layers = tuple(layer_kernels(layer, model.hidden, layout, quantization) for layer, _ in model.groups())
-        units = (*layers, embedding_kernels(model, layout), head_kernels(model, layout, quantization))
-        counts = tuple((*stage.layers, int(stage.embedding), int(stage.head)) for stage, _ in stages(model, layout))
-        hops = stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name)
-        return cls(layout, model.hidden, units, (*(count for _, count in model.groups()), 1, 1), counts, hops)
+        layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
+        embedding = Counter[Kernel](embedding_kernels(model, layout))
+        head = Counter[Kernel](head_kernels(model, layout, quantization))
+        units = [*layers, embedding, head]
+        kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
+
+        def counts(occurrences: Sequence[int]) -> tuple[int, ...]:
+            pairs = list(zip(units, occurrences, strict=True))
+            return tuple(sum(unit[kernel] * number for unit, number in pairs) for kernel in kernels)
+
+        return cls(
+            layout,
+            model.hidden,
+            kernels,
+            counts([*(number for _, number in model.groups()), 1, 1]),
+            tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
+            stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
+        )
 
     def decode(self, *, batch: Num, context: Num) -> Step:
         """One token for each of `batch` sequences, whose caches cover `context` tokens, the new one included."""
         share = self._micro_batch(batch)
-        step = self._step(batch, share, Load("decode", self._per_rank(share), 1, context - 1, share))
+        sequences = self._per_rank(share)
+        step = self._step(batch, share, Load("decode", sequences, 1, context - 1, context, sequences, share))
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
         return Step(
             step.phase,
-            step.units,
+            step.items,
             step.path,
             step.stages,
             step.micro_batches,
@@ -58,7 +74,9 @@ class Plan:
     def prefill(self, *, batch: Num, prompt: Num, cached: Num) -> Step:
         """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already."""
         share, new = self._micro_batch(batch), prompt - cached
-        return self._step(batch, share, Load("prefill", self._per_rank(share), new, cached, share * new))
+        sequences = self._per_rank(share)
+        load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
+        return self._step(batch, share, load)
 
     def _micro_batch(self, batch: Num) -> Num:
         return batch if self.layout.pp == 1 else micro_batch(batch, self.layout.pp)
@@ -69,7 +87,7 @@ class Plan:
     def _step(self, batch: Num, share: Num, load: Load) -> Step:
         return Step(
             load.phase,
-            tuple(tuple(kernel.item(load) for kernel in unit) for unit in self.units),
+            tuple(kernel.item(load) for kernel in self.kernels),
             self.path,
             self.stages,
             1 if self.layout.pp == 1 else micro_batches(batch, share),

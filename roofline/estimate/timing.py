@@ -6,9 +6,11 @@ label of an operation is the argmax of the very numbers whose maximum is its tim
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -75,12 +77,12 @@ class Times:
 class Step:
     """One pass of a micro-batch through all stages.
 
-    `units` are what distinct layers, embedding and head do; `path` says how often each unit lies on the way of a token,
-    `stages` how often in each distinct stage; `hops` carry `hop_size` bytes from stage to stage.
+    `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
+    often it occurs in each distinct stage; `hops` carry `hop_size` bytes from stage to stage.
     """
 
     phase: Phase
-    units: tuple[tuple[Item, ...], ...]
+    items: tuple[Item, ...]
     path: tuple[int, ...]
     stages: tuple[tuple[int, ...], ...]
     micro_batches: Num
@@ -95,8 +97,8 @@ class Step:
 
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
-    units = [_unit_seconds(unit, machine, rates) for unit in step.units]
-    return _compose(step, units, _hops(step, rates))
+    seconds = [_item_seconds(item, machine, rates) for item in step.items]
+    return _compose(step, seconds, _hops(step, rates))
 
 
 def _hops(step: Step, rates: Rates) -> Num:
@@ -105,11 +107,11 @@ def _hops(step: Step, rates: Rates) -> Num:
     return hop_seconds(step.hops, step.hop_size, rates.of_transfer(HAND_OVER))
 
 
-def _compose(step: Step, units: Sequence[Num], hops: Num) -> Num:
-    total: Num = _weighted(step.path, units)
+def _compose(step: Step, seconds: Sequence[Num], hops: Num) -> Num:
+    total = _weighted(step.path, seconds)
     if not step.pipelined:
         return total
-    slowest = maximum(*(_weighted(counts, units) for counts in step.stages))
+    slowest = maximum(*(_weighted(counts, seconds) for counts in step.stages))
     if step.phase == "prefill":
         return pipeline_makespan(total, hops, step.micro_batches, slowest)
     return token_interval(total, hops, step.micro_batches, slowest)
@@ -125,19 +127,18 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
     above: Num = 0
     by_class: dict[str, tuple[Num, float, float]] = {}
     total: Num = 0
-    for unit, count in zip(step.units, step.path, strict=True):
-        for item in unit:
-            if isinstance(item, Operation):
-                name, fit = str(item.kernel_class), rates.of_operation(item)[1]
-                low, high = fit.low, fit.high
-            else:
-                name, wires = item.collective, rates.of_transfer(item)
-                low, high = wires.low, wires.high
-            seconds = _unit_seconds((item,), machine, rates) * count
-            total = total + seconds
-            key = f"{name} {low} {high}"
-            before = by_class.get(key)
-            by_class[key] = (seconds + before[0] if before else seconds, low, high)
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation):
+            name, fit = str(item.kernel_class), rates.of_operation(item)[1]
+            low, high = fit.low, fit.high
+        else:
+            name, wires = item.collective, rates.of_transfer(item)
+            low, high = wires.low, wires.high
+        seconds = _item_seconds(item, machine, rates) * count
+        total = total + seconds
+        key = f"{name} {low} {high}"
+        before = by_class.get(key)
+        by_class[key] = (seconds + before[0] if before else seconds, low, high)
     for seconds, low, high in by_class.values():
         below = below + (seconds * (1 - low)) ** 2
         above = above + (seconds * (high - 1)) ** 2
@@ -146,51 +147,34 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
 
 
 def _weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
-    total: Num = 0
-    for count, each in zip(counts, seconds, strict=True):
-        if count:
-            total = total + each * count
-    return total
+    pairs = [(count, each) for count, each in zip(counts, seconds, strict=True) if count]
+    return _sum(*(each if count == 1 else each * count for count, each in pairs))
 
 
-def _unit_seconds(unit: Sequence[Item], machine: Machine, rates: Rates) -> Num:
-    total: Num = 0
-    for item in unit:
-        if isinstance(item, Operation):
-            compute, memory, feed, overhead = _resources(item, machine, rates)
-            total = total + operation_time(compute, memory, feed, 0, overhead)
-        else:
-            total = total + transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
-    return total
+def _item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:
+    if isinstance(item, Operation):
+        compute, memory, feed, overhead = _resources(item, machine, rates)
+        return operation_time(compute, memory, feed, 0, overhead)
+    return transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
 
 
 def _resources(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
     peak, fit = rates.of_operation(operation)
-    traffic = operation.weights + operation.cache + operation.activations
+    stationary = _sum(operation.weights, operation.cache)
     compute = compute_time(operation.flops, machine.peak[peak] * fit.compute)
-    memory = memory_time(traffic, machine.memory.bandwidth * fit.memory)
-    feed: Num = 0
-    if machine.feed is not None:
-        feed = memory_time(operation.weights + operation.cache, machine.feed * fit.memory)
+    memory = memory_time(_sum(stationary, operation.activations), machine.memory.bandwidth * fit.memory)
+    feed: Num = 0 if machine.feed is None else memory_time(stationary, machine.feed * fit.memory)
     return compute, memory, feed, operation.kernels * fit.overhead
 
 
 def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
     """Seconds of a step term by term; the totals sum to `step_seconds` of the same arguments."""
     terms: dict[str, Times] = {}
-    unit_totals: list[Num] = []
-    for unit, count in zip(step.units, step.path, strict=True):
-        total: Num = 0
-        for item in unit:
-            times = _item_times(item, machine, rates)
-            total = total + times.total
-            scaled = times.times(count)
-            terms[item.term] = terms[item.term].plus(scaled) if item.term in terms else scaled
-        unit_totals.append(total)
+    for item, count in zip(step.items, step.path, strict=True):
+        times = _item_times(item, machine, rates).times(count)
+        terms[item.term] = terms[item.term].plus(times) if item.term in terms else times
     if step.pipelined:
-        hops = _hops(step, rates)
-        seconds = _compose(step, unit_totals, hops)
-        terms["pipeline"] = _pipeline_times(terms, hops, seconds)
+        terms["pipeline"] = _pipeline_times(terms, _hops(step, rates), step_seconds(step, machine, rates))
     return terms
 
 
@@ -210,8 +194,8 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
 
     The wait is owed to whatever the stages are busy with, so it is shared out as their own seconds are.
     """
-    path = {name: _sum([times.attributed[name] for times in terms.values()]) for name in RESOURCES}
-    work = _sum(list(path.values()))
+    path = {name: _sum(*(times.attributed[name] for times in terms.values())) for name in RESOURCES}
+    work = _sum(*path.values())
     wait = seconds - work - hops
     shares: dict[Resource, Num] = {name: wait * path[name] / work for name in RESOURCES}
     shares["network"] = shares["network"] + hops
@@ -226,11 +210,10 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
     )
 
 
-def _sum(values: Sequence[Num]) -> Num:
-    total: Num = 0
-    for value in values:
-        total = total + value
-    return total
+def _sum(*values: Num) -> Num:
+    """The sum of what is there: a plain zero costs no pass over an array."""
+    present = [value for value in values if not (isinstance(value, int) and value == 0)]
+    return reduce(operator.add, present) if present else 0
 
 
 def _winners(compute: Any, memory: Any, feed: Any) -> dict[Resource, Num]:
@@ -278,30 +261,24 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     every activation kept on the chip, all tokens routed to the same experts, each collective moving the fewest bytes.
     In a pipeline a token still passes every stage, and the slowest stage still sees every micro-batch.
     """
-    per_unit = [_least(unit, machine, rates) for unit in step.units]
-    path = [_weighted(step.path, [least[index] for least in per_unit]) for index in range(5)]
-    latency = path[4] + _sum([count * wire.latency * wire.hops for wire, count in step.hops])
+    least = [_least(item, machine, rates) for item in step.items]
+    path = [_weighted(step.path, each) for each in zip(*least, strict=True)]
+    latency = _sum(path[4], *(count * wire.latency * wire.hops for wire, count in step.hops))
     floor = maximum(*path[:4], latency)
     if not step.pipelined:
         return floor
     for counts in step.stages:
-        stage = [_weighted(counts, [least[index] for least in per_unit]) for index in range(4)]
+        stage = [_weighted(counts, each) for each in zip(*least, strict=True)][:4]
         floor = maximum(floor, step.micro_batches * maximum(*stage))
     return floor
 
 
-def _least(unit: Sequence[Item], machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
-    """Least seconds of a unit on compute, memory, feed and wires, and the latency of its collectives in turn."""
-    compute: Num = 0
-    moved: Num = 0
-    wires: Num = 0
-    latency: Num = 0
-    for item in unit:
-        if isinstance(item, Operation):
-            compute = compute + compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
-            moved = moved + item.fewest_weights + item.cache
-        else:
-            crossing, delay = least_transfer(item, machine.wires, machine.name)
-            wires, latency = wires + crossing, latency + delay
+def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
+    """Least seconds of an item on compute, memory, feed and wires, and the latency of its exchange."""
+    if not isinstance(item, Operation):
+        crossing, latency = least_transfer(item, machine.wires, machine.name)
+        return 0, 0, 0, crossing, latency
+    moved = _sum(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    return compute, memory_time(moved, machine.memory.bandwidth), feed, wires, latency
+    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
+    return compute, memory_time(moved, machine.memory.bandwidth), feed, 0, 0

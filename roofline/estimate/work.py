@@ -32,24 +32,17 @@ HIDDEN_WIDTH = 2
 class Load:
     """What one micro-batch brings to one data-parallel rank.
 
-    `sequences` of it, `new` tokens each, after `cached` tokens each; `group_tokens` over all ranks that share experts.
+    `sequences` of it with `new` tokens each, so that `rows` tokens pass the linear layers; each cache held `cached`
+    tokens and covers `context` with the new ones. `group_tokens` counts the new tokens of all ranks that share experts.
     """
 
     phase: Phase
     sequences: Num
     new: Num
     cached: Num
+    context: Num
+    rows: Num
     group_tokens: Num
-
-    @property
-    def rows(self) -> Num:
-        """Tokens that pass the linear layers of this rank."""
-        return self.sequences * self.new
-
-    @property
-    def context(self) -> Num:
-        """Tokens of one sequence that the cache covers, the new ones included."""
-        return self.cached + self.new
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ class MatmulKernel:
         rows = load.sequences if self.last_row_only else load.rows
         weights = weight_bytes(self.inner, self.columns, exact_width(self.stored))
         row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
-        flops = matmul_flops(rows, self.inner, self.columns)
+        flops = rows * matmul_flops(1, self.inner, self.columns)
         return Operation(
             self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights
         )
@@ -127,7 +120,7 @@ class AttentionKernel:
         mixer, sequences = self.mixer, load.sequences
         if load.phase == "decode":
             pairs = mixer.visible_keys(load.context)
-            flops = mixer.pair_flops * pairs
+            flops = pairs * mixer.pair_flops
             keys_read = pairs
         else:
             window = getattr(mixer, "window", None)
@@ -138,11 +131,13 @@ class AttentionKernel:
             flops = mixer.pair_flops * pairs
             if isinstance(mixer, LatentAttention):
                 flops = minimum(flops, mixer.rebuilt_pair_flops * pairs + mixer.rebuild_flops * load.cached)
-        flops = flops + mixer.index_flops * load.new * mixer.indexed_keys(load.context)
-        flops = sequences * flops * self.head_share
         width = exact_width(self.cache_format)
-        cache = sequences * (keys_read + load.new) * (self.key_elements * width)
-        cache = cache + sequences * mixer.index_elements(load.context) * width
+        moved = (keys_read + load.new) * (self.key_elements * width)
+        if mixer.index_flops:
+            flops = flops + load.new * mixer.indexed_keys(load.context) * mixer.index_flops
+            moved = moved + mixer.index_elements(load.context) * width
+        flops = sequences * flops * self.head_share
+        cache = sequences * moved
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
             "attention",
@@ -243,7 +238,9 @@ class TransferKernel:
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
         rows = load.group_tokens if self.over_group else load.sequences if self.last_row_only else load.rows
-        return Transfer(self.term, self.collective, rows * self.row_bytes, rows * self.fewest_row_bytes, self.ranks)
+        size = rows * self.row_bytes
+        fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
+        return Transfer(self.term, self.collective, size, fewest, self.ranks)
 
 
 Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel
