@@ -1,0 +1,41 @@
+# What a fresh machine with Python 3.11 or newer needs: `make demo` for the main job, `make test` for the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint check bench nightly calibration wheel clean
+
+demo: $(VENV)/installed
+	@$(BIN)/roofline
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -q
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks
+
+nightly: $(VENV)/installed-dev
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q
+
+wheel: $(VENV)/installed-dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("roofline needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
