@@ -295,9 +295,10 @@ def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str) -> _Mod
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        first = min(errors, key=lambda each: each["type"] != "extra_forbidden")  # a misspelt key explains a missing one
         field = ".".join(str(key) for key in first["loc"] if key != "[key]") or "the whole"
-        raise _spec_error(cls, where, field, first, len(error.errors())) from None
+        raise _spec_error(cls, where, field, first, len(errors)) from None
     except RooflineError as error:
         raise SpecError(where, given=str(error), expected="a valid spec") from None
 
@@ -306,7 +307,7 @@ def _spec_error(cls: type[BaseModel], where: str, field: str, first: Any, count:
     more = f" (and {count - 1} more)" if count > 1 else ""
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        near = nearest_names(last, _known_keys(cls))
+        near = nearest_names(last, _known_keys(cls), count=1)
         return SpecError(
             f"{where}, {field}",
             given=f"unknown key {last}",

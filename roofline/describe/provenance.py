@@ -107,6 +107,7 @@ READINGS: dict[str, Fraction] = {
     "both directions halved": Fraction(1, 2),
     "GB means GiB": Fraction(2**30, 10**9),
     "MB means MiB": Fraction(2**20, 10**6),
+    "TB means TiB": Fraction(2**40, 10**12),
 }
 """Named ways from a printed figure to the value, each a factor."""
 

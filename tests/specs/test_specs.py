@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,44 +16,26 @@ from roofline.units import parse_unit
 
 Part = HbmAccelerator | SramAccelerator
 
-FIRST = (
-    "a100-sxm-80gb",
-    "h100-sxm",
-    "h200-sxm",
-    "b200-sxm",
-    "gb200",
-    "b300-sxm",
-    "mi300x",
-    "mi355x",
-    "tpu-v5e",
-    "rtx-4090",
-    "groq-lpu-v1",
-    "groq-3-lpu",
-    "cerebras-wse3",
-    "vr200",
-)
+every_part = pytest.mark.parametrize("name", accelerators())
 
-# What a spec field may rest on. A measured figure never stands where a printed one does, nor a claim or a price.
-PRINTED = {"datasheet", "paper", "derived", "estimate"}
-ALLOWED_KINDS = {
-    "usable": {"measured", "datasheet"},
-    "price": {"price"},
-    "measured": {"measured"},
-    "claimed": {"claim"},
-    "rental": {"price"},
-}
+# Names that data sets of measurements use: renaming one of them breaks their users.
+STABLE_NAMES = Path(__file__).with_name("names_in_use.txt").read_text(encoding="utf-8").split()
 
-# Units that a fact's name promises, by its ending.
+# A unit that a fact's name promises, by its ending.
 FACT_UNITS = {
     "_bandwidth": "B/s",
     "_capacity": "B",
     "_power": "W",
+    "_latency": "s",
+    "_price": "USD",
     "clock": "Hz",
     "links": "1",
     "compute_units": "1",
     "stacks": "1",
+    "dies": "1",
     "_devices": "1",
-    "_latency": "s",
+    "_pins": "1",
+    "_pin_rate": "B/s",
 }
 
 
@@ -74,63 +57,75 @@ def close(left: float, right: float, tolerance: float) -> bool:
     return abs(left / right - 1) <= tolerance
 
 
-@pytest.mark.parametrize("name", FIRST)
-def test_first_parts_are_in_the_catalogue(name: str) -> None:
+@pytest.mark.parametrize("name", STABLE_NAMES)
+def test_names_in_use_are_in_the_catalogue(name: str) -> None:
     assert name in accelerators()
 
 
-def half_of_last_digit(number: Cited) -> float:
-    """Half a unit in the last digit written, where four or more digits show that a quotient was rounded; else 0."""
+# Provenance.
+
+
+def rounding(number: Cited) -> float:
+    """What writing the value may have lost: half its last digit, where a reading leaves a fraction that does not end.
+
+    Four digits at least must be written then; every other figure re-reads exactly.
+    """
     match = re.match(r"\s*([\d.]+)\s*(\S*)", number.text)
     assert match is not None
     digits, unit = match.groups()
-    if len(digits.replace(".", "").lstrip("0")) < 4:
+    endless = any(step in (number.reading or "") for step in ("divided by", "GB means GiB"))
+    if not endless or len(digits.replace(".", "").lstrip("0")) < 4:
         return 0.0
-    decimals = len(digits.partition(".")[2])
-    return float(parse_unit(unit or "1").factor) * 0.5 * 10**-decimals
+    return float(parse_unit(unit or "1").factor) * 0.5 * 10 ** -len(digits.partition(".")[2])
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_printed_figures_read_to_their_values(name: str) -> None:
     for field, number in numbers(part(name)):
-        assert not number.reading or number.as_printed, f"{field}: a reading needs the printed figure"
+        assert number.as_printed or not number.reading, f"{field}: a reading needs the printed figure"
         if number.as_printed is None:
             continue
         read = read_printed(number.as_printed, number.reading)
         assert read.dimension == number.quantity.dimension, f"{field}: {number}"
-        quotient = "divided by" in (number.reading or "") or "GiB" in (number.reading or "")
-        tolerance = half_of_last_digit(number) if quotient else 0.0
-        assert abs(read.value - number.value) <= tolerance + 1e-12 * number.value, f"{field}: {number}"
+        assert abs(read.value - number.value) <= rounding(number) + 1e-12 * number.value, f"{field}: {number}"
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_numbers_that_limit_speed_are_quoted(name: str) -> None:
     for field, number in numbers(part(name)):
-        if field.startswith(("peak.", "feed")) or field.endswith((".bandwidth", ".capacity", ".latency")):
+        if field.startswith("facts."):
+            continue
+        if field.startswith(("peak.", "feed")) or field.endswith((".bandwidth", ".capacity", ".usable", ".latency")):
             assert number.as_printed, f"{field} has no as_printed"
 
 
-@pytest.mark.parametrize("name", accelerators())
+SPECIFIED = {"datasheet", "paper", "derived", "estimate"}
+KINDS = (
+    # A measured figure never stands where a printed one does, nor a claim, nor a price.
+    (r"price|facts\.card_price", {"price"}),
+    (r"memory\.\w+\.usable", {"measured"}),  # what a driver reports
+    (r"facts\.measured_\w+", {"measured"}),
+    (r"facts\.claimed_\w+", {"claim"}),
+    (r"facts\.\w+_bandwidth", SPECIFIED | {"measured"}),  # caches have no printed figure
+    (r".*", SPECIFIED),
+)
+
+
+@every_part
 def test_no_field_mixes_kinds(name: str) -> None:
     for field, number in numbers(part(name)):
-        last = field.rpartition(".")[2]
-        allowed = ALLOWED_KINDS.get(last) or ALLOWED_KINDS.get(last.partition("_")[0], PRINTED)
-        if not field.startswith("facts.") and last not in ("usable", "price"):
-            allowed = PRINTED
-        kind = kind_of(number)
-        if field.startswith("facts.") and allowed is PRINTED and last.endswith(("_bandwidth", "_latency")):
-            allowed = PRINTED | {"measured"}  # caches and hops have no printed figure
-        assert kind in allowed, f"{field}: a {kind} figure, expected one of {sorted(allowed)}"
+        allowed = next(kinds for pattern, kinds in KINDS if re.fullmatch(pattern, field))
+        assert kind_of(number) in allowed, f"{field}: a {kind_of(number)} figure"
 
 
-@pytest.mark.parametrize("name", accelerators())
-def test_weak_evidence_is_not_called_strong(name: str) -> None:
+@every_part
+def test_estimates_are_not_called_certain(name: str) -> None:
     for field, number in numbers(part(name)):
         if kind_of(number) == "estimate":
             assert number.confidence != "high", field
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_facts_have_the_units_their_names_promise(name: str) -> None:
     for field, fact in part(name).facts.items():
         for ending, unit in FACT_UNITS.items():
@@ -140,20 +135,26 @@ def test_facts_have_the_units_their_names_promise(name: str) -> None:
 
 def test_every_source_is_used() -> None:
     used = {number.source for name in accelerators() for _, number in numbers(part(name))}
-    assert sorted(sources()) == sorted(used)
+    assert sorted(set(sources()) - used) == []
 
 
-@pytest.mark.parametrize("source", sources())
-def test_sources_can_be_found_again(source: str) -> None:
-    document = sources()[source]
-    assert document.url.startswith("https://") or "no address" in document.note
+@pytest.mark.parametrize("name", sources())
+def test_sources_can_be_found_again(name: str) -> None:
+    assert sources()[name].url.startswith("https://") or "no address was kept" in sources()[name].note
+
+
+def test_sources_are_listed_once() -> None:
+    pages = [source.url for source in sources().values()]
+    shared = {url for url in pages if pages.count(url) > 1} - {""}
+    # Collections of notes hold several talks; a vendor's front page stands for pages whose address was not kept.
+    assert all(url.count("/") <= 3 or "wiki" in url or "AI-Chip-Library" in url for url in shared), shared
 
 
 # Redundancy: several facts of one file say the same thing twice, so that a figure read wrongly (both directions as one,
 # sparse as dense, a rack as a chip) contradicts another. Tolerances are what vendors' rounding needs.
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_lanes_times_rate_is_the_link(name: str) -> None:
     facts = part(name).facts
     if {"links", "link_bandwidth"} <= set(facts):
@@ -161,7 +162,7 @@ def test_lanes_times_rate_is_the_link(name: str) -> None:
         assert close(product, part(name).cite("link.bandwidth").value, 0.01)
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_units_times_clock_is_the_peak(name: str) -> None:
     """Within 2 %: clocks are printed to 10 MHz, marketed rates rounded up."""
     facts = part(name).facts
@@ -171,7 +172,7 @@ def test_units_times_clock_is_the_peak(name: str) -> None:
             assert close(product, part(name).peak[field.removeprefix("flops_per_cycle_")].value, 0.02), field
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_pins_times_rate_is_the_memory(name: str) -> None:
     """Within 2.5 %: 8.192 TB/s are printed as 8."""
     facts = part(name).facts
@@ -180,43 +181,35 @@ def test_pins_times_rate_is_the_memory(name: str) -> None:
         assert close(product, part(name).cite("memory.bandwidth").value, 0.025)
 
 
-@pytest.mark.parametrize("name", accelerators())
-def test_stacks_hold_the_capacity(name: str) -> None:
-    facts, capacity = part(name).facts, part(name).cite("memory.capacity").value
-    if {"stacks", "stack_capacity"} <= set(facts):
-        assert capacity <= facts["stacks"].value * facts["stack_capacity"].value * (1 + 1e-9) < capacity * 1.15
-
-
 def group_size(of: Part, group: str) -> float:
     if f"{group}_devices" in of.facts:
         return of.facts[f"{group}_devices"].value
-    return of.cite("link.domain").value if any(name.startswith(f"{group}_") for name in of.facts) else 0
+    return of.cite("link.domain").value if any(fact.startswith(f"{group}_") for fact in of.facts) else 0
 
 
-@pytest.mark.parametrize("name", accelerators())
-def test_systems_are_the_sum_of_their_devices(name: str) -> None:
-    """Within 5 %: vendors round rack figures apart from chip figures."""
+@every_part
+@pytest.mark.parametrize("group", ["node", "rack", "domain"])
+def test_systems_are_the_sum_of_their_devices(name: str, group: str) -> None:
+    """Within 5 %: vendors round figures of racks apart from figures of chips."""
     described = part(name)
-    whole_of = {"memory_capacity": "memory.capacity", "memory_bandwidth": "memory.bandwidth"}
-    for group in ("node", "rack", "domain"):
-        devices = group_size(described, group)
-        for what, field in {**whole_of, "link_bandwidth": "link.bandwidth"}.items():
-            if f"{group}_{what}" in described.facts:
-                whole = described.facts[f"{group}_{what}"].value
-                assert close(whole, devices * described.cite(field).value, 0.05), f"{group}_{what}"
-        for format_name in FORMATS:
-            if f"{group}_{format_name}" in described.facts:
-                whole = described.facts[f"{group}_{format_name}"].value
-                assert close(whole, devices * described.peak[format_name].value, 0.05), f"{group}_{format_name}"
+    field_of = {
+        f"{group}_memory_capacity": "memory.capacity",
+        f"{group}_memory_bandwidth": "memory.bandwidth",
+        f"{group}_link_bandwidth": "link.bandwidth",
+        **{f"{group}_{format_name}": f"peak.{format_name}" for format_name in FORMATS},
+    }
+    for fact in field_of.keys() & described.facts.keys():
+        whole, one = described.facts[fact].value, described.cite(field_of[fact]).value
+        assert close(whole, group_size(described, group) * one, 0.05), fact
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_measured_figures_stay_below_printed_ones(name: str) -> None:
     """And above a fifth of them: less would mean that the printed figure is of something else."""
     described = part(name)
-    for field, fact in described.facts.items():
-        what = field.removeprefix("measured_")
-        if what == field:
+    for fact in described.facts:
+        what = fact.removeprefix("measured_")
+        if what == fact:
             continue
         if what.startswith("matmul_"):
             printed = described.peak[what.removeprefix("matmul_")].value
@@ -224,52 +217,69 @@ def test_measured_figures_stay_below_printed_ones(name: str) -> None:
             printed = described.facts["peer_bandwidth"].value
         else:
             printed = described.cite("link.bandwidth" if what == "link" else "memory.bandwidth").value
-        assert 0.2 * printed < fact.value <= printed, f"{field}: {fact.text} of {printed:g}"
+        assert 0.2 * printed < described.facts[fact].value <= printed, fact
 
 
-# Physics: bounds wide enough for every part built so far, narrow enough for a wrong prefix.
+# Physics: bounds wide enough for every part built so far, narrow enough to catch a wrong prefix.
 
 
-def sixteen_bit_peak(of: Part) -> float:
-    return max(number.value for format_name, number in of.peak.items() if format_name not in ("fp32", "tf32"))
-
-
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_wider_formats_are_not_faster(name: str) -> None:
     peak = {format_name: number.value for format_name, number in part(name).peak.items()}
-    for wide, narrow in (("fp32", "tf32"), ("tf32", "bf16"), ("bf16", "fp8"), ("fp8", "nvfp4"), ("fp8", "mxfp4")):
-        if wide in peak and narrow in peak:
-            assert peak[wide] <= peak[narrow], (wide, narrow)
+    widest_first = ("fp32", "tf32", "bf16", "fp8", "mxfp8", "mxfp6", "nvfp4")
+    rates = [peak[format_name] for format_name in widest_first if format_name in peak]
+    assert rates == sorted(rates)
+    assert peak.get("mxfp8", peak.get("fp8", 0)) <= peak.get("mxfp4", float("inf"))
+    assert peak.get("int8", 0) <= peak.get("int4", float("inf"))
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_ridge_points_are_sane(name: str) -> None:
+    """FLOP per byte at which the fastest format becomes compute-bound."""
     described = part(name)
-    ridge = sixteen_bit_peak(described) / described.cite("memory.bandwidth").value
-    low, high = (10, 4000) if described.kind == "hbm" else (0.3, 60)
+    ridge = max(number.value for number in described.peak.values()) / described.cite("memory.bandwidth").value
+    low, high = (20, 4000) if described.kind == "hbm" else (0.5, 100)
     assert low < ridge < high, f"{ridge:g} FLOP/B"
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_sweeping_the_memory_takes_a_sane_time(name: str) -> None:
+    """The time of a decoding step that reads all of the memory."""
     described = part(name)
     sweep = described.cite("memory.capacity").value / described.cite("memory.bandwidth").value
     low, high = (5e-3, 1.0) if described.kind == "hbm" else (1e-6, 1e-4)
     assert low < sweep < high, f"{sweep:g} s"
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
 def test_energy_per_byte_is_sane(name: str) -> None:
+    """A DRAM read alone costs about 25 pJ/B, an SRAM read well below 1 pJ/B; the rest of the chip comes on top."""
     described = part(name)
     if described.power is None:
         return
     energy = described.power.value / described.cite("memory.bandwidth").value
-    low, high = (50e-12, 2500e-12) if described.kind == "hbm" else (0.3e-12, 50e-12)
+    low, high = (25e-12, 2500e-12) if described.kind == "hbm" else (0.5e-12, 50e-12)
     assert low < energy < high, f"{energy:g} J/B"
 
 
-@pytest.mark.parametrize("name", accelerators())
+@every_part
+def test_links_are_slower_than_memory(name: str) -> None:
+    for tier in part(name).link.values():
+        assert tier.bandwidth.value < part(name).cite("memory.bandwidth").value
+
+
+@every_part
 def test_usable_memory_is_most_of_the_printed(name: str) -> None:
     for tier in part(name).memory.values():
         if tier.usable is not None:
             assert 0.9 < tier.usable.value / tier.capacity.value <= 1
+
+
+@every_part
+def test_plain_numbers_repeat_the_spec(name: str) -> None:
+    described = part(name)
+    machine = described.numbers()
+    assert machine.memory.bandwidth == described.cite("memory.bandwidth").value
+    assert machine.memory.usable <= machine.memory.capacity
+    assert set(machine.peak) == set(described.peak)
+    assert [wire.name for wire in machine.wires] == list(described.link)
