@@ -1,6 +1,7 @@
 # What a fresh machine with Python 3.11 or newer needs: `make demo` for the main job, `make test` for the tests.
 PYTHON ?= python3
 VENV ?= .venv
+PROFILE ?= dev
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint check bench nightly calibration wheel clean
@@ -9,7 +10,7 @@ demo: $(VENV)/installed
 	@$(BIN)/roofline
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --hypothesis-profile=$(PROFILE)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -21,8 +22,8 @@ check: lint test
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
-nightly: $(VENV)/installed-dev
-	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q
+nightly:
+	$(MAKE) test PROFILE=nightly
 
 wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel

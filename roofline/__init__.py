@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from roofline.describe.hardware import HbmAccelerator as HbmAccelerator
     from roofline.describe.hardware import SramAccelerator as SramAccelerator
     from roofline.describe.model import ModelShape as ModelShape
-    from roofline.describe.model_catalog import load_model as model  # noqa: F401
-    from roofline.describe.model_catalog import model_names as models  # noqa: F401
+    from roofline.describe.model_catalog import load_model as model
+    from roofline.describe.model_catalog import model_names as models
     from roofline.errors import ConfigError as ConfigError
     from roofline.errors import DoesNotFit as DoesNotFit
     from roofline.errors import InvalidInput as InvalidInput
