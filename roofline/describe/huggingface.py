@@ -44,7 +44,7 @@ def read_config(
         ) from None
 
 
-_INHERITED = ("tie_word_embeddings", "quantization_config")
+_INHERITED = ("tie_word_embeddings", "quantization_config", "compression_config")
 
 
 def _dialect(config: Mapping[str, Any], where: str) -> tuple[Dialect, Mapping[str, Any]]:
@@ -87,12 +87,24 @@ def _shape(reading: Reading, config: Mapping[str, Any], *, name: str | None, sou
         "max_context": keys.optional_size(*reading.names("context"), most=LARGEST_CONTEXT),
         "head_bias": reading.on(dialect.head_bias),
         "extra": extra,
-        "checkpoint": checkpoint_formats(keys.data, keys.where),
         "source": source,
         **outside,
     }
+    shape = ModelShape(**fields)
+    checkpoint, notes = checkpoint_formats(keys, len(layers), _weights_by_kind(shape))
     _refuse_unknown(reading)
-    return ModelShape(**fields, assumptions=tuple(reading.assumptions))
+    return ModelShape(**fields, checkpoint=checkpoint, assumptions=(*notes, *reading.assumptions))
+
+
+def _weights_by_kind(shape: ModelShape) -> dict[str, int]:
+    counts = shape.parameters()
+    return {
+        "attention": counts.attention,
+        "mixer": counts.linear_mixer,
+        "dense": counts.dense_ffn,
+        "shared": counts.shared_experts,
+        "experts": counts.experts,
+    }
 
 
 def _own_name(config: Mapping[str, Any]) -> str:

@@ -53,7 +53,16 @@ def load_model(model: str | os.PathLike[str] | Mapping[str, Any] | ModelShape, *
         raise ConfigError("model", given=type(model).__name__, expected="a name, a path or a dict")
     path = Path(model)
     name = path.resolve().parent.name if path.name == "config.json" else path.stem
-    return read_config(read_json(path), name=printable(name) or "config", source=printable(str(path)), strict=strict)
+    config = _with_separate_formats(read_json(path), path.with_name("hf_quant_config.json"))
+    return read_config(config, name=printable(name) or "config", source=printable(str(path)), strict=strict)
+
+
+def _with_separate_formats(config: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """The config with the quantization that NVIDIA ModelOpt writes into a file of its own beside it."""
+    if "quantization_config" in config or not beside.is_file():
+        return config
+    stated = read_json(beside).get("quantization")
+    return {**config, "quantization_config": stated} if isinstance(stated, dict) else config
 
 
 def _known_name(text: str) -> str | None:
