@@ -109,13 +109,22 @@ class Memory:
         batch = np.maximum(largest, 0) * self.layout.dp
         return batch if isinstance(batch, np.ndarray) and batch.ndim else float(batch)
 
+    def fits(self, batch: Any, context: Any) -> Any:
+        """Whether `batch` sequences of `context` tokens fit on every device."""
+        sequences = np.ceil(batch if self.layout.dp == 1 else batch / self.layout.dp)
+        fits: Any = True
+        for room in self.rooms:
+            each: Any = self.sequence_bytes(room, context)
+            fits = fits & (sequences * each <= self.usable - room.weights)
+        return fits
+
     def shortfall(self, batch: Any, context: Any) -> Any:
         """Bytes missing over all devices of one replica for `batch` sequences of `context` tokens [B]; 0: they fit."""
-        sequences = np.ceil(np.asarray(batch, dtype=float) / self.layout.dp)
+        sequences = np.ceil(batch if self.layout.dp == 1 else batch / self.layout.dp)
         missing: Any = 0.0
         for room in self.rooms:
-            need: Any = room.weights + sequences * self.sequence_bytes(room, context)
-            missing = missing + np.maximum(need - self.usable, 0) * room.devices
+            need: Any = sequences * self.sequence_bytes(room, context)
+            missing = missing + np.maximum(need - (self.usable - room.weights), 0) * room.devices
         return missing if isinstance(missing, np.ndarray) and missing.ndim else float(missing)
 
 

@@ -42,9 +42,10 @@ def _checked_array(what: str, value: Any, least: float, most: float, expected: s
         raise InvalidInput(what, given=value, expected=f"{expected} in every place")
     # int64 would wrap in products of contexts: float64 from here on.
     numbers = value.astype(np.float64)
-    wrong = ~((numbers >= least) & (numbers <= most))
-    if wrong.any():
-        raise InvalidInput(what, given=float(numbers[wrong][0]), expected=f"{expected} in every place")
+    lowest, highest = numbers.min(), numbers.max()  # nan spreads into both
+    if not (lowest >= least and highest <= most):
+        wrong = numbers[~((numbers >= least) & (numbers <= most))]
+        raise InvalidInput(what, given=float(wrong[0]), expected=f"{expected} in every place")
     return numbers
 
 
@@ -63,17 +64,18 @@ def one_kind(**values: Any) -> str:
     return SYMBOL if SYMBOL in kinds else SCALAR
 
 
-def in_blocks(function: Callable[..., Any], **values: Any) -> Any:
+def in_blocks(function: Callable[..., Any], dtype: type, **values: Any) -> Any:
     """`function` of arrays that broadcast, evaluated block by block over the leading axis, so that memory stays small.
 
-    `function` returns one array of the broadcast shape, or a number that holds for the whole block.
+    `function` returns one array of the broadcast shape, or a number that holds for the whole block; the result is an
+    array of `dtype`.
     """
     shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
     size = math.prod(shape)
     if size <= BLOCK or not shape:
         return np.broadcast_to(function(**values), shape).copy()
     rows = max(1, BLOCK // (size // shape[0]))
-    result = np.empty(shape)
+    result: Any = np.empty(shape, dtype)
     for start in range(0, shape[0], rows):
         block = {name: _rows(value, len(shape), start, start + rows) for name, value in values.items()}
         result[start : start + rows] = function(**block)

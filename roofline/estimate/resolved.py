@@ -112,19 +112,19 @@ class Resolved:
             part = Point(point.phase, batch, context, cached)
             return evaluator(self.step(part), self.machine, self.rates)
 
-        return in_blocks(block, batch=point.batch, context=point.context, cached=point.cached)
+        return in_blocks(block, float, batch=point.batch, context=point.context, cached=point.cached)
 
     def fits(self, point: Point) -> Any:
         """Whether weights and caches fit at a point; None for symbols."""
         if point.kind == SYMBOL:
             return None
         if point.kind == SCALAR:
-            return bool(self.memory.shortfall(point.batch, point.context) == 0)
+            return bool(self.memory.fits(point.batch, point.context))
 
         def block(batch: Any, context: Any, cached: Any) -> Any:
-            return self.memory.shortfall(batch, context)
+            return self.memory.fits(batch, context)
 
-        return in_blocks(block, batch=point.batch, context=point.context, cached=point.cached) == 0
+        return in_blocks(block, bool, batch=point.batch, context=point.context, cached=point.cached)
 
     def model_flops(self, point: Point) -> Any:
         """FLOP that the model itself takes for the batch, whatever the layout repeats [FLOP]."""

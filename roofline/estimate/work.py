@@ -7,6 +7,7 @@ then says what one device of a stage does for a given load. All numbers are per 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from roofline.describe.attention import LatentAttention
@@ -246,6 +247,7 @@ class TransferKernel:
 Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel
 
 
+@cache
 def exact_width(name: str) -> int | float:
     """Bytes per stored element, as an int where it is whole [B]."""
     stored = number_format(name).width

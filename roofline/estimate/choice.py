@@ -1,0 +1,109 @@
+"""Which layout a deployment takes at a point: the one given, or the fastest that fits among those left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from roofline.describe.formats import Quantization
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.model import ModelShape
+from roofline.errors import DoesNotFit, LayoutError
+from roofline.estimate.layout import Layout, candidate_layouts, checked_layout
+from roofline.estimate.placement import Placement
+from roofline.estimate.resolved import Point
+from roofline.numeric import SCALAR, SYMBOL
+
+_REMEMBERED = 4096
+
+
+class Choice:
+    """The layouts of a model on `devices` devices that agree with the ranks given, and the choice among them.
+
+    `seconds` times a layout at a point. Raises `LayoutError` where no layout can have the ranks given.
+    """
+
+    def __init__(
+        self,
+        model: ModelShape,
+        accelerator: HbmAccelerator | SramAccelerator,
+        quantization: Quantization,
+        devices: int,
+        given: Mapping[str, int | None],
+        seconds: Callable[[Layout, Point], float],
+    ) -> None:
+        self.model, self.accelerator, self.quantization = model, accelerator, quantization
+        self.devices, self.given, self.seconds = devices, dict(given), seconds
+        self._check()
+        self._longest = tuple(candidate_layouts(model, devices, **self.given))
+        if not self._longest:
+            ranks = ", ".join(f"{name}={value}" for name, value in self.given.items() if value is not None)
+            expected = f"ranks that {devices} devices and the heads of {model.name} allow"
+            raise LayoutError("layout", given=ranks, expected=expected)
+        self.settled = len(self._longest) == 1 and (self.given["pp"] is not None or self._longest[0].pp == 1)
+        self._chosen: dict[tuple[object, ...], Layout] = {}
+
+    def at(self, point: Point, *, must_fit: bool = True) -> Layout:
+        """The layout given, or the fastest at the largest batch and context of a point among those that fit.
+
+        Where none fits: `DoesNotFit` for a scalar that must, else the one that misses least. `LayoutError` for symbols
+        where ranks are open.
+        """
+        if point.kind == SYMBOL:
+            if self.settled:
+                return self._longest[0]
+            expected = "tp, pp, dp and ep: which layout is fastest depends on the symbols"
+            raise LayoutError("layout", given="open ranks with symbols", expected=expected)
+        key = (must_fit, *point.corner())
+        if key not in self._chosen:
+            if len(self._chosen) >= _REMEMBERED:
+                self._chosen.clear()
+            self._chosen[key] = self._choose(point, must_fit=must_fit)
+        return self._chosen[key]
+
+    def placement(self, point: Point) -> Placement:
+        """What holds the model at the largest batch and context of a point."""
+        corner = point.largest()
+        arguments = (self.model, self.accelerator, self.quantization)
+        return Placement(*arguments, batch=corner.batch, context=corner.context)
+
+    def _check(self) -> None:
+        """Refuse ranks that no layout of the devices could have; open ones are taken as 1 for now."""
+        ranks = {name: value or 1 for name, value in self.given.items()}
+        if None in (self.given["tp"], self.given["dp"]):
+            ranks["ep"] = 1  # an open tp or dp may still make room for the expert groups asked for
+        checked_layout(self.model, self.devices, **ranks)
+
+    def _choose(self, point: Point, *, must_fit: bool) -> Layout:
+        placement, corner = self.placement(point), point.largest()
+        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            return min(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices))
+        cuts = (placement.cut(longest) for longest in self._longest)
+        least = min(cuts, key=lambda cut: (cut[1], cut[0].devices))[0]
+        if must_fit and point.kind == SCALAR:
+            raise self._does_not_fit(least, placement)
+        return least
+
+    def _lengths(self, longest: Layout, placement: Placement) -> list[Layout]:
+        """The shortest pipeline of a width that fits, and the longest; none where no length fits."""
+        if self.given["pp"] or longest.pp == 1:
+            layout, missing = placement.cut(longest)
+            return [] if missing else [layout]
+        shortest = placement.shortest(longest)
+        if shortest is None:
+            return []
+        return [shortest] if shortest.pp == longest.pp else [shortest, placement.cut(longest)[0]]
+
+    def _does_not_fit(self, layout: Layout, placement: Placement) -> DoesNotFit:
+        missing, count = placement.missing(layout), placement.smallest_count()
+        would = f"{count:,} devices would do" if count else "no number of devices would do"
+        where = f"{self.devices} × {self.accelerator.name}" if self.devices > 1 else self.accelerator.name
+        load = f"{placement.batch:,.10g} × {placement.context:,.10g} tokens"
+        return DoesNotFit(
+            f"{self.model.name} in {self.quantization.label} with {load} does not fit on {where} ({layout}): "
+            f"{missing:,.0f} bytes short; {would}",
+            shortfall_bytes=missing,
+            min_devices=count,
+        )
