@@ -16,7 +16,8 @@ from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.estimate.layout import Layout, stages
-from roofline.estimate.work import HIDDEN_WIDTH, exact_width, rank_shape
+from roofline.estimate.sharding import rank_shape
+from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 from roofline.numeric import Num
 
 

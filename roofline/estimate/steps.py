@@ -12,8 +12,9 @@ from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
+from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
-from roofline.estimate.work import HIDDEN_WIDTH, Kernel, Load, embedding_kernels, head_kernels, layer_kernels
+from roofline.estimate.work import HIDDEN_WIDTH, Kernel, Load
 from roofline.numeric import Num, ceil
 
 

@@ -1,7 +1,7 @@
 """What a phase must do: operations with their FLOP and bytes, and transfers with theirs. Knows no hardware.
 
-A model is compiled once per layout into units (one per distinct layer, one for the embedding, one for the head); a unit
-then says what one device of a stage does for a given load. All numbers are per device and per pass of one micro-batch.
+A kernel is what one device runs whatever the load; given a load it becomes an operation or a transfer. All numbers are
+per device and per pass of one micro-batch.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from typing import Literal
 
 from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
-from roofline.describe.feedforward import MoE
-from roofline.describe.formats import Quantization, number_format
+from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
-from roofline.describe.model import Layer, ModelShape
-from roofline.describe.parts import Matrix
-from roofline.equations.attention import full_pairs, kv_heads_per_rank, windowed_pairs
-from roofline.equations.experts import dispatch_bytes, distinct_experts
+from roofline.equations.attention import full_pairs, windowed_pairs
+from roofline.equations.experts import distinct_experts
 from roofline.equations.matmul import matmul_flops, weight_bytes
-from roofline.estimate.layout import Layout
 from roofline.numeric import Num, minimum
 
 Phase = Literal["prefill", "decode"]
@@ -257,152 +253,3 @@ def exact_width(name: str) -> int | float:
 def activation_width(name: str) -> int | float:
     """Bytes per element of an input in a compute format [B]."""
     return exact_width(name)
-
-
-def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> tuple[Kernel, ...]:
-    """What one rank runs for one layer, in order."""
-    compiled: list[Kernel] = []
-    mixer, feed_forward = layer.mixer, layer.feed_forward
-    reduce = TransferKernel("all_reduce", "all_reduce", hidden * HIDDEN_WIDTH, hidden * HIDDEN_WIDTH, layout.tp)
-    norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
-    if mixer is not None:
-        compiled.append(norm)
-        matrices = mixer.matrices(hidden)
-        kv_heads = getattr(mixer, "kv_heads", 1)
-        projections = _matmuls("attention_projections", matrices, layout.tp, kv_heads, quantization)
-        compiled.extend(projections[:-1])
-        compiled.extend(_mixer_kernels(mixer, layout, quantization))
-        compiled.extend(projections[-1:])
-        if layout.tp > 1:
-            compiled.append(reduce)
-    if feed_forward is not None:
-        compiled.append(norm)
-        compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
-        if isinstance(feed_forward, MoE):
-            compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization))
-        elif layout.tp > 1:
-            compiled.append(reduce)
-    return tuple(compiled)
-
-
-def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> list[AttentionKernel | StateKernel]:
-    """The core of a mixer; rotary positions and the cache write run inside the attention kernel."""
-    compiled: list[AttentionKernel | StateKernel] = []
-    kv_heads = getattr(mixer, "kv_heads", 1)
-    if mixer.pair_flops:
-        ranks_kv = int(kv_heads_per_rank(kv_heads, layout.tp))  # type: ignore[call-overload]
-        compiled.append(
-            AttentionKernel(
-                mixer,
-                1 / layout.tp,
-                mixer.key_elements * ranks_kv // kv_heads,
-                quantization.attention,
-                quantization.kv_cache,
-            )
-        )
-    if mixer.recurrent_elements:
-        state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
-        compiled.append(StateKernel(state / layout.tp, mixer.state_flops / layout.tp, quantization.attention))
-    return compiled
-
-
-def _feed_forward_kernels(
-    layer: Layer, hidden: int, layout: Layout, quantization: Quantization
-) -> list[MatmulKernel | StreamKernel]:
-    assert layer.feed_forward is not None
-    compiled: list[MatmulKernel | StreamKernel] = []
-    by_part: dict[str, list[Matrix]] = {}
-    for matrix in layer.feed_forward.matrices(hidden):
-        by_part.setdefault(_TERMS.get(matrix.part, matrix.part), []).append(matrix)
-    for term, matrices in by_part.items():
-        compiled.extend(_matmuls(term, tuple(matrices), layout.tp, 1, quantization))
-        inner = [matrix.inner for matrix in matrices if matrix.split == "rows"]
-        width_ups = sum(matrix.columns for matrix in matrices if matrix.split == "columns")
-        if inner:
-            compiled.append(StreamKernel("elementwise", (width_ups + sum(inner)) / layout.tp * HIDDEN_WIDTH, 1))
-    return compiled
-
-
-def _expert_kernels(
-    mixture: MoE, hidden: int, layout: Layout, quantization: Quantization
-) -> list[ExpertKernel | TransferKernel]:
-    matrices = mixture.expert_matrices(hidden)
-    on_fullest = -(-mixture.experts // layout.ep)
-    kernel = ExpertKernel(
-        mixture.experts,
-        mixture.top_k,
-        sum(matrix.elements for matrix in matrices),
-        sum(matrix.inner + matrix.columns for matrix in matrices),
-        layout.expert_group,
-        on_fullest * layout.ep / mixture.experts,
-        quantization.storage("experts"),
-        quantization.computation("experts"),
-    )
-    wide = (mixture.latent_width or hidden) * HIDDEN_WIDTH
-    if layout.dp == 1:
-        return [kernel] + ([TransferKernel("all_reduce", "all_reduce", wide, wide, layout.tp)] if layout.tp > 1 else [])
-    if layout.ep == 1:
-        gather = TransferKernel("all_gather", "all_gather", wide, wide, layout.expert_group, over_group=True)
-        scatter = TransferKernel("reduce_scatter", "all_gather", wide, wide, layout.expert_group, over_group=True)
-        return [gather, kernel, scatter]
-    copies = min(mixture.top_k, layout.ep)
-    sent = float(dispatch_bytes(1, copies, wide // HIDDEN_WIDTH, activation_width(kernel.computed), HIDDEN_WIDTH))  # type: ignore[arg-type]
-    exchange = TransferKernel("all_to_all", "all_to_all", sent / layout.tp, 0, layout.expert_group)
-    joined: list[ExpertKernel | TransferKernel] = [kernel, exchange]
-    if layout.expert_tp > 1:
-        joined.append(TransferKernel("all_reduce", "all_reduce", wide * copies, 0, layout.expert_tp))
-    return joined
-
-
-def embedding_kernels(model: ModelShape, layout: Layout) -> tuple[StreamKernel | TransferKernel, ...]:
-    """The lookup of each token's row, and the reduction that a vocabulary cut over ranks needs."""
-    row, ranks = (model.embedding_width or model.hidden) * HIDDEN_WIDTH, layout.tp * layout.vocab
-    lookup = StreamKernel("embedding", 2 * row, 1)
-    if ranks == 1:
-        return (lookup,)
-    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, ranks))
-
-
-def head_kernels(
-    model: ModelShape, layout: Layout, quantization: Quantization
-) -> tuple[MatmulKernel | StreamKernel | TransferKernel, ...]:
-    """The last norm and the logits of each sequence's last token, gathered over ranks."""
-    norm = StreamKernel("elementwise", 2 * model.hidden * HIDDEN_WIDTH, 1, last_row_only=True)
-    ranks = layout.tp * layout.vocab
-    inner, columns = rank_shape(model.head, ranks, 1)
-    stored, computed = quantization.storage("lm_head"), quantization.computation("lm_head")
-    logits = MatmulKernel("lm_head", stored, computed, inner, columns, last_row_only=True)
-    if ranks == 1:
-        return (norm, logits)
-    row = columns * ranks * HIDDEN_WIDTH
-    return (norm, logits, TransferKernel("all_gather", "all_gather", row, row, ranks, last_row_only=True))
-
-
-_TERMS = {"router": "router", "dense_ffn": "dense_ffn", "shared_experts": "shared_experts", "norm_other": "latent"}
-
-
-def _matmuls(
-    term: str, matrices: tuple[Matrix, ...], tp: int, kv_heads: int, quantization: Quantization
-) -> list[MatmulKernel]:
-    """One kernel per label; matrices of one label share their input."""
-    kernels: dict[str, tuple[int, int, str]] = {}
-    for matrix in matrices:
-        inner, columns = rank_shape(matrix, tp, kv_heads)
-        part = "lm_head" if matrix.part == "router" else "linear"
-        before = kernels.get(matrix.kernel)
-        kernels[matrix.kernel] = (inner, columns + (before[1] if before else 0), part)
-    return [
-        MatmulKernel(term, quantization.storage(part), quantization.computation(part), inner, columns)
-        for inner, columns, part in kernels.values()
-    ]
-
-
-def rank_shape(matrix: Matrix, tp: int, kv_heads: int) -> tuple[int, int]:
-    """Rows and columns of a matrix that one of `tp` ranks holds."""
-    if matrix.split == "replicated":
-        return matrix.inner, matrix.columns
-    if matrix.split == "rows":
-        return -(-matrix.inner // tp), matrix.columns
-    if matrix.split == "kv_heads":
-        return matrix.inner, matrix.columns // kv_heads * -(-kv_heads // tp)
-    return matrix.inner, -(-matrix.columns // tp)
