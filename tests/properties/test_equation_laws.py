@@ -1,0 +1,555 @@
+"""What holds for every value: sums, limits, orders and crossings."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from roofline.equations import (
+    attention,
+    collectives,
+    cost,
+    energy,
+    exchanges,
+    experts,
+    links,
+    matmul,
+    partitioning,
+    pipelines,
+    rooflines,
+)
+
+positive = st.floats(1e-6, 1e6)
+sizes = st.floats(1, 1e10)
+bandwidths = st.floats(1e9, 1e13)
+latencies = st.floats(1e-8, 1e-4)
+ranks = st.integers(2, 512)
+counts = st.integers(1, 300)
+
+ALMOST = 1 + 1e-9
+
+# -- rooflines --------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=8))
+def test_the_sum_of_maxima_lies_between_its_bounds(operations: list[tuple[float, float]]) -> None:
+    compute, memory = (sum(column) for column in zip(*operations, strict=True))
+    total = sum(rooflines.operation_time(c, m, 0, 0, 0) for c, m in operations)
+    assert max(compute, memory) <= total * ALMOST
+    assert total <= (compute + memory) * ALMOST
+    assert compute + memory <= 2 * max(compute, memory) * ALMOST
+
+
+@given(compute=positive, memory=positive, feed=positive, network=positive, overhead=positive)
+def test_an_operation_takes_at_least_each_of_its_parts(**parts: float) -> None:
+    total = rooflines.operation_time(**parts)
+    assert all(total >= part for part in parts.values())
+    assert total <= sum(parts.values()) * ALMOST
+    assert total * ALMOST >= parts["network"] + parts["overhead"] + max(parts["compute"], parts["feed"])
+
+
+@given(peak=bandwidths, bandwidth=bandwidths, factor=st.floats(0.01, 100))
+def test_the_attainable_rate_bends_at_the_ridge(peak: float, bandwidth: float, factor: float) -> None:
+    rate = rooflines.attainable(peak, bandwidth, factor * rooflines.ridge_point(peak, bandwidth))
+    assert rate == pytest.approx(peak * min(factor, 1))
+
+
+@given(flops=sizes, traffic=sizes, peak=bandwidths, bandwidth=bandwidths)
+def test_rates_and_times_are_two_views(flops: float, traffic: float, peak: float, bandwidth: float) -> None:
+    time = rooflines.operation_time(
+        rooflines.compute_time(flops, peak), rooflines.memory_time(traffic, bandwidth), 0, 0, 0
+    )
+    rate = rooflines.attainable(peak, bandwidth, rooflines.intensity(flops, traffic))
+    assert rate * time == pytest.approx(flops)
+
+
+@given(
+    inner=st.integers(64, 8192),
+    columns=st.integers(64, 8192),
+    peak=bandwidths,
+    bandwidth=bandwidths,
+    width=st.sampled_from([0.5, 1, 2]),
+    side=st.sampled_from([0.99, 1.01]),
+)
+def test_weights_and_arithmetic_cross_at_the_critical_batch(
+    inner: int, columns: int, peak: float, bandwidth: float, width: float, side: float
+) -> None:
+    batch = side * rooflines.critical_batch(peak, bandwidth, width)
+    arithmetic = rooflines.compute_time(matmul.matmul_flops(batch, inner, columns), peak)
+    reading = rooflines.memory_time(matmul.weight_bytes(inner, columns, width), bandwidth)
+    assert arithmetic / reading == pytest.approx(side)
+
+
+@given(weights=sizes, flops=sizes, peak=bandwidths, bandwidth=bandwidths, share=st.floats(0.01, 0.99), token=positive)
+def test_a_whole_step_crosses_at_the_fused_batch(
+    weights: float, flops: float, peak: float, bandwidth: float, share: float, token: float
+) -> None:
+    context = share * rooflines.fused_critical_context(flops, token, peak, bandwidth)
+    cache = context * token
+    batch = rooflines.fused_critical_batch(weights, flops, cache, peak, bandwidth)
+    assert batch > 0
+    for side in (0.99, 1.01):
+        arithmetic = rooflines.compute_time(side * batch * flops, peak)
+        reading = rooflines.memory_time(weights + side * batch * cache, bandwidth)
+        assert (arithmetic > reading) == (side > 1)
+    beyond = rooflines.fused_critical_batch(weights, flops, cache / share * 1.01, peak, bandwidth)
+    assert beyond < 0
+
+
+@given(batch=counts, cache=sizes, weights=sizes, flops=sizes, devices=ranks, peak=bandwidths, bandwidth=bandwidths)
+def test_twice_the_devices_halve_an_additive_step(devices: int, **rest: Any) -> None:
+    names = {"kv_bytes_per_sequence": "cache", "weight_bytes": "weights", "flops_per_token": "flops"}
+    arguments = {new: rest.pop(old) for new, old in names.items()} | rest
+    one = rooflines.additive_decode_step(devices=devices, **arguments)
+    two = rooflines.additive_decode_step(devices=2 * devices, **arguments)
+    assert one == pytest.approx(2 * two)
+    more = rooflines.additive_decode_step(devices=devices, **arguments | {"batch": arguments["batch"] + 1})
+    assert one < more < one * (arguments["batch"] + 1) / arguments["batch"] * ALMOST
+
+
+# -- attention --------------------------------------------------------------------------------------------------------
+
+
+@given(new=st.integers(1, 60), cached=st.integers(0, 60), window=st.integers(1, 130))
+def test_pairs_are_what_counting_finds(new: int, cached: int, window: int) -> None:
+    positions = range(cached + 1, cached + new + 1)
+    assert attention.full_pairs(new, cached) == sum(positions)
+    assert attention.windowed_pairs(new, cached, window) == sum(min(position, window) for position in positions)
+
+
+@given(new=st.integers(1, 10**5), cached=st.integers(0, 10**7), beyond=st.integers(0, 10**6))
+def test_a_window_over_the_whole_context_is_no_window(new: int, cached: int, beyond: int) -> None:
+    assert attention.windowed_pairs(new, cached, new + cached + beyond) == attention.full_pairs(new, cached)
+
+
+@given(new=st.integers(2, 10**5), cached=st.integers(0, 10**6), at=st.integers(1, 10**5), window=st.integers(1, 10**5))
+def test_a_prompt_may_be_cut_in_two(new: int, cached: int, at: int, window: int) -> None:
+    assume(at < new)
+    whole = attention.windowed_pairs(new, cached, window)
+    parts = attention.windowed_pairs(at, cached, window) + attention.windowed_pairs(new - at, cached + at, window)
+    assert whole == parts
+
+
+@given(context=st.integers(1, 10**7), window=st.integers(1, 10**6))
+def test_a_decode_step_sees_the_visible_keys(context: int, window: int) -> None:
+    assert attention.windowed_pairs(1, context - 1, window) == attention.visible_keys(context, window)
+
+
+@given(heads=ranks, dim=ranks, width=st.sampled_from([1, 2]))
+def test_grouping_saves_bytes_and_never_arithmetic(heads: int, dim: int, width: int) -> None:
+    one_each = attention.attention_intensity(heads, heads, dim, dim, width)
+    assert one_each == pytest.approx(2 / width)
+    assert attention.attention_intensity(heads, 1, dim, dim, width) == pytest.approx(heads * one_each)
+
+
+@given(
+    heads=ranks,
+    latent=st.integers(200, 1000),
+    rope=ranks,
+    nope=st.integers(1, 190),
+    value=st.integers(1, 190),
+    keys=st.integers(1, 10**6),
+)
+def test_absorbing_pays_below_the_crossing(
+    heads: int, latent: int, rope: int, nope: int, value: int, keys: int
+) -> None:
+    crossing = attention.materialisation_crossover(latent, nope, value)
+    for side in (0.99, 1.01):
+        pairs = side * crossing * keys
+        absorbed = attention.absorbed_latent_flops(heads, latent, rope, pairs)
+        expanded = attention.materialised_latent_flops(
+            heads, nope, rope, value, pairs
+        ) + attention.latent_expansion_flops(heads, latent, nope, value, keys)
+        assert (absorbed < expanded) == (side < 1)
+
+
+@given(heads=st.integers(1, 128), width=st.integers(1, 512))
+def test_ranks_hold_every_head(heads: int, width: int) -> None:
+    held = attention.kv_heads_per_rank(heads, width)
+    assert held >= 1
+    assert held * width >= heads
+    assert (held - 1) * width < heads
+    assert attention.kv_replication(heads, width) >= max(1, width / heads)
+
+
+@given(share=st.floats(0.01, 1), capacity=sizes, batch=counts, heads=counts, dim=counts, width=st.sampled_from([1, 2]))
+def test_the_longest_context_fills_its_share(
+    share: float, capacity: float, batch: int, heads: int, dim: int, width: int
+) -> None:
+    context = attention.max_context(share, capacity, batch, heads, dim, width, 10)
+    held = batch * context * 10 * attention.kv_bytes_per_token(heads, dim, dim, width)
+    assert held == pytest.approx(share * capacity)
+
+
+# -- experts ----------------------------------------------------------------------------------------------------------
+
+
+@given(total=st.integers(2, 512), top_k=st.integers(1, 16), tokens=st.integers(1, 300))
+def test_distinct_experts_start_at_k_and_saturate(total: int, top_k: int, tokens: int) -> None:
+    assume(top_k <= total)
+    exact = (Fraction(total), Fraction(top_k))
+    assert experts.distinct_experts(*exact, Fraction(1)) == top_k
+    touched, next_one, after = (experts.distinct_experts(*exact, Fraction(tokens + i)) for i in range(3))
+    assert top_k <= touched <= min(total, top_k * tokens)
+    assert touched <= next_one <= after
+    assert after - next_one <= next_one - touched
+
+
+@given(total=st.integers(20, 512), top_k=st.integers(1, 16), share=st.floats(0.01, 0.99))
+def test_coverage_is_the_inverse_of_distinct_experts(total: int, top_k: int, share: float) -> None:
+    tokens = experts.tokens_for_coverage(total, top_k, share)
+    assert experts.distinct_experts(total, top_k, tokens) == pytest.approx(share * total)
+
+
+@given(total=st.integers(16, 512), top_k=st.integers(1, 16), peak=bandwidths, bandwidth=bandwidths)
+def test_each_expert_is_critical_at_the_critical_batch(total: int, top_k: int, peak: float, bandwidth: float) -> None:
+    tokens = experts.expert_critical_tokens(total, top_k, peak, bandwidth, 1)
+    each = experts.tokens_per_expert(total, top_k, tokens)
+    assert each == pytest.approx(rooflines.critical_batch(peak, bandwidth, 1))
+
+
+@given(hidden=ranks, inner=ranks, width=st.sampled_from([1, 2]), tokens=counts, matrices=st.sampled_from([2, 3]))
+def test_one_expert_for_all_is_a_dense_layer(hidden: int, inner: int, width: int, tokens: int, matrices: int) -> None:
+    flops = experts.expert_flops(tokens, 1, hidden, inner, matrices)
+    assert flops == matrices * matmul.matmul_flops(tokens, hidden, inner)
+    weights = experts.expert_weight_bytes(hidden, inner, matrices, width, experts.distinct_experts(1, 1, tokens))
+    assert weights == matrices * matmul.weight_bytes(hidden, inner, width)
+
+
+@given(size=ranks, tokens=st.floats(1, 1e9))
+def test_imbalance_is_at_least_one_and_fades(size: int, tokens: float) -> None:
+    assert 1 < experts.rank_imbalance(size, 2 * tokens) < experts.rank_imbalance(size, tokens)
+    assert experts.rank_imbalance(1, tokens) == 1
+
+
+# -- collectives ------------------------------------------------------------------------------------------------------
+
+BY_RANKS = {
+    name: getattr(module, name)
+    for module, name in [
+        (collectives, "ring_all_gather"),
+        (collectives, "ring_all_reduce"),
+        (collectives, "tree_all_reduce"),
+        (collectives, "recursive_all_reduce"),
+        (collectives, "one_shot_all_reduce"),
+        (collectives, "two_shot_all_reduce"),
+        (collectives, "pairwise_all_to_all"),
+        (collectives, "bruck_all_to_all"),
+        (exchanges, "direct_all_gather"),
+        (exchanges, "direct_all_to_all"),
+    ]
+}
+every_collective = pytest.mark.parametrize("collective", BY_RANKS.values(), ids=BY_RANKS)
+wires = {"size": sizes, "ranks": ranks, "bandwidth": bandwidths, "latency": latencies}
+
+
+@pytest.mark.parametrize(
+    "name", ["ring_all_gather", "ring_all_reduce", "recursive_all_reduce", "pairwise_all_to_all", "bruck_all_to_all"]
+)
+@given(size=sizes, bandwidth=bandwidths, latency=latencies)
+def test_one_rank_has_nobody_to_talk_to(name: str, size: float, bandwidth: float, latency: float) -> None:
+    assert BY_RANKS[name](size, 1, bandwidth, latency) == 0
+
+
+@every_collective
+@given(**wires)
+def test_collectives_grow_with_what_they_carry(collective: Any, **at: Any) -> None:
+    here = collective(**at)
+    assert collective(**at | {"size": 2 * at["size"]}) > here
+    assert collective(**at | {"latency": 2 * at["latency"]}) > here
+    assert collective(**at | {"bandwidth": at["bandwidth"] / 2}) > here
+    assert collective(**at | {"ranks": 4 * at["ranks"]}) >= here
+
+
+@every_collective
+@given(**wires)
+def test_collectives_are_linear_in_time(collective: Any, **at: Any) -> None:
+    slower = {"latency": 3 * at["latency"], "bandwidth": at["bandwidth"] / 3}
+    assert collective(**at | slower) == pytest.approx(3 * collective(**at))
+
+
+@given(**wires)
+def test_no_all_reduce_sends_less_than_a_ring_and_none_beats_the_switch(**at: Any) -> None:
+    silent = at | {"latency": 0}
+    ring = collectives.ring_all_reduce(**silent)
+    for name in ("tree", "recursive", "one_shot", "two_shot"):
+        assert BY_RANKS[f"{name}_all_reduce"](**silent) * ALMOST >= ring
+    switch = collectives.switch_all_reduce(at["size"], at["bandwidth"], at["latency"])
+    assert collectives.ring_all_reduce(**at) * ALMOST >= switch
+
+
+@given(**wires)
+def test_two_passes_make_a_ring(**at: Any) -> None:
+    gather = collectives.ring_all_gather(**at)
+    assert collectives.ring_all_reduce(**at) == pytest.approx(2 * gather)
+    assert exchanges.direct_all_gather(**at) <= gather * ALMOST
+    assert collectives.two_shot_all_reduce(**at) == pytest.approx(2 * exchanges.direct_all_gather(**at))
+
+
+@given(power=st.integers(1, 9), size=sizes, bandwidth=bandwidths, latency=latencies)
+def test_two_levels_of_one_kind_send_what_one_level_sends(
+    power: int, size: float, bandwidth: float, latency: float
+) -> None:
+    inside, across = 2**power, 8
+    silent = collectives.hierarchical_all_reduce(size, inside, across, bandwidth, bandwidth, 0, 0)
+    assert silent == pytest.approx(collectives.ring_all_reduce(size, inside * across, bandwidth, 0))
+    one_node = collectives.hierarchical_all_reduce(size, inside, 1, bandwidth, 1, latency, 1)
+    assert one_node == pytest.approx(collectives.ring_all_reduce(size, inside, bandwidth, latency))
+    lone_ranks = collectives.hierarchical_all_reduce(size, 1, across, 1, bandwidth, 1, latency)
+    assert lone_ranks == pytest.approx(collectives.ring_all_reduce(size, across, bandwidth, latency))
+
+
+@given(size=st.integers(3, 512), bandwidth=bandwidths, latency=latencies)
+def test_one_shot_wins_below_its_crossing(size: int, bandwidth: float, latency: float) -> None:
+    crossing = collectives.one_shot_crossover(size, bandwidth, latency)
+    for side in (0.99, 1.01):
+        message = side * crossing
+        shot = collectives.one_shot_all_reduce(message, size, bandwidth, latency)
+        recursive = collectives.recursive_all_reduce(message, size, bandwidth, latency)
+        assert (shot < recursive) == (side < 1)
+
+
+@given(size=ranks, bandwidth=bandwidths, latency=latencies)
+def test_hops_cost_below_the_torus_crossing_and_bytes_above(size: int, bandwidth: float, latency: float) -> None:
+    crossing = collectives.torus_crossover(size, bandwidth, latency)
+    at = collectives.torus_all_gather(crossing, size, bandwidth, latency)
+    assert collectives.torus_all_gather(0.99 * crossing, size, bandwidth, latency) == at
+    assert collectives.torus_all_gather(1.01 * crossing, size, bandwidth, latency) == pytest.approx(1.01 * at)
+
+
+@given(size=sizes, bandwidth=bandwidths, latency=latencies, hops=st.integers(1, 20))
+def test_a_message_pays_its_bytes_once_and_every_hop(size: float, bandwidth: float, latency: float, hops: int) -> None:
+    time = collectives.point_to_point(size, bandwidth, latency, hops)
+    assert time - collectives.point_to_point(size, bandwidth, latency, 0) == pytest.approx(hops * latency, rel=1e-6)
+    assert pipelines.hop_time(hops, latency, size, bandwidth) == time
+
+
+@given(n=st.integers(1, 40))
+def test_a_mesh_gains_a_cable_to_each_old_rank(n: int) -> None:
+    assert links.full_mesh_links(n + 1) - links.full_mesh_links(n) == n
+
+
+# -- cut weights ------------------------------------------------------------------------------------------------------
+
+cut = {"tokens": counts, "hidden": ranks, "ffn": ranks, "width": st.sampled_from([1, 2])}
+
+
+@given(**cut, total=ranks)
+def test_one_dimension_is_a_case_of_two(total: int, **at: Any) -> None:
+    two = partitioning.weight_stationary_volume_2d(**at, hidden_ranks=1, ffn_ranks=total)
+    del at["ffn"]
+    assert two == pytest.approx(partitioning.weight_stationary_volume_1d(**at, ranks=total))
+
+
+@given(hidden=ranks, ffn=ranks, total=st.integers(4, 4096), side=st.sampled_from([0.9, 1.1]))
+def test_the_best_split_sends_least(hidden: int, ffn: int, total: int, side: float) -> None:
+    best = partitioning.optimal_hidden_ranks(hidden, ffn, total)
+
+    def asymptote(hidden_ranks: float) -> float:
+        return hidden / hidden_ranks + ffn * hidden_ranks / total
+
+    assert asymptote(best) < asymptote(side * best)
+
+
+@given(**cut, total=ranks, side=st.sampled_from([0.9, 1.1]))
+def test_the_best_gather_receives_least(total: int, side: float, **at: Any) -> None:
+    best = partitioning.optimal_gather_ranks(at["tokens"], at["ffn"], total)
+    least = partitioning.weight_gathered_volume(**at, ranks=total, gather_ranks=best)
+    assert least < partitioning.weight_gathered_volume(**at, ranks=total, gather_ranks=side * best)
+
+
+# -- tiles ------------------------------------------------------------------------------------------------------------
+
+tiling = {"rows": counts, "columns": counts, "tile_rows": st.integers(1, 64), "tile_columns": st.integers(1, 64)}
+
+
+@given(**tiling, units=st.integers(1, 200))
+def test_tiles_cover_and_waste_less_than_everything(units: int, **at: int) -> None:
+    tiles = matmul.tile_count(**at)
+    assert tiles * at["tile_rows"] * at["tile_columns"] >= at["rows"] * at["columns"]
+    padding, wave = matmul.tile_padding_efficiency(**at), matmul.wave_efficiency(tiles, units)
+    assert 0 < padding <= 1
+    assert 0 < wave <= 1
+    assert matmul.tile_efficiency(**at, units=units) == pytest.approx(padding * wave)
+
+
+@given(a=st.integers(1, 9), b=st.integers(1, 9), tile=st.integers(1, 64), waves=st.integers(1, 5))
+def test_whole_tiles_in_whole_waves_waste_nothing(a: int, b: int, tile: int, waves: int) -> None:
+    assert matmul.tile_efficiency(a * waves * tile, b * tile, tile, tile, a * b) == 1
+
+
+@given(rows=counts, columns=counts, inner=counts, array_rows=st.integers(1, 64), array_columns=st.integers(1, 64))
+def test_no_array_beats_its_multipliers(**at: int) -> None:
+    macs = at["rows"] * at["columns"] * at["inner"]
+    assert matmul.systolic_cycles(**at) * at["array_rows"] * at["array_columns"] >= macs
+
+
+@given(rows=counts, inner=counts, columns=counts, width=st.sampled_from([1, 2]))
+def test_traffic_is_its_three_matrices(rows: int, inner: int, columns: int, width: int) -> None:
+    traffic = matmul.matmul_traffic(rows, inner, columns, width, width, width)
+    assert traffic == width * (rows * inner + inner * columns + rows * columns)
+    assert matmul.matmul_traffic(rows, inner, columns, width, 0, 0) == matmul.weight_bytes(inner, columns, width)
+
+
+# -- pipelines and capacity -------------------------------------------------------------------------------------------
+
+
+@given(batch=st.integers(1, 5000), stages=st.integers(1, 200))
+def test_micro_batches_hold_the_batch(batch: int, stages: int) -> None:
+    each = pipelines.micro_batch(batch, stages)
+    made = pipelines.micro_batches(batch, each)
+    assert made <= stages
+    assert made * each >= batch
+    assert (made - 1) * each < batch
+
+
+@given(stages=st.lists(positive, min_size=1, max_size=20), hops=positive, made=st.integers(1, 50))
+def test_a_token_waits_for_its_way_and_for_the_slowest_stage(stages: list[float], hops: float, made: int) -> None:
+    interval = pipelines.token_interval(sum(stages), hops, made, max(stages))
+    assert interval >= sum(stages) + hops
+    assert interval >= made * max(stages)
+    alone = pipelines.token_interval(sum(stages), hops, 1, max(stages))
+    assert alone == sum(stages) + hops
+    makespan = pipelines.pipeline_makespan(sum(stages), hops, made, max(stages))
+    assert makespan * ALMOST >= interval
+    assert pipelines.pipeline_makespan(sum(stages), hops, 1, max(stages)) == alone
+
+
+@given(need=sizes, capacity=sizes)
+def test_the_devices_just_hold_the_need(need: float, capacity: float) -> None:
+    devices = pipelines.devices_for_capacity(need, capacity)
+    assert pipelines.memory_occupancy(need, capacity, devices) <= 1
+    if devices > 1:
+        assert pipelines.memory_occupancy(need, capacity, devices - 1) > 1 / ALMOST
+
+
+@given(devices=ranks, capacity=st.integers(1, 10**6), weights=st.integers(0, 10**6), cache=st.integers(1, 1000))
+def test_the_largest_batch_fits_and_the_next_does_not(devices: int, capacity: int, weights: int, cache: int) -> None:
+    batch = pipelines.batch_for_capacity(1, devices, capacity, weights, cache)
+    assert weights + batch * cache <= devices * capacity
+    assert weights + (batch + 1) * cache > devices * capacity
+
+
+@given(batch=positive, bandwidth=bandwidths, weights=sizes, cache=sizes)
+def test_a_stage_reads_its_batch_in_time(batch: float, bandwidth: float, weights: float, cache: float) -> None:
+    assume(batch * cache > weights / 1e3)
+    time = rooflines.memory_time(weights + batch * cache, bandwidth)
+    assert pipelines.batch_for_stage(bandwidth, time, weights, cache) == pytest.approx(batch, rel=1e-9)
+
+
+def test_the_widths_are_the_bottoms_of_their_curves() -> None:
+    traffic, layers, latency, bandwidth = 70.55e9, 80, 722e-9, 80e12
+    curves = [
+        (pipelines.optimal_width_tree(traffic, layers, latency, bandwidth), pipelines.tree_sync, (latency,)),
+        (pipelines.optimal_width_ring(traffic, layers, latency, bandwidth), pipelines.ring_sync, (latency,)),
+    ]
+    for best, sync, rest in curves:
+        at = [
+            pipelines.streaming_latency(traffic, g, bandwidth, sync(layers, g, *rest), 0, 0)
+            for g in (0.99 * best, best, 1.01 * best)
+        ]
+        assert at[1] < min(at[0], at[2])
+
+
+@given(traffic=sizes, layers=counts, all_reduces=st.integers(1, 4), slope=latencies, bandwidth=bandwidths)
+def test_the_square_root_width_is_the_bottom_of_its_curve(
+    traffic: float, layers: int, all_reduces: int, slope: float, bandwidth: float
+) -> None:
+    best = pipelines.optimal_width_sqrt(traffic, layers, all_reduces, slope, bandwidth)
+
+    def latency(width: float) -> float:
+        sync = pipelines.square_root_sync(layers, all_reduces, width, slope, slope)
+        return float(pipelines.streaming_latency(traffic, width, bandwidth, sync, 0, 0))
+
+    assert latency(best) < min(latency(0.9 * best), latency(1.1 * best))
+
+
+# -- money and energy -------------------------------------------------------------------------------------------------
+
+
+@given(flops=sizes, traffic=sizes, per_flop=positive, per_byte=positive)
+def test_energies_balance_where_they_are_equal(flops: float, traffic: float, per_flop: float, per_byte: float) -> None:
+    balance = energy.energy_balance(per_byte, per_flop)
+    arithmetic = energy.roofline_energy(balance * traffic, 0, per_flop, per_byte, 0, 0)
+    assert arithmetic == pytest.approx(energy.roofline_energy(0, traffic, per_flop, per_byte, 0, 0))
+    both = energy.roofline_energy(flops, traffic, per_flop, per_byte, 0, 0)
+    assert both == pytest.approx(flops * per_flop + traffic * per_byte)
+
+
+@given(traffic=sizes, sram=st.floats(1e-13, 1e-12), power=positive, devices=counts)
+def test_idle_power_eats_the_saving_at_the_break_even(traffic: float, sram: float, power: float, devices: int) -> None:
+    hbm = 10 * sram
+    step = energy.idle_break_even_step(traffic, hbm, sram, power, devices)
+    with_idle = energy.streaming_energy(traffic, sram) + energy.device_energy(power, devices, step)
+    assert with_idle == pytest.approx(energy.streaming_energy(traffic, hbm))
+
+
+@given(
+    hbm_price=positive,
+    sram_price=positive,
+    capacity=sizes,
+    bandwidth=bandwidths,
+    model=sizes,
+    side=st.sampled_from([0.99, 1.01]),
+)
+def test_sram_is_cheaper_below_its_break_even_step(
+    hbm_price: float, sram_price: float, capacity: float, bandwidth: float, model: float, side: float
+) -> None:
+    step = side * cost.sram_break_even_step(hbm_price, sram_price, capacity, bandwidth)
+    on_hbm = model * cost.byte_price(hbm_price, bandwidth)
+    on_sram = cost.rental_cost(model / capacity, sram_price, step / 3600)
+    assert (on_sram < on_hbm) == (side < 1)
+
+
+@given(years=st.integers(1, 40), interest=st.floats(1e-3, 1))
+def test_equal_payments_return_the_loan(years: int, interest: float) -> None:
+    payment = cost.capital_recovery_factor(interest, years)
+    debt = 1.0
+    for _ in range(years):
+        debt = debt * (1 + interest) - payment
+    assert debt == pytest.approx(0, abs=1e-6 * (1 + interest) ** years)
+    assert 1 / years < payment * ALMOST
+
+
+def test_without_interest_a_loan_is_paid_in_equal_parts() -> None:
+    assert cost.capital_recovery_factor(1e-9, 4) == pytest.approx(0.25, rel=1e-6)
+
+
+@given(devices=counts, price=positive, rate=positive, tokens=st.integers(1, 10**9))
+def test_tokens_cost_what_the_devices_cost_meanwhile(devices: int, price: float, rate: float, tokens: int) -> None:
+    each = cost.usd_per_million_tokens(devices, price, rate) / 10**6
+    hours = tokens / rate / 3600
+    assert tokens * each == pytest.approx(cost.rental_cost(devices, price, hours))
+
+
+@given(price=positive, peak=bandwidths, hours=positive)
+def test_an_hour_buys_an_hour_of_operations(price: float, peak: float, hours: float) -> None:
+    assert cost.flop_price(price, peak) * peak * 3600 == pytest.approx(price)
+    assert cost.byte_price(price, peak) == cost.flop_price(price, peak)
+
+
+@given(capital=sizes, recovery=st.floats(0.05, 1), power=positive, pue=st.floats(1, 2), electricity=st.floats(0.01, 1))
+def test_an_idle_hour_is_paid_by_a_sold_one(
+    capital: float, recovery: float, power: float, pue: float, electricity: float
+) -> None:
+    sold = cost.hourly_cost(capital, recovery, power, pue, electricity, 0, 1)
+    half = cost.hourly_cost(capital, recovery, power, pue, electricity, 0, 0.5)
+    assert half == pytest.approx(2 * sold)
+    year = 8760 * sold
+    assert year == pytest.approx(capital * recovery + 8.76 * power * pue * electricity)
+    assert cost.hourly_cost(capital, recovery, power, pue, electricity, 3, 0.5) - half == pytest.approx(3, rel=1e-3)
+
+
+@given(scores=sizes, cache=sizes, linear=sizes, per_flop=positive, per_byte=positive)
+def test_attention_costs_the_dearer_side(
+    scores: float, cache: float, linear: float, per_flop: float, per_byte: float
+) -> None:
+    total = cost.attention_cost(scores, cache, linear, per_flop, per_byte)
+    assert total * ALMOST >= linear * per_flop + max(scores * per_flop, cache * per_byte)
+    assert total <= ((scores + linear) * per_flop + cache * per_byte) * ALMOST
+    assert math.isclose(cost.attention_cost(0, cache, 0, per_flop, per_byte), cache * per_byte)
