@@ -47,12 +47,15 @@ _FORMATS = (
     NumberFormat("bf16", 16, ("bf16",), "Intel BFLOAT16 numerics definition, 2018"),
     NumberFormat("fp16", 16, ("fp16",), "IEEE 754-2019 binary16"),
     NumberFormat(
-        "fp8", 8, ("fp8",), "Micikevicius et al., FP8 Formats for Deep Learning, arXiv:2209.05433: tensor scales"
+        "fp8",
+        8,
+        ("fp8", "mxfp8"),
+        "Micikevicius et al., FP8 Formats for Deep Learning, arXiv:2209.05433: tensor scales",
     ),
     NumberFormat(
         "fp8_block",
         8,
-        ("fp8",),
+        ("fp8", "mxfp8"),
         "DeepSeek-V3, arXiv:2412.19437 §3.3: 128×128 blocks share an fp32 scale",
         32,
         128 * 128,

@@ -5,7 +5,26 @@
 
 from roofline.numeric import Num
 
-__all__ = ["direct_all_gather", "direct_all_to_all"]
+__all__ = ["direct_all_gather", "direct_all_to_all", "mesh_bandwidth"]
+
+
+def mesh_bandwidth(bandwidth: Num, ranks: Num, domain: Num) -> Num:
+    """The rate of one rank where a full mesh of wires joins a domain and only some of its devices take part.
+
+    Arguments:
+        bandwidth : one direction of one device over all its wires [B/s]
+        ranks : ranks that take part [1]
+        domain : devices that the mesh joins [1]
+
+    Returns the rate of the wires that lead to other ranks [B/s].
+
+    Source: AMD Instinct MI300X system acceptance guide, xGMI topology: each pair of eight GPUs has a wire of its own,
+    so two GPUs exchange at a seventh of what one GPU has.
+
+    >>> mesh_bandwidth(448, 2, 8)
+    64.0
+    """
+    return bandwidth * (ranks - 1) / (domain - 1)
 
 
 def direct_all_gather(size: Num, ranks: Num, bandwidth: Num, latency: Num) -> Num:

@@ -16,7 +16,9 @@ __all__ = [
     "memory_time",
     "operation_time",
     "ridge_point",
+    "streaming_time",
     "sweep_time",
+    "unfed_operation_time",
 ]
 
 
@@ -131,6 +133,43 @@ def operation_time(compute: Num, memory: Num, feed: Num, network: Num, overhead:
     8
     """
     return overhead + maximum(compute, memory, feed) + network
+
+
+def unfed_operation_time(compute: Num, memory: Num, overhead: Num) -> Num:
+    """The time of one operation on a part whose matrix units take operands as fast as memory brings them.
+
+    Arguments:
+        compute : time of the arithmetic [s]
+        memory : time of the memory traffic [s]
+        overhead : fixed time per operation, such as a kernel launch [s]
+
+    Returns the time [s].
+
+    Source: Yuan et al. 2024, "LLM Inference Unveiled", arXiv:2402.16363, section 2; `operation_time` with neither feed
+    nor network.
+
+    >>> unfed_operation_time(3, 5, 1)
+    6
+    """
+    return overhead + maximum(compute, memory)
+
+
+def streaming_time(memory: Num, overhead: Num) -> Num:
+    """The time of one operation that moves data and computes next to nothing.
+
+    Arguments:
+        memory : time of the memory traffic [s]
+        overhead : fixed time per operation, such as a kernel launch [s]
+
+    Returns the time [s].
+
+    Source: Yuan et al. 2024, "LLM Inference Unveiled", arXiv:2402.16363, section 2; `operation_time` without
+    arithmetic.
+
+    >>> streaming_time(5, 1)
+    6
+    """
+    return overhead + memory
 
 
 def sweep_time(capacity: Num, bandwidth: Num) -> Num:

@@ -41,7 +41,7 @@ def _checked_array(what: str, value: Any, least: float, most: float, expected: s
     if value.dtype.kind not in "iuf" or value.size == 0:
         raise InvalidInput(what, given=value, expected=f"{expected} in every place")
     # int64 would wrap in products of contexts: float64 from here on.
-    numbers = value.astype(np.float64)
+    numbers = value.astype(np.float64, copy=False)
     lowest, highest = numbers.min(), numbers.max()  # nan spreads into both
     if not (lowest >= least and highest <= most):
         wrong = numbers[~((numbers >= least) & (numbers <= most))]

@@ -14,7 +14,7 @@ from roofline.equations.collectives import (
     ring_all_reduce,
     two_shot_all_reduce,
 )
-from roofline.equations.exchanges import direct_all_gather, direct_all_to_all
+from roofline.equations.exchanges import direct_all_gather, direct_all_to_all, mesh_bandwidth
 from roofline.errors import LayoutError, MissingNumber
 from roofline.estimate.work import Transfer
 from roofline.numeric import Num, minimum
@@ -46,16 +46,24 @@ def route(ranks: int, wires: Sequence[Wire], part: str) -> Route:
     )
 
 
+def reached_bandwidth(wire: Wire, ranks: int) -> Num:
+    """What one rank has towards `ranks - 1` others: on a full mesh only the wires that lead to them."""
+    if wire.topology != "all_to_all" or wire.domain is None or ranks >= wire.domain:
+        return wire.bandwidth
+    return mesh_bandwidth(wire.bandwidth, ranks, wire.domain)
+
+
 def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit, part: str) -> Num:
     """Seconds of a collective, its fitted fixed cost included; 0 for one rank."""
     if transfer.ranks == 1:
         return 0
     taken = route(transfer.ranks, wires, part)
     inside, size = taken.inside, transfer.size
-    bandwidth, latency = inside.bandwidth * fit.bandwidth, inside.latency * inside.hops
+    bandwidth, latency = reached_bandwidth(inside, taken.group) * fit.bandwidth, inside.latency * inside.hops
     if taken.across is None:
         return _flat_time(transfer, inside, bandwidth, latency, fit)
-    bandwidth_across, latency_across = taken.across.bandwidth * fit.bandwidth, taken.across.latency * taken.across.hops
+    across = taken.across
+    bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, across.latency * across.hops
     if transfer.collective == "all_reduce":
         return fit.staged_overhead + hierarchical_all_reduce(
             size, taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across
@@ -85,9 +93,9 @@ def least_transfer(transfer: Transfer, wires: Sequence[Wire], part: str) -> tupl
     if transfer.ranks == 1:
         return 0, 0
     taken = route(transfer.ranks, wires, part)
-    fastest = taken.inside.bandwidth
+    fastest = reached_bandwidth(taken.inside, taken.group)
     if taken.across is not None:
-        fastest = taken.inside.bandwidth + taken.across.bandwidth
+        fastest = fastest + taken.across.bandwidth
     return transfer.fewest / fastest, taken.inside.latency
 
 
@@ -118,5 +126,6 @@ def hop_seconds(hops: Sequence[tuple[Wire, int]], size: Num, fit: CollectiveFit)
     """Seconds that a micro-batch spends between stages."""
     total: Num = 0
     for wire, count in hops:
-        total = total + count * point_to_point(size, wire.bandwidth * fit.bandwidth, wire.latency, wire.hops)
+        bandwidth = reached_bandwidth(wire, 2) * fit.bandwidth
+        total = total + count * point_to_point(size, bandwidth, wire.latency, wire.hops)
     return total

@@ -17,7 +17,13 @@ import numpy as np
 
 from roofline.describe.machine import Machine, Wire
 from roofline.equations.pipelines import pipeline_makespan, token_interval
-from roofline.equations.rooflines import compute_time, memory_time, operation_time
+from roofline.equations.rooflines import (
+    compute_time,
+    memory_time,
+    operation_time,
+    streaming_time,
+    unfed_operation_time,
+)
 from roofline.estimate.network import hop_seconds, least_transfer, transfer_time
 from roofline.estimate.rates import Rates
 from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
@@ -154,8 +160,21 @@ def _weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
 def _item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:
     if isinstance(item, Operation):
         compute, memory, feed, overhead = _resources(item, machine, rates)
-        return operation_time(compute, memory, feed, 0, overhead)
+        return _operation_time(compute, memory, feed, overhead)
     return transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
+
+
+def _operation_time(compute: Num, memory: Num, feed: Num, overhead: Num) -> Num:
+    """The equation for the resources that an operation needs: what is not there costs no pass over an array."""
+    if not _absent(feed):
+        return operation_time(compute, memory, feed, 0, overhead)
+    if not _absent(compute):
+        return unfed_operation_time(compute, memory, overhead)
+    return streaming_time(memory, overhead)
+
+
+def _absent(seconds: Num) -> bool:
+    return isinstance(seconds, int | float) and seconds == 0
 
 
 def _resources(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
@@ -181,7 +200,7 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
 def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
     if isinstance(item, Operation):
         compute, memory, feed, overhead = _resources(item, machine, rates)
-        total = operation_time(compute, memory, feed, 0, overhead)
+        total = _operation_time(compute, memory, feed, overhead)
         winners = _winners(compute, memory, feed)
         attributed: dict[Resource, Num] = {"network": 0, "overhead": overhead, **winners}
         return Times(compute, memory, feed, 0, overhead, total, attributed)
@@ -212,7 +231,7 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
 
 def _sum(*values: Num) -> Num:
     """The sum of what is there: a plain zero costs no pass over an array."""
-    present = [value for value in values if not (isinstance(value, int) and value == 0)]
+    present = [value for value in values if not _absent(value)]
     return reduce(operator.add, present) if present else 0
 
 

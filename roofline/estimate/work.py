@@ -117,7 +117,7 @@ class AttentionKernel:
         mixer, sequences = self.mixer, load.sequences
         if load.phase == "decode":
             pairs = mixer.visible_keys(load.context)
-            flops = pairs * mixer.pair_flops
+            flops = pairs * (mixer.pair_flops * self.head_share)
             keys_read = pairs
         else:
             window = getattr(mixer, "window", None)
@@ -125,15 +125,16 @@ class AttentionKernel:
             keys_read = mixer.visible_keys(load.cached) + load.new
             if window is not None:
                 pairs = windowed_pairs(load.new, load.cached, window)
-            flops = mixer.pair_flops * pairs
+            flops = pairs * (mixer.pair_flops * self.head_share)
             if isinstance(mixer, LatentAttention):
-                flops = minimum(flops, mixer.rebuilt_pair_flops * pairs + mixer.rebuild_flops * load.cached)
+                rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
+                flops = minimum(flops, rebuilt * self.head_share)
         width = exact_width(self.cache_format)
         moved = (keys_read + load.new) * (self.key_elements * width)
         if mixer.index_flops:
-            flops = flops + load.new * mixer.indexed_keys(load.context) * mixer.index_flops
+            flops = flops + load.new * mixer.indexed_keys(load.context) * (mixer.index_flops * self.head_share)
             moved = moved + mixer.index_elements(load.context) * width
-        flops = sequences * flops * self.head_share
+        flops = sequences * flops
         cache = sequences * moved
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
