@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roofline.describe.catalog import accelerator, accelerators, source_of, sources
+from roofline.describe.catalog import accelerator, accelerators, part_class, source_of, sources
 from roofline.describe.formats import FORMATS
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.provenance import Cited, read_printed
@@ -135,6 +135,8 @@ def test_facts_have_the_units_their_names_promise(name: str) -> None:
 
 def test_every_source_is_used() -> None:
     used = {number.source for name in accelerators() for _, number in numbers(part(name))}
+    reserves = [part_class(kind).reserve for kind in ("hbm", "sram")]
+    used |= {reserve.source for reserve in reserves if reserve}
     assert sorted(set(sources()) - used) == []
 
 

@@ -1,0 +1,155 @@
+"""What to assume of a part whose kernels nobody measured: the median of the fitted parts, with an honest spread.
+
+The spread is what these figures miss on parts that were not fitted, and on each fitted part when it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from roofline.describe.catalog import accelerator as described
+from roofline.describe.efficiency import (
+    COLLECTIVE_CLASSES,
+    KERNEL_CLASSES,
+    CollectiveClass,
+    CollectiveFit,
+    Efficiency,
+    KernelClass,
+    KernelFit,
+)
+from roofline.errors import InvalidInput
+from roofline.trust.calibration import FUSED, Calibration, catalogue_name
+from roofline.trust.fitting import Array, evidence, rounded
+from roofline.trust.kernels import Kernel, Measured
+from roofline.trust.part_fits import KernelFits, by_format, fuse_quantisation, predicted
+
+_Fit = TypeVar("_Fit", KernelFit, CollectiveFit)
+_EVIDENCE = ("points", "error", "low", "high", "source")
+_Miss = tuple[Array, Array]
+"""Predicted and measured seconds of some kernels [s]."""
+
+
+def class_default(name: str, calibrations: Sequence[Calibration], measured: Measured) -> Efficiency:
+    """Figures for every class of operation and collective, `"any"` format included, from the fits of several parts.
+
+    `measured` holds the rows of the fitted parts and of others; a part's rows are predicted with the median of the
+    parts it is not among.
+    """
+    fitted = {calibration.efficiency.name: calibration for calibration in calibrations}
+    if len(fitted) < 2:
+        raise InvalidInput("calibrations", given=len(fitted), expected="those of at least two parts")
+    rows: dict[str, list[Kernel]] = {}
+    for kernel in measured.kernels:
+        rows.setdefault(catalogue_name(kernel.accelerator), []).append(kernel)
+    kernels: KernelFits = {}
+    for kernel_class in KERNEL_CLASSES:
+        formats = _formats_of(kernel_class, fitted, rows)
+        if formats:
+            kernels[kernel_class] = formats
+    collectives = {
+        collective: figures
+        for collective in COLLECTIVE_CLASSES
+        if (figures := _collective(collective, fitted, rows)) is not None
+    }
+    others = sorted(part for part in rows if part not in fitted)
+    return Efficiency(
+        name=name,
+        source=f"medians of {', '.join(fitted)}; spread over each of them left out and {', '.join(others)}",
+        note=FUSED,
+        kernels=kernels,
+        collectives=collectives,
+    )
+
+
+def _formats_of(
+    kernel_class: KernelClass, fitted: Mapping[str, Calibration], rows: Mapping[str, Sequence[Kernel]]
+) -> dict[str, KernelFit]:
+    """Every format that a fitted part has, and `"any"`."""
+    own = {part: calibration.as_measured.get(kernel_class, {}) for part, calibration in fitted.items()}
+    groups = {part: by_format(kernels, kernel_class) for part, kernels in rows.items()}
+    found: dict[str, KernelFit] = {}
+    for formats in sorted({key for fits in own.values() for key in fits}):
+        by_part = {part: fits[formats] for part, fits in own.items() if formats in fits}
+        missed = _missed(by_part, {part: group.get(formats, []) for part, group in groups.items()})
+        found[formats] = _with_evidence(_median(by_part), by_part, missed)
+    if not found:
+        return found
+    class_fits: KernelFits = {kernel_class: found}
+    if kernel_class == "matmul":
+        together = {key: [kernel for group in groups.values() for kernel in group.get(key, ())] for key in found}
+        class_fits = fuse_quantisation(class_fits, together)
+    return _with_any(dict(class_fits[kernel_class]), groups)
+
+
+def _with_any(
+    found: dict[str, KernelFit], groups: Mapping[str, Mapping[str, Sequence[Kernel]]]
+) -> dict[str, KernelFit]:
+    """With `"any"`, the median over formats, judged on every format by the median of the others.
+
+    A format measured on one part only has no spread of its own and takes that of `"any"`.
+    """
+    if len(found) == 1:
+        (only,) = found.items()
+        return {**found, "any": only[1].model_copy(update={"source": f"as {only[0]}, the only format measured"})}
+    missed: list[_Miss] = []
+    for part, group in groups.items():
+        for formats, kernels in group.items():
+            missed += _miss(part, kernels, _median({key: each for key, each in found.items() if key != formats}))
+    any_format = _with_evidence(_median(found), found, missed)
+    any_format = any_format.model_copy(update={"source": f"median over {', '.join(found)}, each judged by the others"})
+    for formats, figures in found.items():
+        if figures.points == 0:
+            borrowed = {key: getattr(any_format, key) for key in ("error", "low", "high")}
+            source = f"{figures.source}; no other part measured, so spread and error are those of any format"
+            found[formats] = figures.model_copy(update={**borrowed, "source": source})
+    return {**found, "any": any_format}
+
+
+def _collective(
+    collective: CollectiveClass, fitted: Mapping[str, Calibration], rows: Mapping[str, Sequence[Kernel]]
+) -> CollectiveFit | None:
+    by_part = {
+        part: calibration.efficiency.collectives[collective]
+        for part, calibration in fitted.items()
+        if collective in calibration.efficiency.collectives
+    }
+    if not by_part:
+        return None
+    groups = {part: by_format(kernels, collective).get("any", []) for part, kernels in rows.items()}
+    return _with_evidence(_median(by_part), by_part, _missed(by_part, groups))
+
+
+def _missed(by_part: Mapping[str, _Fit], groups: Mapping[str, Sequence[Kernel]]) -> list[_Miss]:
+    """Every part's kernels under the median of the other fitted parts."""
+    missed: list[_Miss] = []
+    for part, group in groups.items():
+        others = {name: figures for name, figures in by_part.items() if name != part}
+        if others:
+            missed += _miss(part, group, _median(others))
+    return missed
+
+
+def _miss(part: str, group: Sequence[Kernel], figures: KernelFit | CollectiveFit) -> list[_Miss]:
+    if not group:
+        return []
+    return [(predicted(described(part), group, figures), np.array([kernel.seconds for kernel in group]))]
+
+
+def _median(by_part: Mapping[str, _Fit]) -> _Fit:
+    """The median of each fitted number; of an even count, the mean of the middle two."""
+    figures = list(by_part.values())
+    numbers = [key for key in type(figures[0]).model_fields if key not in _EVIDENCE]
+    medians = {key: rounded(float(np.median([getattr(each, key) for each in figures]))) for key in numbers}
+    return figures[0].model_copy(update=medians)
+
+
+def _with_evidence(figures: _Fit, by_part: Mapping[str, _Fit], missed: Iterable[_Miss]) -> _Fit:
+    pairs = list(missed)
+    update: dict[str, object] = {"source": f"median of {', '.join(by_part)}", "points": 0}
+    if pairs:
+        shown = evidence(*(np.concatenate(column) for column in zip(*pairs, strict=True)))
+        update |= {"points": shown.points, "error": shown.error, "low": shown.low, "high": shown.high}
+    return figures.model_copy(update=update)

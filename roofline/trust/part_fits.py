@@ -1,0 +1,226 @@
+"""The fits of one part, class by class: which rows go into each, what is borrowed, what the rows do not identify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from roofline.describe.efficiency import (
+    COLLECTIVE_CLASSES,
+    KERNEL_CLASSES,
+    CollectiveClass,
+    CollectiveFit,
+    KernelClass,
+    KernelFit,
+)
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.estimate.network import transfer_time
+from roofline.estimate.work import Operation, Transfer
+from roofline.trust.fitting import (
+    FEWEST_ROWS,
+    LEAST_REACHED,
+    Array,
+    Evidence,
+    Rows,
+    Scale,
+    evidence,
+    fit,
+    fit_kernels,
+    near_compute,
+    rounded,
+    unidentified,
+)
+from roofline.trust.kernels import Kernel
+
+Part = HbmAccelerator | SramAccelerator
+KernelFits = dict[KernelClass, dict[str, KernelFit]]
+CollectiveFits = dict[CollectiveClass, CollectiveFit]
+
+ASSUMED_DECODE_COMPUTE = 0.7
+"""Compute efficiency of grouped decode attention where no latent attention was measured on the part [1].
+
+Grouped decode attention stays an order of magnitude below the arithmetic roof: its rows say nothing about this figure,
+and no estimate of it depends on it.
+"""
+QUANTISED_APART = ("fp8", "nvfp4")
+"""Matmul formats whose rows include a kernel that quantises activations, which serving stacks fuse with another."""
+QUANTISATION = "activation quantisation"
+"""What the notes of such rows say."""
+
+
+def fitted_kernels(part: Part, kernels: Sequence[Kernel]) -> tuple[KernelFits, dict[str, int]]:
+    """Fits by class and format as the rows have them, and the rows left out by reason."""
+    fits: KernelFits = {}
+    left_out: dict[str, int] = {}
+    # Latent decode first: grouped decode borrows its compute efficiency.
+    for kernel_class in sorted(KERNEL_CLASSES, key=lambda name: name != "latent_decode"):
+        for formats, group in by_format(kernels, kernel_class).items():
+            rows, borrowed = rows_of(part, group), None
+            if kernel_class == "attention_decode" and not near_compute(rows):
+                borrowed = _decode_compute(fits, formats)
+            numbers = fit_kernels(rows, borrowed[0] if borrowed else None)
+            doubt = unidentified(rows, *numbers, fixed_compute=borrowed is not None)
+            if doubt:
+                left_out[f"{kernel_class} {formats} not identified: {doubt}"] = len(group)
+                continue
+            source = cited(group) + (f"; compute not identified: {borrowed[1]}" if borrowed else "")
+            shown = evidence(rows.predicted(*numbers), rows.seconds)
+            fits.setdefault(kernel_class, {})[formats] = _kernel_fit(numbers, shown, source)
+    _lend_to_fp8_caches(fits)
+    return {name: dict(sorted(fits[name].items())) for name in KERNEL_CLASSES if name in fits}, left_out
+
+
+def _decode_compute(fits: KernelFits, formats: str) -> tuple[float, str]:
+    latent = fits.get("latent_decode", {}).get(formats)
+    if latent is None:
+        return ASSUMED_DECODE_COMPUTE, f"{ASSUMED_DECODE_COMPUTE} assumed"
+    return latent.compute, f"that of latent_decode {formats}"
+
+
+def _kernel_fit(numbers: tuple[float, float, float], shown: Evidence, source: str) -> KernelFit:
+    overhead, compute, memory = numbers
+    return KernelFit(
+        overhead=overhead,
+        compute=compute,
+        memory=memory,
+        points=shown.points,
+        error=shown.error,
+        low=shown.low,
+        high=shown.high,
+        source=source,
+    )
+
+
+def fuse_quantisation(fits: KernelFits, matmuls: Mapping[str, Sequence[Kernel]]) -> KernelFits:
+    """With the overhead of bf16 where matmul rows, given by format, include a kernel that quantises activations.
+
+    Formats that are quantised block by block keep theirs: serving stacks launch that kernel too.
+    """
+    formats = dict(fits.get("matmul", {}))
+    plain = formats.get("bf16")
+    for key in QUANTISED_APART:
+        own = formats.get(key)
+        apart = any(QUANTISATION in kernel.notes for kernel in matmuls.get(key, ()))
+        if plain is None or own is None or not apart or own.overhead <= plain.overhead:
+            continue
+        source = (
+            f"{own.source}; overhead that of bf16, because these rows include a kernel that quantises activations "
+            f"({own.overhead * 1e6:.4g} us with it, to which the errors here apply)"
+        )
+        formats[key] = own.model_copy(update={"overhead": plain.overhead, "source": source})
+    return {**fits, "matmul": formats} if formats else fits
+
+
+def _lend_to_fp8_caches(fits: KernelFits) -> None:
+    """Prefill over an fp8 cache in bf16 products runs as over a bf16 one: arithmetic binds it."""
+    prefills: tuple[KernelClass, ...] = ("attention_prefill", "latent_prefill")
+    for kernel_class in prefills:
+        formats = fits.get(kernel_class, {})
+        if "bf16" in formats and "fp8-bf16" not in formats:
+            source = f"as {kernel_class} bf16: no rows with an fp8 cache and bf16 products"
+            formats["fp8-bf16"] = formats["bf16"].model_copy(update={"points": 0, "source": source})
+
+
+def fitted_collectives(part: Part, kernels: Sequence[Kernel]) -> tuple[CollectiveFits, dict[str, int]]:
+    """Fits by class of collective, and the rows left out by reason."""
+    fits: CollectiveFits = {}
+    left_out: dict[str, int] = {}
+    for collective in COLLECTIVE_CLASSES:
+        group = by_format(kernels, collective).get("any", [])
+        if not group:
+            continue
+        measured = column(kernel.seconds for kernel in group)
+        if len(group) < FEWEST_ROWS:
+            left_out[f"{collective} not identified: {len(group)} rows, and its numbers need {FEWEST_ROWS}"] = len(group)
+            continue
+        staged = collective == "all_reduce"
+
+        def form(first: Any, second: Any, third: Any, group: list[Kernel] = group, staged: bool = staged) -> Array:
+            return collective_seconds(part, group, first, second if staged else first, third)
+
+        largest = 2 * float(np.median(measured))
+        scales: list[Scale] = [(0.0, largest), (0.0, largest if staged else 0.0), (LEAST_REACHED, 1.0)]
+        first, second, third = (rounded(number) for number in fit(form, measured, scales))
+        second = second if staged else first
+        shown = evidence(collective_seconds(part, group, first, second, third), measured)
+        fits[collective] = CollectiveFit(
+            overhead=first,
+            staged_overhead=second,
+            bandwidth=third,
+            points=shown.points,
+            error=shown.error,
+            low=shown.low,
+            high=shown.high,
+            source=cited(group),
+        )
+    return fits, left_out
+
+
+def collective_seconds(part: Part, kernels: Sequence[Kernel], overhead: Any, staged: Any, bandwidth: Any) -> Array:
+    """Seconds of measured collectives; columns of candidate numbers give one row of predictions each [s]."""
+    unchecked: Any = CollectiveFit.model_construct  # arrays of candidates, which no fit may hold
+    figures = unchecked(overhead=overhead, staged_overhead=staged, bandwidth=bandwidth)
+    wires = part.numbers().wires
+    work = [kernel.work for kernel in kernels if isinstance(kernel.work, Transfer)]
+    ranks = np.array([transfer.ranks for transfer in work])
+    seconds = np.empty((*np.shape(overhead)[:-1], len(work)))
+    for count in np.unique(ranks):
+        chosen = np.flatnonzero(ranks == count)
+        sizes = column(work[index].size for index in chosen)
+        together = Transfer(work[0].term, work[0].collective, sizes, 0, int(count))
+        seconds[..., chosen] = transfer_time(together, wires, figures, part.name)
+    return seconds
+
+
+def rows_of(part: Part, kernels: Sequence[Kernel]) -> Rows:
+    """What kernels ask of a part, in seconds at its full rates."""
+    machine = part.numbers()
+    work = [kernel.work for kernel in kernels if isinstance(kernel.work, Operation)]
+    peaks = [machine.peak[_peak(part, operation)] for operation in work]
+    streamed = column(operation.weights + operation.cache for operation in work)
+    moved = streamed + column(operation.activations for operation in work)
+    feed = streamed / float(machine.feed) if machine.feed is not None else streamed * 0  # type: ignore[arg-type]
+    return Rows(
+        column(kernel.seconds for kernel in kernels),
+        column(operation.flops for operation in work) / column(peaks),
+        moved / float(machine.memory.bandwidth),  # type: ignore[arg-type]
+        feed,
+    )
+
+
+def _peak(part: Part, operation: Operation) -> str:
+    """The peak that bounds an operation; elementwise work needs none, and takes any."""
+    if operation.kernel_class == "elementwise":
+        return part.runs(operation.computed) or next(iter(part.peak))
+    return part.peak_for(operation.computed)
+
+
+def column(values: Iterable[Any]) -> Array:
+    """An array of floats."""
+    return np.array([float(value) for value in values])
+
+
+def by_format(kernels: Iterable[Kernel], kernel_class: KernelClass | CollectiveClass) -> dict[str, list[Kernel]]:
+    """The kernels of a class by the format key of their fit, sorted."""
+    found: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        own_class, formats = kernel.fitted_as
+        if own_class == kernel_class:
+            found.setdefault(formats, []).append(kernel)
+    return dict(sorted(found.items()))
+
+
+def predicted(part: Part, kernels: Sequence[Kernel], figures: KernelFit | CollectiveFit) -> Array:
+    """Seconds that fitted figures give kernels of one class [s]."""
+    if isinstance(figures, KernelFit):
+        return rows_of(part, kernels).predicted(figures.overhead, figures.compute, figures.memory)
+    return collective_seconds(part, kernels, figures.overhead, figures.staged_overhead, figures.bandwidth)
+
+
+def cited(kernels: Iterable[Kernel], most: int = 3) -> str:
+    """The sources of kernels, the first few by name."""
+    names = list(dict.fromkeys(kernel.source.strip() or "no source given" for kernel in kernels))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

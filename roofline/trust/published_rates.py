@@ -1,0 +1,189 @@
+"""What parts without DRAM lose per operation, from published single-user rates: all that is public about their speed.
+
+No kernels of these parts were published. A rate says how long a token takes; what the ideal estimate leaves
+unexplained is shared out over the operations of a step, as a fixed time each. Batch, context and most device counts of
+these rates are unpublished: one user, `CONTEXT` tokens and the fewest devices that hold the model are assumed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from roofline.describe.efficiency import (
+    COLLECTIVE_CLASSES,
+    KERNEL_CLASSES,
+    CollectiveFit,
+    Efficiency,
+    KernelFit,
+)
+from roofline.errors import DoesNotFit, InvalidInput
+from roofline.estimate.deployment import Deployment
+from roofline.trust.fitting import Evidence, evidence, rounded
+
+CONTEXT = 1024
+"""Tokens in the cache of the one user, assumed [token]."""
+FIRST_GUESS = 3e-6
+"""Overhead from which the search starts [s]."""
+MOST_LINES, CLOSE_ENOUGH = 8, 1e-6
+"""Steps of that search at most, and the relative distance at which it ends [1]."""
+SOURCE = "published single-user rates"
+NOTE = (
+    "a fixed time per operation that explains published single-user rates; their batch, context and most device counts "
+    "are unpublished, so this is an order of magnitude: one user, 1,024 tokens and the fewest devices are assumed"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A published rate: `tokens_per_second` of one user [1/s] on `devices` devices, None where unpublished."""
+
+    id: str
+    model: str
+    accelerator: str
+    devices: int | None
+    quantization: str
+    tokens_per_second: float
+    source: str
+
+    @property
+    def seconds(self) -> float:
+        """Between two tokens [s]."""
+        return 1 / self.tokens_per_second
+
+    def estimated(self, overhead: float) -> float:
+        """Seconds between two tokens, each operation with a fixed overhead [s]."""
+        efficiency = flat("assumed", overhead, Evidence(0, 0, 1, 1), "assumed")
+        return _one_user(self, self.devices or _fewest(self), efficiency)
+
+    def overhead(self) -> float:
+        """The fixed time per operation that makes the estimate meet the rate [s].
+
+        The estimate grows with it along straight lines, one for each layout that is the fastest for a while.
+        """
+        ideal, guess = self.estimated(0.0), FIRST_GUESS
+        if ideal >= self.seconds:
+            given = f"{self.tokens_per_second:g} tokens/s, faster than the ideal estimate"
+            raise InvalidInput(f"rate {self.id}", given=given, expected="a rate without speculation")
+        for _ in range(MOST_LINES):
+            estimated = self.estimated(guess)
+            if abs(estimated / self.seconds - 1) < CLOSE_ENOUGH:
+                break
+            guess *= (self.seconds - ideal) / (estimated - ideal)
+        return guess
+
+
+@cache
+def _fewest(rate: Rate) -> int:
+    """The fewest devices that hold the model and one user's cache."""
+    devices = 1
+    while True:
+        try:
+            _one_user(rate, devices, "ideal")
+        except DoesNotFit as error:
+            if error.min_devices is None or error.min_devices <= devices:
+                raise
+            devices = error.min_devices
+        else:
+            return devices
+
+
+def _one_user(rate: Rate, devices: int, efficiency: Efficiency | str) -> float:
+    deployment = Deployment(
+        rate.model, rate.accelerator, devices, quantization=rate.quantization, efficiency=efficiency
+    )
+    return float(deployment.decode(batch=1, context=CONTEXT).seconds)
+
+
+def read_rates(path: str | Path) -> tuple[Rate, ...]:
+    """Published rates from a CSV file."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Rate(
+                row["id"],
+                row["model"],
+                row["accelerator"],
+                int(row["devices"]) if row["devices"] else None,
+                row["quantization"],
+                float(row["tokens_per_s"]),
+                row["source"],
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def flat(name: str, overhead: float, shown: Evidence, source: str) -> Efficiency:
+    """Figures with the same overhead for every operation and format, nothing else lost.
+
+    Collectives have no overhead of their own: rates cannot tell theirs from that of the operations around them.
+    """
+    kernel = KernelFit(
+        overhead=overhead,
+        compute=1,
+        memory=1,
+        points=shown.points,
+        error=shown.error,
+        low=shown.low,
+        high=shown.high,
+        source=source,
+    )
+    collective = CollectiveFit(
+        overhead=0,
+        staged_overhead=0,
+        bandwidth=1,
+        points=0,
+        error=shown.error,
+        low=shown.low,
+        high=shown.high,
+        source="no rates of collectives: their fixed time is in the overhead of the operations",
+    )
+    return Efficiency(
+        name=name,
+        source=SOURCE,
+        note=NOTE,
+        kernels={kernel_class: {"any": kernel} for kernel_class in KERNEL_CLASSES},
+        collectives=dict.fromkeys(COLLECTIVE_CLASSES, collective),
+    )
+
+
+def rates_fit(rates: Sequence[Rate]) -> Efficiency:
+    """The figures of the one part that all rates are of: the median overhead, and what it misses."""
+    name = _the_one(rate.accelerator for rate in rates)
+    overhead = rounded(median(rate.overhead() for rate in rates))
+    return flat(name, overhead, _shown([(rate, overhead) for rate in rates]), _cited(rates))
+
+
+def rates_default(name: str, rates: Sequence[Rate]) -> Efficiency:
+    """Figures for parts without published rates: the median over parts, judged on each by the median of the others."""
+    parts = sorted({rate.accelerator for rate in rates})
+    if len(parts) < 2:
+        raise InvalidInput("published rates", given=", ".join(parts), expected="those of at least two parts")
+    by_part = {part: median(r.overhead() for r in rates if r.accelerator == part) for part in parts}
+    shown = _shown(
+        [(rate, median(each for part, each in by_part.items() if part != rate.accelerator)) for rate in rates]
+    )
+    source = f"median of {', '.join(parts)}, each judged by the others"
+    return flat(name, rounded(median(by_part.values())), shown, source)
+
+
+def _shown(guesses: Iterable[tuple[Rate, float]]) -> Evidence:
+    pairs = [(rate.estimated(overhead), rate.seconds) for rate, overhead in guesses]
+    predicted, measured = (np.array(column) for column in zip(*pairs, strict=True))
+    return evidence(predicted, measured)
+
+
+def _cited(rates: Iterable[Rate]) -> str:
+    return ", ".join(sorted({rate.source for rate in rates}))
+
+
+def _the_one(names: Iterable[str]) -> str:
+    found = sorted(set(names))
+    if len(found) != 1:
+        raise InvalidInput("published rates", given=", ".join(found) or "none", expected="those of one part")
+    return found[0]
