@@ -66,7 +66,7 @@ def checkpoint_formats(keys: Keys, layers: int, weights: Mapping[str, int]) -> t
     if method not in _METHODS:
         raise stated.error("quant_method", method, f"one of {', '.join(sorted(_METHODS))}")
     formats = _METHODS[method](stated, layers)
-    if keys.data.get("expert_dtype") == "fp4":  # DeepSeek-V4 says so outside
+    if method == "fp8" and keys.data.get("expert_dtype") == "fp4":  # DeepSeek-V4 says so outside
         formats["experts"] = ("mxfp4", formats["experts"][1])
     return _summed_up(formats, weights, _cache_format(stated))
 
@@ -134,12 +134,12 @@ def _compressed_tensors(stated: Keys, layers: int) -> Formats:
     groups = stated.part("config_groups")
     if not groups.data:
         raise stated.error("config_groups", "nothing", "at least one group")
-    formats: Formats = {}
+    formats: Formats = dict.fromkeys(KINDS, _BF16)
     for name in list(groups.data)[:64]:
         group = groups.part(name)
         targets = group.data.get("targets")
         named = [target for target in targets if isinstance(target, str)] if isinstance(targets, list) else []
-        general = not formats or "Linear" in named or not named
+        general = "Linear" in named or not named
         kinds = KINDS if general else {kind for target in named for kind in _kinds(target)}
         formats.update(dict.fromkeys(kinds, _group_formats(group)))
     return _keeping(stated, formats, layers)
@@ -222,6 +222,7 @@ _MODULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"expert", ("experts",)),
     (r"linear_attn|mamba|mixer|conv", ("mixer",)),
     (r"attn|attention", ("attention", "mixer")),
+    (r"(mlp|feed_forward|ffn)\.\*.{0,60}proj", ("dense", "shared", "experts")),
     (r"(mlp|feed_forward|ffn).{0,60}(proj|w[123])|(mlp|feed_forward|ffn)\W*$", ("dense",)),
     (r"layers\.\d{1,5}\W*$", KINDS[:5]),
 )

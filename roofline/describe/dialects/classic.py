@@ -44,7 +44,8 @@ def _opt_outside(reading: Reading) -> Mapping[str, Any]:
             Projection(name="embedding_out", inner=hidden, columns=narrow),
         )
     before = reading.keys.flag("do_layer_norm_before", True)
-    if not before or reading.keys.flag("_remove_final_layer_norm", False):
+    weightless = not reading.keys.flag("layer_norm_elementwise_affine", True)
+    if weightless or not before or reading.keys.flag("_remove_final_layer_norm", False):
         found["final_norm"] = False
     return found
 
@@ -75,13 +76,13 @@ def _falcon_mixers(reading: Reading) -> list[Mixer | None]:
 
 
 def _falcon_norms(reading: Reading) -> int:
-    """Two norms in the new architecture unless it says one, else one; one more where attention is not parallel."""
-    count = 1
-    if reading.keys.flag("new_decoder_architecture", False):
-        count = reading.keys.size("num_ln_in_parallel_attn", default=2)
-        if count > 2:
-            raise reading.keys.error("num_ln_in_parallel_attn", count, "1 or 2")
-    return count + (0 if reading.keys.flag("parallel_attn", True) else 1)
+    """Two norms where attention and network follow each other; side by side, one, or in the new architecture two."""
+    keys = reading.keys
+    if not keys.flag("parallel_attn", True):
+        return 2
+    return keys.size(
+        "num_ln_in_parallel_attn", default=2 if keys.flag("new_decoder_architecture", False) else 1, most=2
+    )
 
 
 def _one_norm_if_parallel(reading: Reading) -> int:
@@ -210,6 +211,7 @@ DIALECTS = (
         width=four_times,
         mixers=_neo_mixers,
         outside=learned_positions,
+        harmless=("attention_types",),
     ),
     Dialect(
         family="GPT-NeoX",
@@ -230,9 +232,10 @@ DIALECTS = (
         output_bias=("enable_bias", True),
         ffn_bias=("enable_bias", True),
         gated=False,
+        norms=lambda reading: 2 if reading.keys.flag("layer_norm_elementwise_affine", True) else 0,
         norm_bias=True,
         outside=_opt_outside,
-        harmless=("layerdrop", "layer_norm_elementwise_affine"),
+        harmless=("layerdrop",),
     ),
     Dialect(
         family="BLOOM",
@@ -289,7 +292,7 @@ DIALECTS = (
         norms=_falcon_norms,
         width=four_times,
         mixers=_falcon_mixers,
-        harmless=("apply_residual_connection_post_layernorm", "n_layer", "n_head"),
+        harmless=("apply_residual_connection_post_layernorm", "n_layer", "n_head", "num_kv_heads", "activation"),
     ),
     Dialect(
         family="Phi",
@@ -391,5 +394,13 @@ DIALECTS = (
         gated=False,
         norm_bias=True,
     ),
-    Dialect(family="NanoChat", types=("nanochat",), gated=False, norms=0, final_norm=False),
+    Dialect(
+        family="NanoChat",
+        types=("nanochat",),
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        gated=False,
+        norms=0,
+        final_norm=False,
+    ),
 )

@@ -20,19 +20,21 @@ _RATIO_BY_TYPE = {
 }
 
 
-def connections(reading: Reading) -> dict[str, Any]:
+def connections(reading: Reading, *, mixing: bool = True) -> dict[str, Any]:
     """Hyper-connections around both halves of a layer (arXiv:2409.19606): `hc_mult` streams are read, written, mixed.
 
-    Each half projects all streams to a weight per read, per write and per mixed pair, with a bias and three scales.
+    Each half projects all streams to a weight per read, per write and per mixed pair, with a bias and a scale for
+    each of these.
     """
     streams = reading.keys.size("hc_mult")
-    weights = (2 + streams) * streams
+    weights = (2 + (streams if mixing else 0)) * streams
+    scales = 3 if mixing else 2
     return {
         "projections": tuple(
             Projection(name=f"{half}_connections", inner=streams * reading.hidden, columns=weights)
             for half in ("mixer", "network")
         ),
-        "extra": (Vector(name="connection_bias_scale", elements=2 * (weights + 3)),),
+        "extra": (Vector(name="connection_bias_scale", elements=2 * (weights + scales)),),
     }
 
 
@@ -106,6 +108,6 @@ DIALECTS = (
         keys=ROUTED,
         layers=_v4_layers,
         outside=head_connection,
-        harmless=("expert_dtype", "num_hash_layers", "mlp_layer_types", "mlp_bias"),
+        harmless=("expert_dtype", "num_hash_layers", "mlp_layer_types"),
     ),
 )

@@ -26,9 +26,7 @@ def attention(reading: Reading, window: int | None = None, **changes: Any) -> At
         **changes,
     }
     if "biased" not in fields:
-        with_kv = () if fields.get("shares_kv") else ("k", "v")
-        biased = ("q", *with_kv) if reading.on(dialect.qkv_bias) else ()
-        fields["biased"] = (*biased, "o") if reading.on(dialect.output_bias) else biased
+        fields["biased"] = _attention_biases(reading, fields)
     for name in ("heads", "kv_heads"):
         if name not in fields:
             fields[name] = getattr(reading, name)
@@ -36,6 +34,21 @@ def attention(reading: Reading, window: int | None = None, **changes: Any) -> At
         if name not in fields:
             fields[name] = reading.head_dim
     return Attention(**fields)
+
+
+def _attention_biases(reading: Reading, fields: dict[str, Any]) -> tuple[str, ...]:
+    """The projections that carry a bias, of those that there are."""
+    dialect = reading.dialect
+    biased: list[str] = []
+    if reading.on(dialect.qkv_bias):
+        biased.append("q")
+        if not fields.get("shares_kv"):
+            biased.extend(("k",) if fields.get("key_is_value") else ("k", "v"))
+        if dialect.gate_in_query and fields["gate"] != "none":
+            biased.append("attention_gate")
+    if reading.on(dialect.output_bias):
+        biased.append("o")
+    return tuple(biased)
 
 
 def qk_norm(reading: Reading) -> Norm:
@@ -114,6 +127,9 @@ def mixture(reading: Reading, **changes: Any) -> MoE:
         fields["shared_width"] = shared_width(reading, fields["expert_width"])
     if "shared_gate" not in fields:
         fields["shared_gate"] = dialect.shared_gate and fields["shared_width"] > 0
+    if fields["shared_width"] and reading.on(dialect.ffn_bias):
+        names = _NETWORK if gated else _NETWORK[1:]
+        fields["biased"] = (*fields["biased"], *(f"shared_{name}" for name in names))
     if dialect.correction:
         fields["extra"] = (Vector(name="correction", elements=fields["experts"], part="router"),)
     if fields["top_k"] > fields["experts"] + fields.get("zero_experts", 0):

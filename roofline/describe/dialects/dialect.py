@@ -20,13 +20,13 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers",),
     "hidden": ("hidden_size",),
     "vocab": ("vocab_size",),
-    "context": ("max_position_embeddings", "model_max_length"),
+    "context": ("max_position_embeddings", "model_max_length", "max_position_embedding", "max_seq_len"),
     "heads": ("num_attention_heads",),
     "kv_heads": ("num_key_value_heads",),
     "head_dim": ("head_dim",),
     "width": ("intermediate_size",),
     "window": ("sliding_window",),
-    "experts": ("num_experts",),
+    "experts": ("num_experts", "num_local_experts"),
     "top_k": ("num_experts_per_tok",),
     "expert_width": ("moe_intermediate_size",),
     "tied": ("tie_word_embeddings",),
@@ -71,6 +71,8 @@ class Dialect:
     """Whether a norm has a bias beside its weight."""
     gate: Literal["none", "head", "full"] = "none"
     """The gate on the output of attention."""
+    gate_in_query: bool = False
+    """Whether the gate is one matrix with the query projection, and shares its bias."""
     sinks: Trait = False
     shared_gate: bool = False
     correction: bool = False

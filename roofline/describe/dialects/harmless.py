@@ -14,21 +14,24 @@ from roofline.errors import nearest_names
 
 _PATTERNS = re.compile(
     r"""
-      _ .* | .*\.js_config                                 # private to the writer
-    | .* (_token|_token_id|_token_ids|_token_index|_id|_ids|_index|_idx) | id2label | label2id
-    | .* _eps_.* | hc_(eps|sinkhorn_iters|magnitude) | time_step_.* | rescale_.* | residual_(in_fp32|multiplier)
-    | .* (_drop|_dropout|_pdrop|dropout_prob|_drop_rate|_eps|_epsilon|_std|_coef|_coeff|_momentum|_noise|_alpha|_beta)
-    | .* (_act|_activation|_act_fn|_fn|activation_function|_activation_type|_dtype|_version|_path|_fmt|_scale|_scaling)
-    | .* (_factor|_multiplier|_softcapping|_softcap|_limit|_temperature|_weight_decay|_loss|_clip|_cap|_penalty)
-    | .* (logits|losses) | output_.* | use_cache | return_.* | is_.* | tie_.*
-    | rope_.* | .*_rope.* | rotary_.* | .*_rotary.* | rope | rotary | alibi.* | .*theta.* | .*_freq_base | .*yarn.*
-    | (init|initializer)_.* | .*_init | .*_init_.* | pretraining_.* | router_.* | aux_.* | .*_aux_.* | seq_aux
-    | dropout | resid_.* | attn_pdrop | embd_pdrop | attention_softmax.* | scale_.* | .*_in_fp32 | use_flash.*
-    | flash_.*
+      _ .* | .*\.js_config                                             # private to the writer
+    | .* _(token|tokens|token_index|token_list|id|ids) | id2label | label2id | ignore_index
+    | .* _(drop|dropout|pdrop|dropout_prob|drop_rate|dropped_token|drop_tokens)
+    | .* _(eps|epsilon|std|momentum|weight_decay|loss|loss_coef|loss_weight|coef|coeff|noise) | .* _eps_.*
+    | .* _(act|act_fn|activation|activation_function|activation_func|activation_type|dtype|version|path|fmt)
+    | .* (rope|yarn|rotary|theta|alibi|mup) .* | .* (init|initializer) (_.*)? | .*initializer_range
+    | .* _(alpha|beta|scale|scaling|softcapping|softcap|soft_cap|limit|temperature|clip|cap|penalty|threshold)
+    | .* (scaling|scale|rotary|alpha|beta|interpolate|initializer)_factor
+    | (embedding|logits|residual|attention|attention_in|attention_out|key|output|lm_head|ssm_in|ssm_out) _multiplier
+    | .* (logits|losses) | output_.* | return_.* | is_.* | use_(cache|bfloat16|cache_.*) | use_?flash.* | flash_.*
+    | hc_(eps|sinkhorn_iters|magnitude) | time_step_.* | linear_dt_.* | linear_a_log_.* | rescale_.* | .*_in_fp32
+    | router_(aux_.*|jitter_.*|bias_update.*|scaling.*|dtype|z_loss.*|logit.*) | aux_.* | .*_aux_.* | seq_aux
+    | (moe|expert)_router_.* | enable_moe_fp32.*
+    | resid_.* | attn_pdrop | embd_pdrop | attention_softmax.* | scale_(attn|attention)_.* | pretraining_.*
     | (vision|audio|speech|image|video|img|vit|mm|projector|multimodal|multi_modal|mrope|speaker)(_.*)?
-    | (encoder|decoder|generation|summary|task|forced|suppress|begin|bad|repetition|length|diversity|top)_.*
-    | (num_beam|num_return|no_repeat|max_length|min_length|early|do_sample|temperature|typical|remove).*
-    | (mtp|num_mtp|num_nextn|eagle)_.* | nextn_.*
+    | (task_specific|summary|forced|suppress|begin_suppress|bad_words|generation)_.*
+    | (num_beam|num_return|no_repeat|max_length|min_length|early_stopping|do_sample|remove_invalid|encoder_no) .*
+    | (mtp|num_mtp|num_nextn|eagle|unsloth|onnx)_.* | lambda_std_dev
     """,
     re.VERBOSE,
 )
@@ -37,8 +40,10 @@ _NAMES = frozenset(
         "act_fn",
         "activation_function",
         "add_cross_attention",
+        "alibi",
         "architectures",
         "attention_dropout",
+        "attention_sink_size",
         "attn_implementation",
         "auto_map",
         "bf16",
@@ -46,7 +51,11 @@ _NAMES = frozenset(
         "chunk_size_feed_forward",
         "context_window_size",
         "cross_attention_hidden_size",
+        "decoder_start_token_id",
+        "diversity_penalty",
+        "dropout",
         "dtype",
+        "embedding_dropout",
         "ep_size",
         "finetuning_task",
         "fp16",
@@ -55,10 +64,16 @@ _NAMES = frozenset(
         "hidden_act",
         "hidden_activation",
         "hidden_dropout",
+        "hidden_dropout_prob",
         "intermediate_size",
         "language_config",
+        "layer_norm_epsilon",
+        "length_penalty",
+        "license",
         "llm_config",
         "logits_to_keep",
+        "max_batch_size",
+        "max_position_embedding",
         "max_position_embeddings",
         "max_seq_len",
         "max_sequence_length",
@@ -66,10 +81,12 @@ _NAMES = frozenset(
         "mlp_hidden_act",
         "model_max_length",
         "model_type",
+        "moe_renormalize",
         "n_ctx",
         "n_group",
         "n_positions",
         "name_or_path",
+        "norm_eps",
         "norm_topk_prob",
         "num_attention_heads",
         "num_expert_group",
@@ -79,26 +96,45 @@ _NAMES = frozenset(
         "original_max_position_embeddings",
         "output_router_logits",
         "partial_rotary_factor",
+        "pipeline_parallel_stages",
+        "position_embedding_base",
+        "prefill_chunk_size",
         "prefix",
         "pretraining_tp",
         "problem_type",
         "pruned_heads",
+        "quantization_bit",
         "quantization_config",
         "query_pre_attn_scalar",
+        "repetition_penalty",
+        "residual_dropout",
+        "rope",
+        "route_norm",
+        "route_scale",
         "routed_scaling_factor",
         "scoring_func",
         "sep_token_id",
         "seq_aux",
         "seq_length",
+        "temperature",
+        "tensor_parallel_shards",
         "text_config",
         "tf_legacy_loss",
+        "tie_encoder_decoder",
         "tokenizer_class",
+        "tokenizer_name",
+        "top_k",
+        "top_p",
         "topk_group",
         "topk_method",
         "torch_dtype",
         "torchscript",
         "transformers_version",
+        "typical_p",
         "use_bfloat16",
+        "use_cache",
+        "use_qk_clip",
+        "verbose",
     }
 )
 

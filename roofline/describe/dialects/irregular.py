@@ -22,6 +22,8 @@ def _step_sparse(reading: Reading) -> list[bool]:
     if keys.given("mlp_layer_types"):
         words = _unpadded(reading, "mlp_layer_types", ("dense", "sparse"))
         return [word == "sparse" for word in words]
+    if keys.given("first_k_dense_replace"):
+        return patterns.after_dense_prefix(reading)
     value = keys.data.get("moe_layers_enum")
     keys.read.add("moe_layers_enum")
     if value is None:
@@ -66,6 +68,8 @@ def _step_mixers(reading: Reading) -> list[Mixer | None]:
     keys.read.update(("attention_other_setting", "num_sliding_attention_heads"))
     near = full
     if any(word in patterns.WINDOWED for word in words):
+        if not keys.given("attention_other_setting", "num_sliding_attention_heads"):
+            raise keys.missing("attention_other_setting")
         other = keys.part("attention_other_setting") if keys.given("attention_other_setting") else Keys({}, keys.where)
         heads = keys.size("num_sliding_attention_heads", default=other.size("num_attention_heads", default=full.heads))
         kv_heads = other.size("num_attention_groups", "num_key_value_heads", default=full.kv_heads)
@@ -163,10 +167,8 @@ def _inkling_networks(reading: Reading) -> list[FeedForward | None]:
     """Shared experts take part in the routing: as many more rows of the router, and one scale."""
     keys = reading.keys
     shared = keys.count("n_shared_experts", default=0, most=10**4)
-    in_router = keys.flag("shared_expert_sink", False) and shared > 0
-    sinks = (
-        (Projection(name="shared_router", inner=reading.hidden, columns=shared, part="router"),) if in_router else ()
-    )
+    keys.read.add("shared_expert_sink")
+    sinks = (Projection(name="shared_router", inner=reading.hidden, columns=shared, part="router"),) if shared else ()
     scale = (Vector(name="router_scale", elements=1, part="router"),)
     sparse = patterns.after_dense_prefix(reading)
     kinds: dict[bool, FeedForward] = {
@@ -203,13 +205,20 @@ DIALECTS = (
         types=("step3p5", "step3p7"),
         keys={
             "kv_heads": ("num_attention_groups", "num_key_value_heads"),
-            "experts": ("moe_num_experts", "n_routed_experts"),
+            "experts": ("moe_num_experts", "n_routed_experts", "num_local_experts", "num_experts"),
             "top_k": ("moe_top_k", "num_experts_per_tok"),
         },
         qk_norm="head",
         mixers=_step_mixers,
         feed_forwards=_step_networks,
-        harmless=("swiglu_limits", "swiglu_limits_shared", "use_moe_router_bias", "need_fp32_gate", "use_rope_layers"),
+        harmless=(
+            "n_shared_experts",
+            "swiglu_limits",
+            "swiglu_limits_shared",
+            "use_moe_router_bias",
+            "need_fp32_gate",
+            "use_rope_layers",
+        ),
     ),
     Dialect(
         family="Step-3",
@@ -221,7 +230,14 @@ DIALECTS = (
         },
         mixers=_step3_mixers,
         feed_forwards=_step_networks,
-        harmless=("use_moe", "norm_expert_weight", "moe_dynamic_exp_p", "use_im_start_end", "share_expert_dim"),
+        harmless=(
+            "use_moe",
+            "moe_every_n_layer",
+            "norm_expert_weight",
+            "moe_dynamic_exp_p",
+            "use_im_start_end",
+            "share_expert_dim",
+        ),
     ),
     Dialect(
         family="Nemotron-NAS",

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.describe.dialects import patterns
+from roofline.describe.dialects.compression import connections, head_connection
 from roofline.describe.dialects.decoder import (
     dense,
+    feed_forwards,
     indexed_latents,
     indexer,
     latent_attention,
@@ -36,7 +38,7 @@ def _longcat_layers(reading: Reading) -> Sequence[Layer]:
 
 def _axk1_layers(reading: Reading) -> Sequence[Layer]:
     """One more norm behind the experts."""
-    mixer, marks = latent_attention(reading), patterns.after_dense_prefix(reading)
+    mixer, marks = latent_attention(reading), _sparse_with_default(1)(reading)
     kinds: dict[bool, list[Layer]] = {
         mark: stacked([mixer], [mixture(reading) if mark else dense(reading)], 3 if mark else 2)
         for mark in dict.fromkeys(marks)
@@ -84,6 +86,12 @@ def _dense_everywhere(reading: Reading) -> list[FeedForward | None]:
     return [dense(reading)] * reading.count
 
 
+def _hunyuan4_layers(reading: Reading) -> Sequence[Layer]:
+    """Gated latent attention with an indexer, and hyper-connections that read and write but do not mix."""
+    mixers, networks = indexed_latents(reading), feed_forwards(reading)
+    return stacked(mixers, networks, norm_count(reading), **connections(reading, mixing=False))
+
+
 def _longcat_outside(reading: Reading) -> Mapping[str, Any]:
     if reading.keys.text("zero_expert_type", "identity") != "identity":
         raise reading.keys.error("zero_expert_type", reading.keys.data["zero_expert_type"], "identity")
@@ -97,7 +105,6 @@ _DSA_HARMLESS = (
     "index_skip_topk_offset",
     "index_share_for_mtp_iteration",
     "indexer_rope_interleave",
-    "mlp_bias",
 )
 
 DIALECTS = (
@@ -168,6 +175,18 @@ DIALECTS = (
         mixers=_large4_mixers,
         sparse=patterns.after_dense_prefix,
         harmless=("first_k_dense_replace",),
+    ),
+    Dialect(
+        family="Hunyuan-4",
+        types=("hy_v4",),
+        keys=ROUTED,
+        qkv_bias="attention_bias",
+        sinks=True,
+        gate="full",
+        layers=_hunyuan4_layers,
+        outside=head_connection,
+        sparse=patterns.after_dense_prefix,
+        harmless=(*_DSA_HARMLESS, "learnable_sink_init", "hc_sublayer_mixing"),
     ),
     Dialect(
         family="LongCat",

@@ -98,7 +98,6 @@ DIALECTS = (
         qkv_bias="qkv_bias",
         output_bias="bias",
         ffn_bias="bias",
-        harmless=("attention_bias", "mlp_bias"),
     ),
     Dialect(family="Orion", types=("orion",), norm_bias=True),
     Dialect(
@@ -205,9 +204,6 @@ DIALECTS = (
         types=("phi3", "phi4_multimodal", "phi4mm"),
         windows=patterns.everywhere,
         harmless=(
-            "attention_bias",
-            "mlp_bias",
-            "lm_head_bias",
             "full_attn_mod",
             "interpolate_factor",
             "blocksparse_params",

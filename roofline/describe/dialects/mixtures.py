@@ -10,8 +10,8 @@ from roofline.describe.feedforward import FeedForward
 from roofline.describe.mixer import Indexer, Mixer
 from roofline.describe.parts import Vector
 
-ROUTED = {"experts": ("n_routed_experts",), "shared_count": ("n_shared_experts",)}
-LOCAL = {"experts": ("num_local_experts",), "expert_width": ("intermediate_size",)}
+ROUTED = {"experts": ("n_routed_experts", "num_local_experts"), "shared_count": ("n_shared_experts",)}
+LOCAL = {"experts": ("num_local_experts", "num_experts"), "expert_width": ("intermediate_size",)}
 
 
 def _ernie_sparse(reading: Reading) -> list[bool]:
@@ -144,7 +144,7 @@ def _mimo_mixers(reading: Reading) -> list[Mixer | None]:
     values = keys.size("v_head_dim", default=reading.head_dim)
     full = attention(reading, value_dim=values, sinks=keys.flag("add_full_attention_sink_bias", False))
     heads = keys.size("swa_num_attention_heads", default=full.heads)
-    kv_heads = keys.size("swa_num_key_value_heads", default=full.kv_heads)
+    kv_heads = keys.size("swa_num_key_value_heads", default=2 * full.kv_heads)  # the family's rule where it is unsaid
     if heads % kv_heads:
         raise keys.error("swa_num_key_value_heads", kv_heads, f"a divisor of the {heads} heads")
     near = attention(
@@ -160,32 +160,40 @@ def _mimo_mixers(reading: Reading) -> list[Mixer | None]:
 
 
 def _minimax_m3_mixers(reading: Reading) -> list[Mixer | None]:
-    """Later layers choose blocks of tokens by a few index heads of their own (`sparse_attention_config`)."""
+    """Later layers choose blocks of tokens by a few index heads of their own, as `sparse_attention_config` says."""
+    keys, count = reading.keys, reading.count
     full = attention(reading)
-    if reading.keys.flag("attention_output_gate", False):
-        raise reading.keys.error("attention_output_gate", True, "false: a gate is not known in this family")
-    if not reading.keys.given("sparse_attention_config"):
-        return [full] * reading.count
-    inner = reading.keys.part("sparse_attention_config")
-    marks = inner.sizes("sparse_attention_freq", reading.count, least=0, most=1)
-    dim = inner.size("sparse_index_dim")
+    if keys.flag("attention_output_gate", False):
+        raise keys.error("attention_output_gate", True, "false: a gate is not known in this family")
+    if keys.given("sparse_attention_config"):
+        inner, names = keys.part("sparse_attention_config"), ("sparse_num_index_heads", "sparse_index_dim")
+        blocks = inner.size("sparse_topk_blocks") * inner.size("sparse_block_size")
+        marks = inner.sizes("sparse_attention_freq", count, least=0, most=1)
+        if not inner.flag("use_sparse_attention", True):
+            marks = [0] * count
+    elif keys.given("index_n_heads") and keys.given("layer_types"):
+        inner, names = keys, ("index_n_heads", "index_head_dim")
+        blocks = inner.size("index_topk_blocks") * inner.size("index_block_size")
+        marks = [int(word not in patterns.FULL) for word in _m3_words(reading)]
+    else:
+        return [full] * count
+    dim = inner.size(names[1])
+    norms = Vector(name="index_qk_norm", elements=2 * dim)
     search = Indexer(
-        heads=inner.size("sparse_num_index_heads"),
-        dim=dim,
-        top_k=inner.size("sparse_topk_blocks") * inner.size("sparse_block_size"),
-        weighted=False,
-        narrow_query=False,
-        extra=(Vector(name="index_qk_norm", elements=2 * dim),),
+        heads=inner.size(names[0]), dim=dim, top_k=blocks, weighted=False, narrow_query=False, extra=(norms,)
     )
-    if not inner.flag("use_sparse_attention", True):
-        return [full] * reading.count
     sparse = attention(reading, indexer=search)
     return [sparse if mark else full for mark in marks]
+
+
+def _m3_words(reading: Reading) -> list[str]:
+    return reading.keys.words("layer_types", reading.count, ("minimax_m3_sparse", "indexed_attention", *patterns.FULL))
 
 
 def _minimax_m3_networks(reading: Reading) -> list[FeedForward | None]:
     keys = reading.keys
     width = keys.size("moe_intermediate_size", "intermediate_size")
+    keys.read.add("dense_intermediate_size")
     shared = keys.count("n_shared_experts", default=1, most=10**4) * keys.size(
         "shared_intermediate_size", default=width
     )
@@ -206,16 +214,18 @@ def _laguna_mixers(reading: Reading) -> list[Mixer | None]:
     if keys.given("num_attention_heads_per_layer"):
         heads = keys.sizes("num_attention_heads_per_layer", count)
     windows = patterns.listed(reading)
-    gating = keys.data.get("gating", False)
-    keys.read.add("gating")
-    if gating not in (True, False, "per-head"):
-        raise keys.error("gating", gating, "true, false or per-head")
+    keys.read.update(("gating", "gating_types"))
+    gating = keys.data.get("gating", True)
+    if keys.given("gating_types"):
+        keys.words("gating_types", count, ("per_head",))
+    if gating is not True and gating != "per-head":
+        raise keys.error("gating", gating, "true or per-head")
     kinds: dict[tuple[int, int | None], Mixer] = {}
     for number, size in zip(heads, windows, strict=True):
         if (number, size) not in kinds:
             if number % reading.kv_heads:
                 raise keys.error("num_attention_heads_per_layer", number, f"a multiple of {reading.kv_heads}")
-            kinds[number, size] = attention(reading, size, heads=number, gate="head" if gating else "none")
+            kinds[number, size] = attention(reading, size, heads=number, gate="head")
     return [kinds[key] for key in zip(heads, windows, strict=True)]
 
 
@@ -299,6 +309,7 @@ DIALECTS = (
         qkv_bias="use_bias",
         output_bias="use_bias",
         ffn_bias="use_bias",
+        head_bias="use_bias",
         correction=True,
         sparse=_ernie_sparse,
         harmless=("moe_norm_min", "moe_use_aux_free", "moe_gate", "moe_capacity"),
@@ -315,7 +326,6 @@ DIALECTS = (
         harmless=(
             "attention_head_dim",
             "dense_list",
-            "mlp_bias",
             "norm_type",
             "num_media_embeds",
             "org_vocab_size",
@@ -348,10 +358,43 @@ DIALECTS = (
     ),
     Dialect(
         family="Granite-MoE-shared",
-        types=("granitemoeshared", "granitemoe_swa"),
+        types=("granitemoeshared",),
         keys={**LOCAL, "shared_width": ("shared_intermediate_size",)},
         qkv_bias="attention_bias",
         output_bias="attention_bias",
+        sparse=all_sparse,
+    ),
+    Dialect(
+        family="Granite-MoE-SWA",
+        types=("granitemoe_swa",),
+        keys={**LOCAL, "shared_width": ("shared_intermediate_size",)},
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        sinks=True,
+        windows=patterns.listed,
+        sparse=all_sparse,
+        harmless=("layer_rope_theta",),
+    ),
+    Dialect(
+        family="Flint",
+        types=("flint",),
+        keys={"shared_width": ("shared_expert_intermediate_size",)},
+        head_dim=128,
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        qk_norm="head",
+        sinks=True,
+        windows=patterns.listed,
+        sparse=patterns.by_step,
+    ),
+    Dialect(
+        family="Kolibri",
+        types=("kolibri1",),
+        keys={"shared_width": ("shared_expert_intermediate_size",)},
+        head_dim=128,
+        qk_norm="head",
+        norms=4,
+        windows=patterns.listed,
         sparse=all_sparse,
     ),
     Dialect(
@@ -419,6 +462,8 @@ DIALECTS = (
         types=("afmoe",),
         keys={"shared_count": ("num_shared_experts",)},
         head_dim=128,
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
         gate="full",
         qk_norm="head",
         norms=4,
@@ -453,7 +498,6 @@ DIALECTS = (
         keys=ROUTED,
         head_dim=128,
         qkv_bias="attention_bias",
-        output_bias="attention_bias",
         sparse=patterns.after_dense_prefix,
         harmless=("use_qk_norm", "intermediate_size"),
     ),
@@ -508,7 +552,7 @@ DIALECTS = (
         qk_norm=(("use_qk_norm", True), "head"),
         mixers=_minimax_m3_mixers,
         feed_forwards=_minimax_m3_networks,
-        harmless=("qk_norm_type", "use_routing_bias", "use_gemma_norm", "num_reward_heads"),
+        harmless=("qk_norm_type", "use_routing_bias", "use_gemma_norm", "num_reward_heads", "index_local_blocks"),
     ),
     Dialect(
         family="MiMo-V2",
@@ -530,6 +574,6 @@ DIALECTS = (
         correction=True,
         mixers=_laguna_mixers,
         sparse=patterns.after("", 1),
-        harmless=("moe_apply_router_weight_on_input", "swa_attention_sink_enabled"),
+        harmless=("moe_apply_router_weight_on_input", "decoder_sparse_step", "mlp_only_layers"),
     ),
 )

@@ -86,7 +86,7 @@ def above(reading: Reading) -> list[int | None]:
         return [None] * reading.count
 
     def upper(reading: Reading) -> list[bool]:
-        first = reading.keys.count("max_window_layers")
+        first = reading.keys.count("max_window_layers", default=0)
         return [index >= first for index in range(reading.count)]
 
     return by_type(reading, upper)

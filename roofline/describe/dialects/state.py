@@ -233,7 +233,7 @@ def _lfm_mixers(reading: Reading) -> list[Mixer | None]:
         if not marked:
             raise keys.missing("layer_types", "full_attn_idxs")
         words = ["full_attention" if index in marked else "conv" for index in range(count)]
-    keys.read.update(("full_attn_idxs", *reading.names("window")))
+    keys.read.update(("full_attn_idxs", "conv_L_cache", *reading.names("window")))
     gate = "head" if keys.flag("use_attention_gate", False) else "none"
     kinds: dict[str, Mixer] = {}
     for word in dict.fromkeys(words):
@@ -398,6 +398,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         qk_norm="head",
+        gate_in_query=True,
         shared_gate=True,
         mixers=_qwen_mixers,
         sparse=patterns.by_step,
@@ -409,6 +410,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         qk_norm="head",
+        gate_in_query=True,
         mixers=_qwen_mixers,
         harmless=("mlp_only_layers", "mamba_ssm_dtype", "output_gate_type"),
     ),
@@ -420,6 +422,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         qk_norm="head",
+        gate_in_query=True,
         shared_gate=True,
         mixers=_qwen_mixers,
         sparse=patterns.by_step,
@@ -482,14 +485,11 @@ DIALECTS = (
         qk_norm="head",
         norms=_four_norms_if_sandwiched,
         mixers=_lfm_mixers,
-        harmless=("attention_bias",),
     ),
     Dialect(
         family="Nemotron-H",
         types=("nemotron_h",),
         keys={"experts": ("n_routed_experts",), "head_dim": ("head_dim", "attention_head_dim")},
-        qkv_bias="attention_bias",
-        output_bias="attention_bias",
         ffn_bias="mlp_bias",
         gated=False,
         layers=_nemotron_layers,
@@ -498,7 +498,6 @@ DIALECTS = (
             "attention_head_dim",
             "chunk_size",
             "expand",
-            "mamba_proj_bias",
             "moe_shared_expert_overlap",
             "sliding_window",
             "time_step_rank",
