@@ -143,7 +143,8 @@ def shared_width(reading: Reading, expert_width: int) -> int:
     if widths := dialect.keys.get("shared_width"):
         return keys.count(*widths, default=0)
     if counts := dialect.keys.get("shared_count"):
-        return keys.count(*counts, default=0, most=10**4) * expert_width
+        each = keys.size(*dialect.keys.get("shared_each", ()), default=expert_width)
+        return keys.count(*counts, default=0, most=10**4) * each
     return 0
 
 

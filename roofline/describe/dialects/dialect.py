@@ -31,8 +31,11 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "expert_width": ("moe_intermediate_size",),
     "tied": ("tie_word_embeddings",),
 }
-"""Which key holds each concept, unless a dialect says otherwise. A dialect may add `shared_width`, the width of all
-shared experts together, or `shared_count`, how many there are as wide as the routed ones."""
+"""Which key holds each concept, unless a dialect says otherwise.
+
+A dialect may add `shared_width`, the width of all shared experts together, or `shared_count`, how many there are, each
+as wide as a routed one or as `shared_each` says.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Dialect:
     family: str
     types: tuple[str, ...]
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    defaults: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that the family's published configs leave out where they are these."""
     harmless: tuple[str, ...] = ()
     """Keys of this family that do not change the shape."""
 
@@ -103,7 +108,7 @@ class Reading:
 
     def size(self, concept: str, default: int | None = None) -> int:
         """A concept as a whole number above zero."""
-        return self.keys.size(*self.names(concept), default=default)
+        return self.keys.size(*self.names(concept), default=self.dialect.defaults.get(concept, default))
 
     def on(self, trait: Trait) -> bool:
         """Whether a trait holds for this config."""

@@ -188,6 +188,7 @@ DIALECTS = (
     Dialect(
         family="Gemma-3",
         types=("gemma3", "gemma3_text"),
+        defaults={"heads": 8, "kv_heads": 4, "vocab": 262_208},
         tied=True,
         head_dim=256,
         qk_norm="head",

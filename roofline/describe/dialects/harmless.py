@@ -23,7 +23,8 @@ _PATTERNS = re.compile(
     | .* _(alpha|beta|scale|scaling|softcapping|softcap|soft_cap|limit|temperature|clip|cap|penalty|threshold)
     | .* (scaling|scale|rotary|alpha|beta|interpolate|initializer)_factor
     | (embedding|logits|residual|attention|attention_in|attention_out|key|output|lm_head|ssm_in|ssm_out) _multiplier
-    | .* (logits|losses) | output_.* | return_.* | is_.* | use_(cache|bfloat16|cache_.*) | use_?flash.* | flash_.*
+    | .* (logits|losses) | output_.* | return_.* | use_(cache|bfloat16|cache_.*) | use_?flash.* | flash_.*
+    | is_(decoder|encoder_decoder|causal|composition|llama_config|quantized)
     | hc_(eps|sinkhorn_iters|magnitude) | time_step_.* | linear_dt_.* | linear_a_log_.* | rescale_.* | .*_in_fp32
     | router_(aux_.*|jitter_.*|bias_update.*|scaling.*|dtype|z_loss.*|logit.*) | aux_.* | .*_aux_.* | seq_aux
     | (moe|expert)_router_.* | enable_moe_fp32.*
@@ -42,19 +43,25 @@ _NAMES = frozenset(
         "add_cross_attention",
         "alibi",
         "architectures",
+        "att_impl_type",
         "attention_dropout",
         "attention_sink_size",
         "attn_implementation",
         "auto_map",
         "bf16",
+        "bias_dropout_fusion",
         "cache_implementation",
+        "calc_logits_for_entire_prompt",
         "chunk_size_feed_forward",
+        "clip_qkv",
+        "compression_ratio",
         "context_window_size",
         "cross_attention_hidden_size",
         "decoder_start_token_id",
         "diversity_penalty",
         "dropout",
         "dtype",
+        "embed_dropout",
         "embedding_dropout",
         "ep_size",
         "finetuning_task",
@@ -65,6 +72,7 @@ _NAMES = frozenset(
         "hidden_activation",
         "hidden_dropout",
         "hidden_dropout_prob",
+        "inference_runner",
         "intermediate_size",
         "language_config",
         "layer_norm_epsilon",
@@ -72,6 +80,7 @@ _NAMES = frozenset(
         "license",
         "llm_config",
         "logits_to_keep",
+        "masked_softmax_fusion",
         "max_batch_size",
         "max_position_embedding",
         "max_position_embeddings",
@@ -98,6 +107,8 @@ _NAMES = frozenset(
         "partial_rotary_factor",
         "pipeline_parallel_stages",
         "position_embedding_base",
+        "position_embedding_type",
+        "pre_allocate_kv_cache",
         "prefill_chunk_size",
         "prefix",
         "pretraining_tp",
@@ -112,10 +123,14 @@ _NAMES = frozenset(
         "route_norm",
         "route_scale",
         "routed_scaling_factor",
+        "runner_max_sequence_length",
         "scoring_func",
         "sep_token_id",
         "seq_aux",
         "seq_length",
+        "skip_bias_add",
+        "skip_bias_add_qkv",
+        "slow_but_exact",
         "temperature",
         "tensor_parallel_shards",
         "text_config",
@@ -134,7 +149,9 @@ _NAMES = frozenset(
         "use_bfloat16",
         "use_cache",
         "use_qk_clip",
+        "validate_runner_input",
         "verbose",
+        "zero_centered",
     }
 )
 

@@ -50,7 +50,7 @@ class Keys:
         return name in self.data
 
     def given(self, *names: str) -> str | None:
-        """The first of the names that is there and not null."""
+        """The first of the names that is there and not null; None where there are no names."""
         self.read.update(names)
         return next((name for name in names if self.data.get(name) is not None), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from roofline.describe.dialects import patterns
 from roofline.describe.dialects.decoder import attention, dense
 from roofline.describe.dialects.dialect import Dialect, Reading
+from roofline.describe.dialects.mixtures_own import HUNYUAN_HARMLESS
 from roofline.describe.feedforward import FeedForward
 from roofline.describe.mixer import Mixer
 from roofline.describe.parts import Vector
@@ -185,7 +186,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         qk_norm=(("use_qk_norm", True), "head"),
-        harmless=("attention_head_dim",),
+        harmless=HUNYUAN_HARMLESS,
     ),
     Dialect(
         family="GLM",
@@ -251,6 +252,8 @@ DIALECTS = (
         windows=patterns.every(4, "sliding_window_pattern", "_sliding_window_pattern"),
         harmless=(
             "head_dim",
+            "layer_switch",
+            "order_of_interleaved_layers",
             "use_gated_activation",
             "use_parallel_block",
             "use_parallel_embedding",
@@ -288,5 +291,33 @@ DIALECTS = (
         gated=False,
         qk_norm="head",
         feed_forwards=_apertus_networks,
+    ),
+    Dialect(
+        family="Nemotron",
+        types=("nemotron",),
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        ffn_bias="mlp_bias",
+        gated=False,
+        norm_bias=True,
+    ),
+    Dialect(
+        family="Jais-2",
+        types=("jais2",),
+        head_dim=128,
+        qkv_bias=("attention_bias", True),
+        output_bias=("attention_bias", True),
+        ffn_bias=("mlp_bias", True),
+        gated=False,
+        norm_bias=True,
+    ),
+    Dialect(
+        family="NanoChat",
+        types=("nanochat",),
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        gated=False,
+        norms=0,
+        final_norm=False,
     ),
 )

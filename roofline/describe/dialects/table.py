@@ -9,18 +9,22 @@ from roofline.describe.dialects import (
     irregular,
     kimi,
     latent,
+    linear,
     llama_like,
     mixtures,
-    state,
+    mixtures_own,
+    state_space,
 )
 from roofline.describe.dialects.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
     *llama_like.DIALECTS,
     *mixtures.DIALECTS,
+    *mixtures_own.DIALECTS,
     *latent.DIALECTS,
     *compression.DIALECTS,
-    *state.DIALECTS,
+    *state_space.DIALECTS,
+    *linear.DIALECTS,
     *kimi.DIALECTS,
     *google.DIALECTS,
     *irregular.DIALECTS,

@@ -1,0 +1,172 @@
+"""Systems as facts of their own: how many devices of which part, what joins them, and what the vendor prints of the sum.
+
+A system's printed figures are not a part's figures: vendors round them apart, count spare devices or not, and now and
+then disagree with themselves. Each printed figure is therefore compared with devices × the part's own, and a file whose
+figures differ by more than rounding says why.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roofline.describe.catalog import accelerator, read_spec, sources, specs_directory
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator, validated
+from roofline.describe.provenance import Cited, Count, Fact, Watts
+from roofline.errors import RooflineError, SpecError, UnknownName
+
+_ROUNDING = 0.005
+"""What vendors round away beyond the last digit they print: 130 TB/s for 72 × 1.8 = 129.6."""
+
+
+class System(BaseModel):
+    """A box, rack or pod: `devices` of one `part`, `spares` of them kept idle, joined by that part's tier `link`.
+
+    `printed` are the vendor's figures of the whole, keyed by the part's field; `differs` says why one of them is not
+    devices × the part's. `power` is of the whole system, hosts and switches included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=2)
+    """What the vendor calls it."""
+    part: str
+    """Catalogue name of the part it is built of."""
+    vendor: str = Field(min_length=2)
+    """Who sells it."""
+    year: int = Field(ge=2010, le=2100)
+    """The year it came out."""
+    edition: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
+    """When these figures were put together; a correction is a new edition."""
+    status: Literal["shipping", "announced", "historical"]
+    """Whether it can be had; figures of what is only announced may change."""
+    devices: Count
+    """How many devices it holds, spares included."""
+    spares: Count | None = None
+    """How many of them are kept idle for failures."""
+    link: str | None = None
+    """Name of the part's link that joins them all; absent where that is not published or there is one device."""
+    power: Watts | None = None
+    """Power of the whole system at its maximum."""
+    printed: dict[str, Fact] = {}
+    """The vendor's figures of the whole, keyed by the part's field: `"peak.fp8"`, `"memory.capacity"`."""
+    differs: dict[str, str] = {}
+    """Why a printed figure is not devices × the part's figure."""
+    facts: dict[str, Fact] = {}
+    """Any further number."""
+    note: str = ""
+    """Free text."""
+
+    @property
+    def working_devices(self) -> int:
+        """Devices that carry a model: all but the spares."""
+        return int(self.devices.value) - (int(self.spares.value) if self.spares else 0)
+
+    @property
+    def accelerator(self) -> HbmAccelerator | SramAccelerator:
+        """The part it is built of."""
+        return accelerator(self.part)
+
+    def figures(self) -> tuple[SystemFigure, ...]:
+        """Each printed figure beside devices × the part's."""
+        return tuple(
+            SystemFigure(
+                field=field,
+                printed=printed,
+                summed=self.devices.value * self.accelerator.cite(field).value,
+                reason=self.differs.get(field),
+            )
+            for field, printed in self.printed.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFigure:
+    """A printed figure of a system beside `summed`, devices × the part's; `reason` is the file's note where they differ."""
+
+    field: str
+    printed: Cited
+    summed: float
+    reason: str | None
+
+    @property
+    def difference(self) -> float:
+        """Printed over summed, less one."""
+        return self.printed.value / self.summed - 1
+
+    @property
+    def agrees(self) -> bool:
+        """Whether rounding explains the difference: half of the last printed digit, and half a percent."""
+        digits = re.search(r"\d[\d,]*\.?(\d*)", self.printed.as_printed or self.printed.text)
+        assert digits is not None
+        last_digit = 10 ** -len(digits[1])
+        rounding = 0.5 * last_digit / float(digits[0].replace(",", ""))
+        return abs(self.difference) <= rounding + _ROUNDING
+
+
+@cache
+def _paths() -> dict[str, Path]:
+    return {path.stem: path for path in sorted((specs_directory() / "systems").glob("*.toml"))}
+
+
+def systems(part: str | None = None) -> list[str]:
+    """Names of all described systems, or of those built of one part, sorted."""
+    return sorted(name for name in _paths() if part is None or system(name).part == part)
+
+
+@cache
+def system(name: str) -> System:
+    """The system of that catalogue name; `UnknownName` with the nearest names otherwise.
+
+    >>> system("groqrack").working_devices
+    64
+    """
+    if name not in _paths():
+        raise UnknownName("system", given=name, known=_paths())
+    path = _paths()[name]
+    data, where = read_spec(path)
+    described = validated(System, data, where=where)
+    try:
+        part = described.accelerator
+        fields = [part.cite(field) for field in described.printed]
+    except RooflineError as error:
+        raise SpecError(f"{path.name}, part or printed", given=str(error), expected="the part's own fields") from None
+    for field, one, whole in zip(described.printed, fields, described.printed.values(), strict=True):
+        if whole.quantity.dimension != one.quantity.dimension:
+            raise SpecError(where.at(f"printed.{field}"), given=whole.text, expected=f"a quantity in {one.unit}")
+    if described.link is not None:
+        _check_link(described, part, where.at("link"))
+    for field in sorted(set(described.differs) - set(described.printed)):
+        raise SpecError(where.at(f"differs.{field}"), given=field, expected="a field of printed")
+    _check_sources(described, path)
+    return described
+
+
+def _check_link(described: System, part: HbmAccelerator | SramAccelerator, where: str) -> None:
+    if described.link not in part.link:
+        raise SpecError(where, given=described.link, expected=f"a link of {described.part}: {', '.join(part.link)}")
+    domain = part.link[described.link].domain
+    if domain is not None and domain.value < described.devices.value:
+        raise SpecError(where, given=described.link, expected=f"a link that joins {described.devices.text} devices")
+
+
+def _check_sources(described: System, path: Path) -> None:
+    for field, number in cited_numbers(described):
+        if number.source not in sources():
+            raise SpecError(f"{path.name}, {field}", given=number.source, expected="a document of SOURCES.toml")
+
+
+def cited_numbers(described: System) -> list[tuple[str, Cited]]:
+    """Every cited number of a system with its field."""
+    single = [(name, getattr(described, name)) for name in ("devices", "spares", "power")]
+    tables = [
+        (f"{table}.{name}", number)
+        for table in ("printed", "facts")
+        for name, number in getattr(described, table).items()
+    ]
+    return [(field, number) for field, number in [*single, *tables] if number is not None]
