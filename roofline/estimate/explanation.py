@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from roofline.estimate.timing import RESOURCES
@@ -13,53 +14,82 @@ if TYPE_CHECKING:
     from roofline.estimate.estimate import Estimate
 
 _WIDTH = 80
+_NEGLIGIBLE = 1e-9
+"""Share of a step below which a time is rounding, shown as none."""
 
 
 def explained(estimate: Estimate) -> str:
     """The breakdown of a scalar estimate; of arrays and symbols only what they are."""
     resolved, point = estimate.resolved, estimate.point
-    devices = f"{resolved.devices} × {resolved.accelerator.name}"
-    title = f"{resolved.model.name} on {devices}, {resolved.layout}, {estimate.quantization}"
+    devices = f"{resolved.devices:,} × {resolved.accelerator.name}"
+    title = f"{resolved.model.name} on {devices}"
     if point.kind != SCALAR:
         return f"{title}\n{estimate.phase} at {point.kind} points: seconds = {estimate.seconds}"
-    what = f"decode: batch {point.batch:,g} at context {point.context:,g}"
+    what = f"decode step, batch {point.batch:,g} at context {point.context:,g}"
     if estimate.phase == "prefill":
         cached = f", {point.cached:,g} of them cached" if point.cached else ""
-        what = f"prefill: batch {point.batch:,g} of {point.context:,g} tokens{cached}"
-    lines = [title, what, "", *_times(estimate), "", *_table(estimate), "", *_rates(estimate)]
+        what = f"prefill, batch {point.batch:,g} of {point.context:,g} tokens{cached}"
+    lines = [*_wrapped(title), *_wrapped(f"{what}; {estimate.quantization}; {_laid_out(estimate)}")]
+    lines += ["", *_times(estimate), "", *_table(estimate), "", *_rates(estimate)]
     lines += _listed("Missing", _missing(estimate))
     lines += _listed("Assumed", estimate.assumptions)
     lines += _listed("Sources", estimate.sources)
     return "\n".join(lines)
 
 
+def _laid_out(estimate: Estimate) -> str:
+    replicas, layout = estimate.resolved.replicas, estimate.layout
+    idle = estimate.resolved.devices - replicas * layout.devices
+    several = f"{replicas:,} replicas of {layout}" if replicas > 1 else str(layout)
+    return f"{several}, {idle:,} devices idle" if idle else several
+
+
 def _times(estimate: Estimate) -> list[str]:
-    interval = f"80 % interval {_seconds(estimate.low)} to {_seconds(estimate.high)}"
+    low, high = _seconds(estimate.low), _seconds(estimate.high)
     return [
-        f"{_seconds(estimate.seconds):>10}  calibrated ({interval}), {estimate.bound}-bound",
-        f"{_seconds(estimate.ideal):>10}  ideal: the same sum at peak rates, without overheads",
+        f"{_seconds(estimate.seconds):>10}  calibrated: 80 % interval {low} to {high}; bound by {estimate.bound}",
+        f"{_seconds(estimate.ideal):>10}  ideal: the same sum at peak rates, nothing lost",
         f"{_seconds(estimate.floor):>10}  floor: no implementation of this layout is faster",
     ]
 
 
 def _table(estimate: Estimate) -> list[str]:
-    lines = [f"{'term':<22}" + "".join(f"{name:>9}" for name in (*RESOURCES, "total")) + "  bound"]
-    order = sorted(estimate.terms.items(), key=lambda item: -item[1].total)  # type: ignore[operator]
-    for term, times in order:
-        values = [*(getattr(times, name) for name in RESOURCES), times.total]
-        cells = "".join(f"{_milliseconds(value):>9}" for value in values)
-        lines.append(f"{term:<22}{cells}  {times.bound}")
-    shares = [estimate.attributed[name] for name in RESOURCES]
-    lines.append(f"{'owed to':<22}" + "".join(f"{_milliseconds(value):>9}" for value in (*shares, estimate.seconds)))
-    lines.append("in ms; compute, memory and feed of one operation overlap, its total is the largest plus the rest")
-    return lines
+    """Seconds of every term by resource, the longest first; resources that nothing needs are left out."""
+    whole = float(estimate.seconds)
+    unit, scale = ("ms", 1e3) if whole >= 1e-3 else ("µs", 1e6)
+    decimals = max(0, 4 - len(f"{whole * scale:.0f}"))
+    used = [name for name in RESOURCES if any(_counts(getattr(term, name), whole) for term in estimate.terms.values())]
+    widths = {name: max(len(name), 6) + 1 for name in (*used, "total")}
+
+    def line(label: str, values: Iterable[Any], last: str) -> str:
+        cells = "".join(
+            f"{'·' if not _counts(value, whole) else format(float(value) * scale, f',.{decimals}f'):>{width}}"
+            for value, width in zip(values, widths.values(), strict=True)
+        )
+        return f"{label:<{room}}{cells}  {last}"
+
+    room = max(len(term) for term in (*estimate.terms, "owed to")) + 1
+    lines = [f"{'term':<{room}}" + "".join(f"{name:>{width}}" for name, width in widths.items()) + "  bound"]
+    for term, times in sorted(estimate.terms.items(), key=lambda item: -float(item[1].total)):  # type: ignore[arg-type]
+        lines.append(line(term, [*(getattr(times, name) for name in used), times.total], str(times.bound)))
+    shares = [estimate.attributed[name] for name in used]
+    lines.append(line("owed to", [*shares, whole], str(estimate.bound)))
+    overlapping = [name for name in used if name in ("compute", "memory", "feed")]
+    note = f"in {unit}"
+    if len(overlapping) > 1:
+        note += f"; {_and(overlapping)} of an operation overlap: the longest counts, the rest is added"
+    return [*lines, *_wrapped(note)]
+
+
+def _counts(value: Any, whole: float) -> bool:
+    return bool(abs(float(value)) > _NEGLIGIBLE * whole)
 
 
 def _rates(estimate: Estimate) -> list[str]:
     lines = [
         f"{significant(estimate.tokens_per_second):>10}  tokens/s, {significant(estimate.tokens_per_second_per_user)} "
         f"per user, {significant(estimate.tokens_per_second_per_device)} per device",
-        f"{estimate.mfu:>10.1%}  MFU, {estimate.mbu:.1%} MBU",
+        f"{significant(estimate.mfu * 100, 2):>8} %  MFU; {significant(estimate.mbu * 100, 2)} % MBU",
     ]
     if estimate.joules_per_token is not None:
         lines.append(f"{format_quantity(estimate.joules_per_token, 'J'):>10}  per token")
@@ -78,18 +108,21 @@ def _missing(estimate: Estimate) -> list[str]:
     return missing
 
 
-def _listed(heading: str, sentences: Any) -> list[str]:
-    if not sentences:
-        return []
-    lines = ["", heading]
-    for sentence in sentences:
-        lines += textwrap.wrap(sentence, _WIDTH, initial_indent="  · ", subsequent_indent="    ")
-    return lines
+def _listed(heading: str, sentences: Iterable[str]) -> list[str]:
+    lines = [line for sentence in sentences for line in _wrapped(sentence, "· ")]
+    return ["", heading, *lines] if lines else []
+
+
+def _wrapped(text: str, bullet: str = "") -> list[str]:
+    """Lines of a sentence; words are broken, at hyphens where there are any, only where one exceeds a line."""
+    long = any(len(word) > _WIDTH - len(bullet) for word in text.split())
+    indent = " " * len(bullet)
+    return textwrap.wrap(text, _WIDTH, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=long)
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _seconds(value: Any) -> str:
     return format_quantity(float(value), "s")
-
-
-def _milliseconds(value: Any) -> str:
-    return "·" if value == 0 else significant(float(value) * 1e3)

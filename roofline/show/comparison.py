@@ -1,0 +1,110 @@
+"""The same question put to several pools: prefill of the prompt, decode at each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from roofline.describe.model import ModelShape
+from roofline.errors import DoesNotFit, RooflineError
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.estimate import Estimate
+from roofline.estimate.work import Phase
+from roofline.show.pools import InPool, Pool
+from roofline.show.records import Row
+from roofline.show.rows import estimate_row, unfit_row
+
+DEMO_MODEL = "llama-3.1-70b"
+DEMO_POOLS = (
+    "h100-sxm:8,quantization=fp8",
+    "h200-sxm:8,quantization=fp8",
+    "b200-sxm:8,quantization=fp8",
+    "groq-lpu-v1:576,tp=8,pp=72,quantization=int8",
+    "groq-3-lpu:256,quantization=fp8",
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every pool: prefill of `isl` tokens alone, then decode at each of `batches`.
+
+    Decode is asked at the mean context of an answer of `osl` tokens.
+    """
+
+    isl: float
+    osl: float
+    batches: tuple[float, ...]
+
+    @property
+    def context(self) -> float:
+        """Tokens in the cache half way through the answer, rounded [1]."""
+        return float(round(self.isl + self.osl / 2))
+
+
+DEMO_QUESTION = Question(isl=2048, osl=512, batches=(1, 8))
+
+
+def compared(
+    model: ModelShape,
+    pools: Sequence[Pool],
+    question: Question,
+    *,
+    quantization: str | None = None,
+    tracked: Callable[[Iterable[Pool]], Iterable[Pool]] = iter,
+) -> list[Row]:
+    """Rows of every pool, by phase and batch; what does not fit keeps its row.
+
+    A pool keeps one layout throughout, as a server does: the one chosen for decode at the largest batch that fits.
+    """
+    by_pool = [_answers(pool, model, question, quantization) for pool in tracked(pools)]
+    return [row for rows in zip(*by_pool, strict=True) for row in rows]
+
+
+def _answers(pool: Pool, model: ModelShape, question: Question, quantization: str | None) -> list[Row]:
+    asked = pool.deployment(model, quantization)
+    try:
+        deployment, batch = settled(asked, question.batches, question.context)
+        notes = []
+        if batch and asked.devices > 1 and not {"tp", "pp"} <= pool.options.keys():
+            load = f"decode of {batch:,g} × {question.context:,g} tokens"
+            notes = [f"the layout is the fastest that fits {load}"]
+        room, layout = _room(deployment, question.context)
+        points: list[tuple[Phase, float, float]] = [("prefill", 1, question.isl)]
+        points += [("decode", batch, question.context) for batch in question.batches]
+        rows = []
+        for phase, batch, context in points:
+            try:
+                estimate = estimated(deployment, phase, batch, context)
+                rows.append(estimate_row(pool.text, deployment, estimate, max_batch=room, notes=notes))
+            except DoesNotFit as error:
+                row = unfit_row(pool.text, deployment, phase, batch, context, error, max_batch=room, layout=layout)
+                rows.append(row)
+    except RooflineError as error:
+        raise InPool(pool.text, error) from None
+    return rows
+
+
+def estimated(deployment: Deployment, phase: str, batch: float, context: float) -> Estimate:
+    """Prefill of prompts of `context` tokens, or a decode step at that context."""
+    return deployment.prefill(context, batch) if phase == "prefill" else deployment.decode(batch, context)
+
+
+def settled(deployment: Deployment, batches: Sequence[float], context: float) -> tuple[Deployment, float | None]:
+    """The deployment with one layout, and the batch it was chosen for: the largest that fits, None where none does."""
+    for batch in sorted(batches, reverse=True):
+        try:
+            fixed = deployment.laid_out(batch, context)
+            fixed.decode(batch, context)
+        except DoesNotFit:
+            continue
+        return fixed, batch
+    return deployment, None
+
+
+def _room(deployment: Deployment, context: float) -> tuple[float | None, str | None]:
+    """Sequences that one replica holds, and the layout; None where no layout holds even one."""
+    try:
+        room = deployment.capacity(context)
+    except DoesNotFit:
+        return None, None
+    return room.max_batch, str(room.layout)

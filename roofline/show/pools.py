@@ -1,0 +1,166 @@
+"""A pool as it is typed, `NAME:N[,tp=8,…]`, and the deployment it stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roofline.describe.catalog import accelerator, accelerators
+from roofline.describe.formats import Quantization, number_format
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.model import ModelShape
+from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.quantize import native_quantization
+from roofline.units import quantity_in
+
+GRAMMAR = "NAME:N[,key=value…], such as h100-sxm:8 or groq-lpu-v1:576,tp=8,pp=72,quantization=int8"
+_FORM = re.compile(r"(?P<name>[^:]*):(?P<count>[^,]*)(?:,(?P<options>.*))?", re.DOTALL)
+
+
+class InPool(RooflineError):
+    """What is wrong with one of several pools, with the pool it is wrong in."""
+
+    def __init__(self, pool: str, error: RooflineError) -> None:
+        super().__init__(f"{pool}: {error}")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Devices of one part with what was said about them; `text` is how they were typed."""
+
+    text: str
+    name: str
+    accelerator: HbmAccelerator | SramAccelerator
+    devices: int
+    options: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> Pool:
+        """The pool that `NAME:N[,key=value…]` names; NAME may be a path to a .toml file.
+
+        >>> pool = Pool.parse("groq-lpu-v1:576,tp=8,pp=72,quantization=int8")
+        >>> pool.label, pool.options["pp"]
+        ('576 × groq-lpu-v1', 72)
+        """
+        match = _FORM.fullmatch(text.strip())
+        if match is None or not match["name"].strip():
+            raise InvalidInput("pool", given=text, expected=GRAMMAR, nearest=_nearest_pool(text))
+        name = match["name"].strip()
+        part = accelerator(name)
+        try:
+            devices = _whole("devices", match["count"])
+            options = _options(match["options"])
+        except RooflineError as error:
+            raise InPool(text, error) from None
+        return cls(text.strip(), Path(name).stem if name.endswith(".toml") else name, part, devices, options)
+
+    @property
+    def label(self) -> str:
+        """The pool as tables name it."""
+        return f"{self.devices:,} × {self.name}"
+
+    def formats(self, model: ModelShape, default: str | None) -> Quantization:
+        """The formats said of the pool, else the default, else the model's own or the part's nearest native ones."""
+        chosen = self.options.get("quantization", default)
+        if chosen is not None:
+            quantization = Quantization.of(chosen)
+        else:
+            quantization = native_quantization(model.checkpoint, self.accelerator)
+        cache = self.options.get("kv_cache")
+        return quantization if cache is None else quantization.with_(kv_cache=cache)
+
+    def deployment(self, model: ModelShape, quantization: str | None = None) -> Deployment:
+        """The model on the pool; `quantization` names the preset of pools that do not say theirs."""
+        given = {key: value for key, value in self.options.items() if key not in ("quantization", "kv_cache")}
+        try:
+            formats = self.formats(model, quantization)
+            return Deployment(model, self.accelerator, self.devices, quantization=formats, **given)
+        except RooflineError as error:
+            raise InPool(self.text, error) from None
+
+
+def _nearest_pool(text: str) -> str | None:
+    """`h100` without a count is meant as `h100-sxm:1`."""
+    name, comma, options = text.strip().partition(",")
+    near = nearest_names(name, accelerators()) if name and ":" not in text else []
+    return f"{near[0]}:1{comma}{options}" if near else None
+
+
+def _whole(what: str, text: str) -> int:
+    if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text) or int(text) < 1:
+        raise InvalidInput(what, given=text, expected="a whole number, 1 or more")
+    return int(text)
+
+
+def _price(what: str, text: str) -> float:
+    """USD per device-hour, from a bare number or a quantity."""
+    return quantity_in(text, "USD/h", what) * 3600 if _has_unit(text) else _number(what, text, "USD/h")
+
+
+def _power(what: str, text: str) -> float:
+    """Watts per device, from a bare number or a quantity."""
+    return quantity_in(text, "W", what) if _has_unit(text) else _number(what, text, "W")
+
+
+def _has_unit(text: str) -> bool:
+    return bool(re.search(r"\d\s*[a-zA-Zµ]", text)) and not re.fullmatch(r"\s*[+-]?[\d.]+[eE][+-]?\d+\s*", text)
+
+
+def _number(what: str, text: str, unit: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInput(what, given=text, expected=f"a number in {unit}, or a quantity") from None
+
+
+def _format(_what: str, text: str) -> str:
+    return number_format(text.strip()).name
+
+
+def _preset(_what: str, text: str) -> str:
+    Quantization.of(text.strip())
+    return text.strip()
+
+
+def _as_typed(what: str, text: str) -> str:
+    if not text.strip():
+        raise InvalidInput(what, given=text, expected="calibrated, ideal, or a path to a calibration file")
+    return text.strip()
+
+
+_READERS: dict[str, Callable[[str, str], Any]] = {
+    "tp": _whole,
+    "pp": _whole,
+    "dp": _whole,
+    "ep": _whole,
+    "quantization": _preset,
+    "kv_cache": _format,
+    "price": _price,
+    "power": _power,
+    "efficiency": _as_typed,
+}
+
+
+def _options(text: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in text.split(",") if text is not None else ():
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not equals:
+            raise InvalidInput("option", given=item, expected="key=value", nearest=_nearest_option(key))
+        if key not in _READERS:
+            raise UnknownName("key", given=key, known=_READERS, expected=f"one of {', '.join(_READERS)}")
+        if key in found:
+            raise InvalidInput(key, given=f"{found[key]} and {value}", expected="each key once")
+        found[key] = _READERS[key](key, value)
+    return found
+
+
+def _nearest_option(text: str) -> str | None:
+    """`tp8` is meant as `tp=8`."""
+    match = re.fullmatch(r"(tp|pp|dp|ep)\s*([0-9]+)", text)
+    return f"{match[1]}={match[2]}" if match else None

@@ -1,0 +1,76 @@
+"""What the commands about estimates answer."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from roofline.describe.model_catalog import load_model
+from roofline.errors import InvalidInput, nearest_names
+from roofline.show.answer import Answer, answered
+from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Question, compared, estimated
+from roofline.show.explain_view import explained, term_rows
+from roofline.show.failures import NO, OK
+from roofline.show.findings import Names
+from roofline.show.lines import Line
+from roofline.show.pools import Pool
+from roofline.show.progress import tracked
+from roofline.show.tables import comparison
+
+PHASES = ("decode", "prefill")
+
+
+def demonstrated(form: str) -> Answer:
+    """The worked comparison: one model on five pools."""
+    pools = [Pool.parse(text) for text in DEMO_POOLS]
+    rows = compared(load_model(DEMO_MODEL), pools, DEMO_QUESTION)
+    names = Names.of(pools)
+    commands = [
+        "roofline compare your/config.json --on h100-sxm:8 --on groq-3-lpu:256",
+        _explaining(DEMO_MODEL, pools[0], DEMO_QUESTION),
+        "roofline hardware        roofline model        roofline --help",
+    ]
+    title = f"{DEMO_MODEL}: which silicon, and what does a token cost?"
+
+    def view(width: int) -> list[Line]:
+        return comparison(rows, names, title=title, next_commands=commands, width=width)
+
+    return answered(rows, form, view)
+
+
+def asked(model: str, texts: Sequence[str], question: Question, quantization: str | None, form: str) -> Answer:
+    """A comparison as asked for; status 1 where something does not fit."""
+    shape = load_model(model)
+    pools = [Pool.parse(text) for text in texts]
+    rows = compared(
+        shape, pools, question, quantization=quantization, tracked=lambda given: tracked(list(given), "estimating")
+    )
+    names = Names.of(pools)
+    title = f"{shape.name}: {question.isl:,g} tokens in, {question.osl:,g} out"
+    commands = [_explaining(model, pools[0], question)]
+
+    def view(width: int) -> list[Line]:
+        return comparison(rows, names, title=title, next_commands=commands, width=width)
+
+    return answered(rows, form, view, OK if all(row["fits"] for row in rows) else NO)
+
+
+def explanation(
+    model: str, texts: Sequence[str], batch: float, context: float, phase: str, quantization: str | None, form: str
+) -> Answer:
+    """Where the time of one step goes; `DoesNotFit` where there is none."""
+    if phase not in PHASES:
+        near = nearest_names(phase, PHASES)
+        expected = " or ".join(PHASES)
+        raise InvalidInput("--phase", given=phase, expected=expected, nearest=near[0] if near else None)
+    if len(texts) != 1:
+        raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
+    deployment = Pool.parse(texts[0]).deployment(load_model(model), quantization)
+    estimate = estimated(deployment, phase, batch, context)
+    return answered(term_rows(estimate), form, lambda width: explained(estimate, width))
+
+
+def _explaining(model: str, pool: Pool, question: Question) -> str:
+    batch, context = max(question.batches), question.context
+    words = ["roofline", "explain", model, "--on", pool.text, "--batch", f"{batch:g}", "--context", f"{context:g}"]
+    return shlex.join(words)
