@@ -18,8 +18,8 @@ def mesh_bandwidth(bandwidth: Num, ranks: Num, domain: Num) -> Num:
 
     Returns the rate of the wires that lead to other ranks [B/s].
 
-    Source: AMD Instinct MI300X system acceptance guide, xGMI topology: each pair of eight GPUs has a wire of its own,
-    so two GPUs exchange at a seventh of what one GPU has.
+    Source: AMD, "Instinct MI300X system acceptance guide", xGMI topology: each pair of eight GPUs has a wire of its
+    own, so two GPUs exchange at a seventh of what one GPU has.
 
     >>> mesh_bandwidth(448, 2, 8)
     64.0

@@ -53,6 +53,11 @@ def test_an_operation_takes_at_least_each_of_its_parts(**parts: float) -> None:
     assert total * ALMOST >= parts["network"] + parts["overhead"] + max(parts["compute"], parts["feed"])
 
 
+@given(compute=positive, memory=positive, overhead=positive)
+def test_what_is_never_fed_nor_sent_is_left_out(**parts: float) -> None:
+    assert rooflines.unfed_operation_time(**parts) == rooflines.operation_time(**parts, feed=0, network=0)
+
+
 @given(peak=bandwidths, bandwidth=bandwidths, factor=st.floats(0.01, 100))
 def test_the_attainable_rate_bends_at_the_ridge(peak: float, bandwidth: float, factor: float) -> None:
     rate = rooflines.attainable(peak, bandwidth, factor * rooflines.ridge_point(peak, bandwidth))
@@ -327,6 +332,14 @@ def test_a_message_pays_its_bytes_once_and_every_hop(size: float, bandwidth: flo
     time = collectives.point_to_point(size, bandwidth, latency, hops)
     assert time - collectives.point_to_point(size, bandwidth, latency, 0) == pytest.approx(hops * latency, rel=1e-6)
     assert pipelines.hop_time(hops, latency, size, bandwidth) == time
+
+
+@given(bandwidth=bandwidths, domain=st.integers(2, 64), some=st.integers(2, 64))
+def test_a_rank_of_a_mesh_has_a_wire_per_partner(bandwidth: float, domain: int, some: int) -> None:
+    assume(some <= domain)
+    assert exchanges.mesh_bandwidth(bandwidth, domain, domain) == pytest.approx(bandwidth)
+    one_wire = exchanges.mesh_bandwidth(bandwidth, 2, domain)
+    assert exchanges.mesh_bandwidth(bandwidth, some, domain) == pytest.approx((some - 1) * one_wire)
 
 
 @given(n=st.integers(1, 40))
