@@ -47,7 +47,7 @@ def roofline_energy(
 
     Returns the energy [J].
 
-    Source: Choi, Bedard, Fowler, Vuduc 2013, "A Roofline Model of Energy", doi:10.1109/IPDPS.2013.77, Eqs. 2 and 4.
+    Source: Choi, Bedard, Fowler, Vuduc 2013, "A Roofline Model of Energy", doi:10.1109/IPDPS.2013.77, section II.
 
     A sum, never a maximum.
 
@@ -109,8 +109,8 @@ def idle_break_even_step(
 
     Returns the time [s].
 
-    Source: Choi, Bedard, Fowler, Vuduc 2013, doi:10.1109/IPDPS.2013.77, Eq. 2 (constant power against traffic),
-    solved for the time.
+    Source: Choi, Bedard, Fowler, Vuduc 2013, doi:10.1109/IPDPS.2013.77, section II (constant power against
+    traffic), solved for the time.
 
     Slower steps than this spend more energy on SRAM. The HBM devices' own idle power is left out, which favours HBM.
 

@@ -170,7 +170,7 @@ def systolic_cycles(rows: Num, columns: Num, inner: Num, array_rows: Num, array_
     Returns the number of cycles [1].
 
     Source: Samajdar et al. 2020, "A Systematic Methodology for Characterizing Scalability of DNN Accelerators using
-    SCALE-Sim", doi:10.1109/ISPASS48437.2020.00016, section III, runtime of a scaled-up array.
+    SCALE-Sim", doi:10.1109/ISPASS48437.2020.00016, analytical runtime of a scaled-up array.
 
     Each pass pays the skewed fill and the drain (two array heights and one width, less two) on top of the sum itself.
     Eight rows on a 128 x 128 array cost as much as 128 of them.

@@ -75,8 +75,8 @@ def token_interval(stages_total: Num, hops_total: Num, micro_batches: Num, slowe
 
     Returns the time [s].
 
-    Source: Narayanan et al. 2021, arXiv:2104.04473, section 2.2 (pipeline bubble); Pope et al. 2022, arXiv:2211.05102,
-    section 3 (latency of pipeline parallelism).
+    Source: Narayanan et al. 2021, arXiv:2104.04473, section 2.2 (pipeline bubble), with the last stage feeding the
+    first.
 
     Either the token's own way round limits, or the stage that every micro-batch must pass. Never the first term
     divided by the number of stages: that is throughput, not latency.
@@ -194,7 +194,7 @@ def batch_for_stage(bandwidth: Num, stage_time: Num, weight_bytes: Num, kv_bytes
 
     Returns the number of sequences, not rounded [1].
 
-    Source: StepFun 2025, "Step-3", arXiv:2507.19427, section 5, the L20 example.
+    Source: StepFun 2025, "Step-3", arXiv:2507.19427, the L20 example.
 
     >>> batch_for_stage(864, 1, 64, 100)
     8.0

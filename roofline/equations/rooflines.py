@@ -31,7 +31,7 @@ def ridge_point(peak: Num, bandwidth: Num) -> Num:
 
     Returns the ridge point [FLOP/B].
 
-    Source: Williams, Waterman, Patterson 2009, "Roofline", doi:10.1145/1498765.1498785, section 3.
+    Source: Williams, Waterman, Patterson 2009, "Roofline", doi:10.1145/1498765.1498785, "The Roofline Model".
 
     A ridge point without a format and without "dense" or "sparse" beside it means nothing: the same H100 has 295 in
     dense bf16 and 591 in sparse bf16 or dense fp8.
@@ -51,7 +51,7 @@ def intensity(flops: Num, traffic: Num) -> Num:
 
     Returns the arithmetic intensity [FLOP/B].
 
-    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, section 3 ("operational intensity").
+    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, "operational intensity".
 
     >>> intensity(600, 4)
     150.0
@@ -69,7 +69,7 @@ def attainable(peak: Num, bandwidth: Num, intensity: Num) -> Num:
 
     Returns the attainable rate [FLOP/s].
 
-    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, section 3, the displayed minimum.
+    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, the displayed minimum.
 
     >>> attainable(312, 2, 100)
     200
@@ -86,7 +86,7 @@ def compute_time(flops: Num, peak: Num) -> Num:
 
     Returns the time [s].
 
-    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, section 3.
+    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, "The Roofline Model".
 
     >>> compute_time(989, 1978)
     0.5
@@ -103,7 +103,7 @@ def memory_time(traffic: Num, bandwidth: Num) -> Num:
 
     Returns the time [s].
 
-    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, section 3.
+    Source: Williams, Waterman, Patterson 2009, doi:10.1145/1498765.1498785, "The Roofline Model".
 
     >>> memory_time(104, 1.5)
     69.3333
