@@ -8,14 +8,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"^<!-- example: (\S+) -->\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+"""A file that the page shows, under the name that its code reads it by."""
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_of_the_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    for name, example in EXAMPLE.findall(text):
+        (tmp_path / name).write_text(example, encoding="utf-8")
     names: dict[str, object] = {}
-    for code in BLOCK.findall(page.read_text(encoding="utf-8")):
+    for code in BLOCK.findall(text):
         exec(compile(code, str(page), "exec"), names)
 
 
