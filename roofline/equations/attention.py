@@ -270,7 +270,8 @@ def materialisation_crossover(latent_dim: Num, nope_dim: Num, value_dim: Num) ->
 
     Source: DeepSeek-AI 2024, "DeepSeek-V2", arXiv:2405.04434, section 2.1.2; the two counts set equal.
 
-    Heads and rotary elements appear on both sides and cancel. Decode lies below, prefill above. Needs
+    Heads and rotary elements appear on both sides and cancel. Decode lies below, prefill above. Every query is taken to
+    see every key: a prompt into an empty cache scores half of those pairs and crosses at twice as many tokens. Needs
     2 * latent_dim > nope_dim + value_dim; otherwise absorbing is always the cheaper one.
 
     >>> materialisation_crossover(512, 128, 128)

@@ -20,6 +20,9 @@ from roofline.equations.attention import (
     kv_heads_per_rank,
     kv_replication,
     latent_bytes_per_token,
+    latent_expansion_flops,
+    materialisation_crossover,
+    materialised_latent_flops,
     max_context,
     packed_latent_bytes_per_token,
 )
@@ -138,6 +141,20 @@ def test_a_latent_is_cached_once_and_packed_layouts_are_larger() -> None:
     assert 61 * kv_bytes_per_token(1, 512 + 64, 512 + 64, 2) == 2 * 70_272  # as if keys and values were apart
     assert packed_latent_bytes_per_token(512, 64, 1, 2, 128, 4) == 656  # FlashMLA, against
     assert latent_bytes_per_token(512, 64, 1) == 576
+
+
+def test_a_causal_prompt_crosses_at_twice_the_tokens() -> None:
+    published = 170.67  # DeepSeek-V3, every query seeing every key
+    assert off(materialisation_crossover(512, 128, 128), published) < 1e-4
+
+    def saving(prompt: int) -> float:
+        pairs = full_pairs(prompt, 0)
+        expanded = materialised_latent_flops(128, 128, 64, 128, pairs) + latent_expansion_flops(
+            128, 512, 128, 128, prompt
+        )
+        return float(expanded - absorbed_latent_flops(128, 512, 64, pairs))
+
+    assert saving(340) > 0 > saving(341)
 
 
 def test_keys_and_values_are_not_two_kinds_of_head() -> None:
