@@ -66,7 +66,7 @@ def checkpoint_formats(keys: Keys, layers: int, weights: Mapping[str, int]) -> t
     if method not in _METHODS:
         raise stated.error("quant_method", method, f"one of {', '.join(sorted(_METHODS))}")
     formats = _METHODS[method](stated, layers)
-    if method == "fp8" and keys.data.get("expert_dtype") == "fp4":  # DeepSeek-V4 says so outside
+    if keys.text("expert_dtype", "") == "fp4" and method == "fp8":  # DeepSeek-V4 says so outside
         formats["experts"] = ("mxfp4", formats["experts"][1])
     return _summed_up(formats, weights, _cache_format(stated))
 

@@ -1,7 +1,8 @@
 """Models by name: the catalogue's own shapes, Hugging Face ids, config.json files and dicts.
 
-The catalogue is one small TOML file per model in `models/`: the keys of its config that say what it is, and where they
-were read. Nothing is read before a model is asked for.
+The catalogue is one small TOML file per model in `models/`: the keys of its config that say what it is (those that hold
+a null, which TOML cannot write, are listed as `null`), and where they were read. Nothing is read before a model is
+asked for.
 """
 
 from __future__ import annotations
@@ -108,4 +109,5 @@ def _names_by_id() -> dict[str, str]:
 @cache
 def _catalogued(name: str) -> ModelShape:
     entry = _entry(name)
-    return read_config(entry["config"], name=name, source=f"{entry['hf_id']}: {entry['source']}")
+    config = {**entry["config"], **dict.fromkeys(entry.get("null", ()))}
+    return read_config(config, name=name, source=f"{entry['hf_id']}: {entry['source']}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from roofline.describe.mixers import LatentAttention
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.errors import ConfigError, RooflineError, UnknownName
 
@@ -34,12 +37,36 @@ def test_every_model_of_the_catalogue_loads_and_says_its_source(name: str) -> No
     shape = load_model(name)
     assert shape.name == name
     assert shape.source
-    assert not shape.assumptions
-    assert shape.parameters().total > 10**8
+    assert shape.parameters().total > 10**7
 
 
-def test_names_are_sorted() -> None:
+def test_names_are_sorted_and_many() -> None:
     assert model_names() == sorted(model_names())
+    assert len(model_names()) >= 100
+
+
+def test_the_catalogue_is_read_only_when_it_is_asked() -> None:
+    code = (
+        "import pathlib, tomllib, roofline.describe.model_catalog as catalog\n"
+        "def refuse(*_, **__): raise AssertionError('read at import')\n"
+        "pathlib.Path.read_text = tomllib.loads = refuse\n"
+        "catalog.model_names()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("name", ["deepseek-v2-lite", "kimi-linear-48b-a3b"])
+def test_a_null_in_a_config_survives_the_catalogue(name: str) -> None:
+    assert all(
+        layer.mixer.q_rank is None for layer in load_model(name).layers if isinstance(layer.mixer, LatentAttention)
+    )
+
+
+def test_formats_in_a_file_beside_the_config_are_read(tmp_path: Path) -> None:
+    path = written(tmp_path, json.dumps(LLAMA))
+    stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(stated))
+    assert load_model(path).checkpoint.label == "nvfp4"
 
 
 @pytest.mark.parametrize("identifier", ["meta-llama/Llama-3.1-70B", "meta-llama/llama-3.1-70b-instruct"])
