@@ -70,11 +70,10 @@ class Grid:
         """The columns kept, and whether their gaps are tight."""
         kept = list(range(len(self.columns)))
         while self._needed(kept, tight=False) > width:
-            spare = max(kept, key=lambda index: (self.columns[index].need, index))
-            need = self.columns[spare].need
-            if need <= TIGHT and self._needed(kept, tight=True) <= width:
-                return kept, True
-            if need == 0:
+            # The first column says whose row it is: it stays.
+            spare = max(kept[1:], key=lambda index: (self.columns[index].need, index), default=0)
+            need = self.columns[spare].need if spare else 0
+            if need == 0 or (need <= TIGHT and self._needed(kept, tight=True) <= width):
                 return kept, True
             kept.remove(spare)
         return kept, False

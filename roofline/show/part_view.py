@@ -92,7 +92,9 @@ def _computed_row(name: str, field: str, value: float, unit: str, origin: str) -
 
 
 def _unit(dimension: Dimension) -> str:
-    """A dimension in words of SI: bytes per second are `B/s`."""
+    """A dimension in words of SI: bytes per second are `B/s`, joules per second `W`."""
+    if dimension == (("J", 1), ("s", -1)):
+        return "W"
     above = [base for base, power in dimension for _ in range(power)]
     below = [base for base, power in dimension for _ in range(-power)]
     return "/".join(["·".join(above) or "1", *below]) if dimension else "1"
@@ -115,7 +117,8 @@ def part_details(name: str, rows: Sequence[Row], width: int) -> list[Line]:
             grid.lines.append(
                 [_label(row["field"]), row["text"], reading, row["confidence"] or "", index, row["note"] or ""]
             )
-    out += [Line(), *grid.render(width), *grid.left_out_line(width), Line(), Line(("Sources", "bold"))]
+    spare = grid.left_out_line(width)
+    out += [Line(), *grid.render(width), *([Line(), *spare] if spare else []), Line(), Line(("Sources", "bold"))]
     documents = {source.title: source for source in sources().values()}
     for title, number in cited.items():
         source = documents.get(title)

@@ -15,6 +15,7 @@ from roofline.describe.model import ModelShape
 from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.quantize import native_quantization
+from roofline.show.lines import shorten
 from roofline.units import quantity_in
 
 GRAMMAR = "NAME:N[,key=value…], such as h100-sxm:8 or groq-lpu-v1:576,tp=8,pp=72,quantization=int8"
@@ -25,7 +26,7 @@ class InPool(RooflineError):
     """What is wrong with one of several pools, with the pool it is wrong in."""
 
     def __init__(self, pool: str, error: RooflineError) -> None:
-        super().__init__(f"{pool}: {error}")
+        super().__init__(f"{shorten(pool.strip(), 80)}: {error}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""Pools as they are typed."""
+
+import pytest
+
+import roofline as rl
+from roofline.show.pools import Pool
+from tests.show.support import CHIP
+
+
+def test_a_pool_is_the_deployment_it_says() -> None:
+    pool = Pool.parse(" groq-lpu-v1:576,tp=8, pp = 72,quantization=int8,price=1.5 ")
+    deployment = pool.deployment(rl.model("llama-3.1-70b"))
+    assert (pool.label, deployment.devices, deployment.price) == ("576 × groq-lpu-v1", 576, 1.5)
+    assert (deployment.layout.tp, deployment.layout.pp) == (8, 72)
+    assert deployment.quantization == rl.Quantization.of("int8")
+
+
+def test_a_part_may_be_a_file() -> None:
+    pool = Pool.parse(f"{CHIP}:8,tp=4")
+    assert (pool.name, pool.label, pool.accelerator.name) == ("chip", "8 × chip", "Example Accelerator")
+
+
+@pytest.mark.parametrize(
+    ("option", "attribute", "value"),
+    [
+        ("price=2.50", "price", 2.5),
+        ("price=2.5 USD/h", "price", 2.5),
+        ("price=0", "price", 0),
+        ("price=2e-1", "price", 0.2),
+        ("power=700", "power", 700),
+        ("power=1.2 kW", "power", 1200),
+        ("power=5e2", "power", 500),
+    ],
+)
+def test_prices_and_powers_take_units(option: str, attribute: str, value: float) -> None:
+    deployment = Pool.parse(f"h100-sxm:1,{option}").deployment(rl.model("llama-3.1-8b"))
+    assert getattr(deployment, attribute) == pytest.approx(value)
+
+
+def test_the_cache_may_have_a_format_of_its_own() -> None:
+    pool = Pool.parse("h100-sxm:1,quantization=w4a16,kv_cache=fp8")
+    assert pool.formats(rl.model("llama-3.1-8b"), "bf16") == rl.Quantization.of("w4a16").with_(kv_cache="fp8")
