@@ -16,7 +16,7 @@ from roofline.describe.dialects.decoder import decoder_layers
 from roofline.describe.dialects.dialect import Dialect, Reading
 from roofline.describe.dialects.harmless import nearest_known, unknown_keys
 from roofline.describe.dialects.keys import LARGEST_CONTEXT, Keys, described, printable
-from roofline.describe.dialects.table import BY_TYPE, DIALECTS
+from roofline.describe.dialects.table import BY_TYPE
 from roofline.describe.model import ModelShape
 from roofline.describe.parts import Vector
 from roofline.errors import ConfigError, nearest_names
@@ -25,13 +25,21 @@ _NESTED = ("text_config", "language_config", "llm_config")
 
 
 def read_config(
-    config: Mapping[str, Any], *, name: str | None = None, source: str = "config", strict: bool = True
+    config: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    source: str = "config",
+    strict: bool = True,
+    dialects: Mapping[str, Dialect] = BY_TYPE,
 ) -> ModelShape:
-    """The shape that a config describes; `name` it and say its `source` where the config does not."""
+    """The shape that a config describes; `name` it and say its `source` where the config does not.
+
+    `dialects` maps every known `model_type` to the dialect of its family.
+    """
     where = name or "config"
     if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
         raise ConfigError(where, given=type(config).__name__, expected="an object with string keys")
-    dialect, text = _dialect(config, where)
+    dialect, text = _dialect(config, where, dialects)
     keys = Keys({**{key: config[key] for key in _INHERITED if key in config}, **text}, where)
     reading = Reading(keys, dialect, strict=strict)
     try:
@@ -47,7 +55,9 @@ def read_config(
 _INHERITED = ("tie_word_embeddings", "quantization_config", "compression_config")
 
 
-def _dialect(config: Mapping[str, Any], where: str) -> tuple[Dialect, Mapping[str, Any]]:
+def _dialect(
+    config: Mapping[str, Any], where: str, dialects: Mapping[str, Dialect]
+) -> tuple[Dialect, Mapping[str, Any]]:
     """The dialect of a config and the object that holds its text model: the outer type decides before the inner one."""
     text: Mapping[str, Any] = config
     for nested in _NESTED:
@@ -55,18 +65,19 @@ def _dialect(config: Mapping[str, Any], where: str) -> tuple[Dialect, Mapping[st
             text = config[nested]
             break
     for stated in (config.get("model_type"), text.get("model_type")):
-        if isinstance(stated, str) and stated in BY_TYPE:
-            return BY_TYPE[stated], text
+        if isinstance(stated, str) and stated in dialects:
+            return dialects[stated], text
     stated = text.get("model_type", config.get("model_type"))
     if stated is None:
         raise ConfigError(f"{where}: model_type", given="nothing", expected="a value: the key is required")
-    near = nearest_names(stated[:100], BY_TYPE) if isinstance(stated, str) else []
-    expected = f"a family this library reads ({len(DIALECTS)} of them)"
+    near = nearest_names(stated[:100], dialects) if isinstance(stated, str) else []
+    families = len({dialect.family for dialect in dialects.values()})
+    expected = f"a family this library reads ({families} of them)"
     raise ConfigError(
         f"{where}: model_type",
         given=described(stated),
         expected=expected,
-        nearest=f"{near[0]} ({BY_TYPE[near[0]].family})" if near else None,
+        nearest=f"{near[0]} ({dialects[near[0]].family})" if near else None,
     )
 
 
