@@ -68,9 +68,9 @@ def _best_use(rows: Sequence[Row], names: Names) -> str:
     if len(priced) < 2:
         return words
     cheapest = min(priced, key=lambda row: row["usd_per_million_tokens"])
-    who = "and it" if cheapest is most else names.pool[cheapest["deployment"]]
+    who = ", and it" if cheapest is most else f"; {names.pool[cheapest['deployment']]}"
     of = "" if len(priced) == len(rows) else f" of the {len(priced)} with a price"
-    return f"{words}; {who} is cheapest{of}, {figure(cheapest['usd_per_million_tokens'])} USD per million tokens"
+    return f"{words}{who} is cheapest{of}, {figure(cheapest['usd_per_million_tokens'])} USD per million tokens"
 
 
 def _distance(rows: Sequence[Row], names: Names) -> str:
