@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from roofline.show import cli
+from roofline.show import commands
 from tests.show.support import CHIP, CONFIG, DATA, Terminal
 
 MODEL = "llama-3.1-8b"
@@ -93,7 +93,7 @@ def test_an_interruption_is_quiet(terminal: Terminal, monkeypatch: pytest.Monkey
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.roofline, "invoke", interrupted)
+    monkeypatch.setattr(commands.roofline, "invoke", interrupted)
     run = terminal.run()
     assert (run.status, run.out, run.err.strip()) == (130, "", "")
 
@@ -102,7 +102,7 @@ def test_a_mistake_of_ours_is_one_line_too(terminal: Terminal, monkeypatch: pyte
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("float\ndivision")
 
-    monkeypatch.setattr(cli.roofline, "invoke", broken)
+    monkeypatch.setattr(commands.roofline, "invoke", broken)
     run = terminal.run()
     assert run.status == 3
     assert run.err == "roofline: a mistake of ours, please report it: ZeroDivisionError: float division\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roofline.show import cli
+from roofline.show import commands
 from roofline.show.findings import Names
 from roofline.show.rows import ATTRIBUTES
 from roofline.show.tables import comparison
@@ -98,7 +98,7 @@ def test_rows_for_programs_read_as_stored(
 @pytest.mark.parametrize("command", [(), ("compare",), ("explain",), ("hardware",), ("model",), ("calibrate",)])
 def test_help_names_every_option(terminal: Terminal, command: tuple[str, ...]) -> None:
     run = terminal.run(*command, "--help")
-    known = cli.roofline.commands[command[0]] if command else cli.roofline
+    known = commands.roofline.commands[command[0]] if command else commands.roofline
     assert (run.status, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
     options = [parameter.opts[0] for parameter in known.params if parameter.opts[0].startswith("-")]
