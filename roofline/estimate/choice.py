@@ -11,7 +11,7 @@ from roofline.errors import DoesNotFit, LayoutError
 from roofline.estimate.layout import Layout, candidate_layouts, checked_layout
 from roofline.estimate.placement import Placement
 from roofline.estimate.resolved import Point
-from roofline.numeric import SCALAR, SYMBOL
+from roofline.numeric import SCALAR
 
 _REMEMBERED = 4096
 
@@ -45,14 +45,8 @@ class Choice:
     def at(self, point: Point, *, must_fit: bool = True) -> Layout:
         """The layout given, or the fastest at the largest batch and context of a point among those that fit.
 
-        Where none fits: `DoesNotFit` for a scalar that must, else the one that misses least. `LayoutError` for symbols
-        where ranks are open.
+        Where none fits: `DoesNotFit` for a scalar that must, else the one that misses least.
         """
-        if point.kind == SYMBOL:
-            if self.settled:
-                return self._longest[0]
-            expected = "tp, pp, dp and ep: which layout is fastest depends on the symbols"
-            raise LayoutError("layout", given="open ranks with symbols", expected=expected)
         key = (must_fit, *point.corner())
         if key not in self._chosen:
             if len(self._chosen) >= _REMEMBERED:

@@ -13,7 +13,7 @@ from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
-from roofline.errors import InvalidInput, UnknownName
+from roofline.errors import InvalidInput, LayoutError, UnknownName
 from roofline.estimate.capacity import Capacity, model_bytes
 from roofline.estimate.choice import Choice
 from roofline.estimate.door import checked, one_kind
@@ -135,12 +135,27 @@ class Deployment:
         A real server keeps one layout for both phases; an open layout is chosen anew at every point.
         """
         layout = self._choice.at(Point("decode", checked("batch", batch), checked("context", context), 0))
-        fixed = object.__new__(Deployment)
-        fixed.__dict__.update(self.__dict__)
-        fixed._given = {"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep}
-        fixed._settled = {}
-        fixed._choice = fixed._choose_among(fixed._given)
-        return fixed
+        return self.with_layout(layout)
+
+    def with_layout(self, layout: Layout) -> Deployment:
+        """This deployment with the ranks of one layout."""
+        return self._changed(_given={"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep})
+
+    def resized(self, devices: int) -> Deployment:
+        """This deployment on another number of devices; `LayoutError` where its ranks do not go on them."""
+        return self._changed(devices=_count("devices", devices))
+
+    def of_model(self, model: ModelShape) -> Deployment:
+        """Another model, or a part of this one, laid on the same devices in the same formats."""
+        given = self._given if model.parameters().experts else {**self._given, "ep": None}
+        return self._changed(model=model, _given=given)
+
+    def _changed(self, **changes: Any) -> Deployment:
+        changed = object.__new__(Deployment)
+        changed.__dict__.update(self.__dict__, **changes)
+        changed._settled = {}
+        changed._choice = changed._choose_among(changed._given)
+        return changed
 
     def __repr__(self) -> str:
         given = "".join(f", {name}={ranks}" for name, ranks in self._given.items() if ranks is not None)
@@ -148,8 +163,19 @@ class Deployment:
             f"Deployment({self.model.name}, {self.accelerator.name}, {self.devices}{given}, {self.quantization.label})"
         )
 
+    def settled(self) -> Resolved:
+        """All that estimates rest on where one layout serves every point, symbols included; else `LayoutError`.
+
+        A pipeline cuts the vocabulary as far as batch 1 at a context of 4,096 tokens needs.
+        """
+        if not self._choice.settled:
+            expected = "tp, pp, dp and ep, or .laid_out(batch, context): which layout is fastest depends on the point"
+            raise LayoutError("layout", given="open ranks", expected=expected)
+        return self._resolved(self.layout)
+
     def _estimate(self, point: Point) -> Estimate:
-        one_kind(batch=point.batch, context=point.context, cached=point.cached)
+        if one_kind(batch=point.batch, context=point.context, cached=point.cached) == SYMBOL:
+            return Estimate(self.settled(), point)
         return Estimate(self._resolved(self._choice.at(point)), point)
 
     def _resolved(self, layout: Layout) -> Resolved:

@@ -103,7 +103,7 @@ class Step:
 
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
-    seconds = [_item_seconds(item, machine, rates) for item in step.items]
+    seconds = [item_seconds(item, machine, rates) for item in step.items]
     return _compose(step, seconds, _hops(step, rates))
 
 
@@ -140,7 +140,7 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
         else:
             name, wires = item.collective, rates.of_transfer(item)
             low, high = wires.low, wires.high
-        seconds = _item_seconds(item, machine, rates) * count
+        seconds = item_seconds(item, machine, rates) * count
         total = total + seconds
         key = f"{name} {low} {high}"
         before = by_class.get(key)
@@ -157,9 +157,10 @@ def _weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
     return _sum(*(each if count == 1 else each * count for count, each in pairs))
 
 
-def _item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:
+def item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:
+    """Seconds of one operation or collective [s]."""
     if isinstance(item, Operation):
-        compute, memory, feed, overhead = _resources(item, machine, rates)
+        compute, memory, feed, overhead = resource_seconds(item, machine, rates)
         return _operation_time(compute, memory, feed, overhead)
     return transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
 
@@ -177,7 +178,8 @@ def _absent(seconds: Num) -> bool:
     return isinstance(seconds, int | float) and seconds == 0
 
 
-def _resources(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
+def resource_seconds(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
+    """Seconds of compute, memory and feed, which overlap, and of overhead, which does not [s]."""
     peak, fit = rates.of_operation(operation)
     stationary = _sum(operation.weights, operation.cache)
     compute = compute_time(operation.flops, machine.peak[peak] * fit.compute)
@@ -199,7 +201,7 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
 
 def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
     if isinstance(item, Operation):
-        compute, memory, feed, overhead = _resources(item, machine, rates)
+        compute, memory, feed, overhead = resource_seconds(item, machine, rates)
         total = _operation_time(compute, memory, feed, overhead)
         winners = _winners(compute, memory, feed)
         attributed: dict[Resource, Num] = {"network": 0, "overhead": overhead, **winners}
