@@ -15,10 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator, parse_accelerator, validated
 from roofline.describe.provenance import Cited, Fact, Source
+from roofline.describe.spec_file import SpecFile
 from roofline.errors import SpecError, UnknownName
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _MAX_SPEC_BYTES = 1_000_000
+_NOT_VENDORS = ("calibration", "systems")
+"""Folders beside those of the vendors: files in them describe no parts."""
 
 
 class PartClass(BaseModel):
@@ -45,7 +48,8 @@ def specs_directory() -> Path:
 
 @cache
 def _spec_paths() -> dict[str, Path]:
-    vendors = (folder for folder in specs_directory().iterdir() if folder.is_dir() and folder.name != "calibration")
+    folders = (folder for folder in specs_directory().iterdir() if folder.is_dir())
+    vendors = (folder for folder in folders if folder.name not in _NOT_VENDORS)
     return {path.stem: path for folder in vendors for path in sorted(folder.glob("*.toml"))}
 
 
@@ -65,21 +69,28 @@ def accelerator(name: str | Path | HbmAccelerator | SramAccelerator) -> HbmAccel
     if text in _spec_paths():
         return _catalogued(text)
     if text.endswith(".toml") or "/" in text:
-        return parse_accelerator(read_toml(Path(text)), where=text)
-    raise UnknownName(
-        "accelerator", given=text, known=accelerators(), expected="a catalogue name or a path to a .toml file"
+        data, where = read_spec(Path(text), name=text)
+        return parse_accelerator(data, where=where)
+    reason = undescribed().get("-".join(text.lower().replace("_", " ").split()))
+    expected = (
+        f"a described part, which {text} is not: {reason}" if reason else "a catalogue name or a path to a .toml file"
     )
+    raise UnknownName("accelerator", given=text, known=accelerators(), expected=expected)
+
+
+@cache
+def undescribed() -> dict[str, str]:
+    """Parts that people ask for and that have no file, each with the number that is missing."""
+    return {name: str(reason) for name, reason in read_toml(specs_directory() / "UNDESCRIBED.toml").items()}
 
 
 @cache
 def _catalogued(name: str) -> HbmAccelerator | SramAccelerator:
-    path = _spec_paths()[name]
-    part = parse_accelerator(read_toml(path), where=path.name)
+    data, where = read_spec(_spec_paths()[name])
+    part = parse_accelerator(data, where=where)
     for field in part.cited_fields():
         if part.cite(field).source not in sources():
-            raise SpecError(
-                f"{path.name}, {field}", given=part.cite(field).source, expected="a document of SOURCES.toml"
-            )
+            raise SpecError(where.at(field), given=part.cite(field).source, expected="a document of SOURCES.toml")
     return part
 
 
@@ -118,11 +129,17 @@ def read_efficiency(path: Path) -> Efficiency:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Contents of a TOML file; `SpecError` in one line where it is missing, too large, or not TOML."""
+    return read_spec(path)[0]
+
+
+def read_spec(path: Path, *, name: str | None = None) -> tuple[dict[str, Any], SpecFile]:
+    """Contents of a TOML file, and its text for complaints that name a line; `name` is what they call the file."""
     if not path.is_file():
         raise SpecError(str(path), given="a directory" if path.is_dir() else "no such file", expected="a .toml file")
     if path.stat().st_size > _MAX_SPEC_BYTES:
         raise SpecError(str(path), given=f"{path.stat().st_size:,} bytes", expected=f"at most {_MAX_SPEC_BYTES:,}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), SpecFile(name or path.name, text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(str(path), given=str(error), expected="valid TOML") from None

@@ -33,6 +33,7 @@ from roofline.describe.provenance import (
     UsdPerHour,
     Watts,
 )
+from roofline.describe.spec_file import SpecFile, place
 from roofline.errors import (
     InvalidInput,
     MissingNumber,
@@ -271,8 +272,10 @@ _SI_UNITS = {
 _CITED_NAMES = {*_SI_UNITS, *FORMATS}
 
 
-def parse_accelerator(data: Mapping[str, Any], *, where: str) -> HbmAccelerator | SramAccelerator:
+def parse_accelerator(data: Mapping[str, Any], *, where: str | SpecFile) -> HbmAccelerator | SramAccelerator:
     """A part from the contents of a spec file; `SpecError` in one line, naming `where` and the field.
+
+    Where `where` is the file's text, the complaint names the line too.
 
     >>> parse_accelerator({"kind": "gpu"}, where="my.toml")
     Traceback (most recent call last):
@@ -281,7 +284,7 @@ def parse_accelerator(data: Mapping[str, Any], *, where: str) -> HbmAccelerator 
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
     if kind not in ("hbm", "sram"):
-        raise SpecError(f"{where}, kind", given=kind, expected="'hbm' or 'sram'")
+        raise SpecError(place(where, "kind"), given=kind, expected="'hbm' or 'sram'")
     if kind == "hbm":
         return validated(HbmAccelerator, data, where=where)
     return validated(SramAccelerator, data, where=where)
@@ -290,7 +293,7 @@ def parse_accelerator(data: Mapping[str, Any], *, where: str) -> HbmAccelerator 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str) -> _Model:
+def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str | SpecFile) -> _Model:
     """`cls` from data, with pydantic's complaint turned into a `SpecError` about its first field."""
     try:
         return cls.model_validate(data)
@@ -300,31 +303,33 @@ def validated(cls: type[_Model], data: Mapping[str, Any], *, where: str) -> _Mod
         field = ".".join(str(key) for key in first["loc"] if key != "[key]") or "the whole"
         raise _spec_error(cls, where, field, first, len(errors)) from None
     except RooflineError as error:
-        raise SpecError(where, given=str(error), expected="a valid spec") from None
+        name = where.name if isinstance(where, SpecFile) else where
+        raise SpecError(name, given=str(error), expected="a valid spec") from None
 
 
-def _spec_error(cls: type[BaseModel], where: str, field: str, first: Any, count: int) -> SpecError:
+def _spec_error(cls: type[BaseModel], where: str | SpecFile, field: str, first: Any, count: int) -> SpecError:
+    what = place(where, field)
     more = f" (and {count - 1} more)" if count > 1 else ""
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         near = nearest_names(last, _known_keys(cls), count=1)
         return SpecError(
-            f"{where}, {field}",
+            what,
             given=f"unknown key {last}",
             expected=f"a key of the spec format{more}",
             nearest=" or ".join(near) or None,
         )
     if first["type"] == "missing":
-        return SpecError(f"{where}, {field}", given="nothing", expected=f"a value: the key is required{more}")
+        return SpecError(what, given="nothing", expected=f"a value: the key is required{more}")
     given = first["input"].get("value", first["input"]) if isinstance(first["input"], Mapping) else first["input"]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InvalidInput):
         given = cause.given if isinstance(given, Mapping) else given
-        return SpecError(f"{where}, {field}", given=given, expected=f"{cause.expected}{more}", nearest=cause.nearest)
+        return SpecError(what, given=given, expected=f"{cause.expected}{more}", nearest=cause.nearest)
     message = _TERSE.get(first["type"]) or str(first["msg"])
     for opening in ("Value error, ", "Input should be ", "String should have ", "expected "):
         message = message.removeprefix(opening)
-    return SpecError(f"{where}, {field}", given=given, expected=f"{message}{more}")
+    return SpecError(what, given=given, expected=f"{message}{more}")
 
 
 _TERSE = {"too_short": "at least one entry", "string_pattern_mismatch": 'a date such as "2026-11"'}

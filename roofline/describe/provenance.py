@@ -114,9 +114,9 @@ READINGS: dict[str, Fraction] = {
 _PRINTED_WORDS = (
     (re.compile(r"(?<=\d),(?=\d{3})"), ""),
     (re.compile(r"[*†‡~≈]"), ""),
-    (re.compile(r"(?<![A-Za-z])(?:giga|G)(?:FLOPS|flops)\b"), "GFLOP/s"),
-    (re.compile(r"(?<![A-Za-z])(?:tera|T)(?:FLOPS|flops)\b"), "TFLOP/s"),
-    (re.compile(r"(?<![A-Za-z])(?:peta|P)(?:FLOPS|flops)\b"), "PFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:giga|G)(?:FLOPS|FLOPs|flops)\b"), "GFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:tera|T)(?:FLOPS|FLOPs|flops)\b"), "TFLOP/s"),
+    (re.compile(r"(?<![A-Za-z])(?:peta|P)(?:FLOPS|FLOPs|flops)\b"), "PFLOP/s"),
     (re.compile(r"(?<=[\d ])TOPS\b"), "TOP/s"),
     (re.compile(r"(?<=[\d ])POPS\b"), "POP/s"),
     (re.compile(r"/sec\b"), "/s"),
@@ -160,3 +160,15 @@ def _product(left: Dimension, right: Dimension, sign: int) -> Dimension:
     for name, power in right:
         powers[name] = powers.get(name, 0) + sign * power
     return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+def rounding_of(number: Cited) -> float:
+    """How much of a printed figure rounding may be, relative to it: half of its last printed digit.
+
+    >>> rounding_of(Cited(value="130 TB/s", source="a rack"))
+    0.0038461538461538464
+    """
+    digits = re.search(r"\d[\d,]*\.?(\d*)", number.as_printed or number.text)
+    if digits is None:
+        return 0.0
+    return 0.5 * 10.0 ** -len(digits[1]) / float(digits[0].replace(",", ""))

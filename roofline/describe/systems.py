@@ -1,4 +1,4 @@
-"""Systems as facts of their own: how many devices of which part, what joins them, and what the vendor prints of the sum.
+"""Systems as facts of their own: how many devices of which part, what joins them, what is printed of the whole.
 
 A system's printed figures are not a part's figures: vendors round them apart, count spare devices or not, and now and
 then disagree with themselves. Each printed figure is therefore compared with devices × the part's own, and a file whose
@@ -7,7 +7,6 @@ figures differ by more than rounding says why.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from roofline.describe.catalog import accelerator, read_spec, sources, specs_directory
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator, validated
-from roofline.describe.provenance import Cited, Count, Fact, Watts
+from roofline.describe.provenance import Cited, Count, Fact, Watts, rounding_of
 from roofline.errors import RooflineError, SpecError, UnknownName
 
 _ROUNDING = 0.005
@@ -87,7 +86,7 @@ class System(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SystemFigure:
-    """A printed figure of a system beside `summed`, devices × the part's; `reason` is the file's note where they differ."""
+    """A printed figure of a system beside `summed`, devices × the part's; `reason` is what the file says of both."""
 
     field: str
     printed: Cited
@@ -102,11 +101,7 @@ class SystemFigure:
     @property
     def agrees(self) -> bool:
         """Whether rounding explains the difference: half of the last printed digit, and half a percent."""
-        digits = re.search(r"\d[\d,]*\.?(\d*)", self.printed.as_printed or self.printed.text)
-        assert digits is not None
-        last_digit = 10 ** -len(digits[1])
-        rounding = 0.5 * last_digit / float(digits[0].replace(",", ""))
-        return abs(self.difference) <= rounding + _ROUNDING
+        return abs(self.difference) <= rounding_of(self.printed) + _ROUNDING
 
 
 @cache
@@ -128,22 +123,28 @@ def system(name: str) -> System:
     """
     if name not in _paths():
         raise UnknownName("system", given=name, known=_paths())
-    path = _paths()[name]
-    data, where = read_spec(path)
+    data, where = read_spec(_paths()[name])
     described = validated(System, data, where=where)
     try:
         part = described.accelerator
-        fields = [part.cite(field) for field in described.printed]
-    except RooflineError as error:
-        raise SpecError(f"{path.name}, part or printed", given=str(error), expected="the part's own fields") from None
-    for field, one, whole in zip(described.printed, fields, described.printed.values(), strict=True):
+    except UnknownName as error:
+        raise SpecError(
+            where.at("part"), given=error.given, expected="a described part", nearest=error.nearest
+        ) from None
+    for field, whole in described.printed.items():
+        try:
+            one = part.cite(field)
+        except RooflineError:
+            raise SpecError(where.at(f"printed.{field}"), given=field, expected="a field of the part") from None
         if whole.quantity.dimension != one.quantity.dimension:
             raise SpecError(where.at(f"printed.{field}"), given=whole.text, expected=f"a quantity in {one.unit}")
     if described.link is not None:
         _check_link(described, part, where.at("link"))
     for field in sorted(set(described.differs) - set(described.printed)):
         raise SpecError(where.at(f"differs.{field}"), given=field, expected="a field of printed")
-    _check_sources(described, path)
+    for field, number in cited_numbers(described):
+        if number.source not in sources():
+            raise SpecError(where.at(field), given=number.source, expected="a document of SOURCES.toml")
     return described
 
 
@@ -153,12 +154,6 @@ def _check_link(described: System, part: HbmAccelerator | SramAccelerator, where
     domain = part.link[described.link].domain
     if domain is not None and domain.value < described.devices.value:
         raise SpecError(where, given=described.link, expected=f"a link that joins {described.devices.text} devices")
-
-
-def _check_sources(described: System, path: Path) -> None:
-    for field, number in cited_numbers(described):
-        if number.source not in sources():
-            raise SpecError(f"{path.name}, {field}", given=number.source, expected="a document of SOURCES.toml")
 
 
 def cited_numbers(described: System) -> list[tuple[str, Cited]]:
