@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
-from roofline.errors import UnknownName
+from roofline.errors import InvalidInput, UnknownName
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,16 @@ class Quantization(BaseModel):
     kv_cache: str = "bf16"
     attention: str = "bf16"
 
-    @field_validator("*")
-    @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        return None if name is None else number_format(name).name
+    def __init__(self, **formats: Any) -> None:
+        """Raises `UnknownName` for a part or a format that does not exist."""
+        for part, name in formats.items():
+            if part not in type(self).model_fields:
+                raise UnknownName("part of a quantization", given=part, known=type(self).model_fields)
+            if name is not None or part != "experts":
+                number_format(name)
+        if "weights" not in formats:
+            raise InvalidInput("quantization", given=formats, expected="at least weights=")
+        super().__init__(**formats)
 
     @classmethod
     def of(cls, choice: Quantization | str) -> Quantization:

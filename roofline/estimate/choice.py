@@ -9,6 +9,7 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.errors import DoesNotFit, LayoutError
 from roofline.estimate.layout import Layout, candidate_layouts, checked_layout
+from roofline.estimate.network import reach, route
 from roofline.estimate.placement import Placement
 from roofline.estimate.resolved import Point
 from roofline.numeric import SCALAR
@@ -34,7 +35,8 @@ class Choice:
         self.model, self.accelerator, self.quantization = model, accelerator, quantization
         self.devices, self.given, self.seconds = devices, dict(given), seconds
         self._check()
-        self._longest = tuple(candidate_layouts(model, devices, **self.given))
+        joined = int(min(devices, reach(accelerator.numbers().wires)))
+        self._longest = tuple(candidate_layouts(model, joined, **self.given))
         if not self._longest:
             ranks = ", ".join(f"{name}={value}" for name, value in self.given.items() if value is not None)
             expected = f"ranks that {devices} devices and the heads of {model.name} allow"
@@ -65,7 +67,9 @@ class Choice:
         ranks = {name: value or 1 for name, value in self.given.items()}
         if None in (self.given["tp"], self.given["dp"]):
             ranks["ep"] = 1  # an open tp or dp may still make room for the expert groups asked for
-        checked_layout(self.model, self.devices, **ranks)
+        asked = checked_layout(self.model, self.devices, **ranks)
+        if asked.devices > 1:
+            route(asked.devices, self.accelerator.numbers().wires, self.accelerator.name)
 
     def _choose(self, point: Point, *, must_fit: bool) -> Layout:
         placement, corner = self.placement(point), point.largest()

@@ -62,6 +62,21 @@ class Estimate:
         return self.resolved.layout
 
     @property
+    def devices(self) -> int:
+        """Devices of the deployment."""
+        return self.resolved.devices
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model on the devices; they multiply throughput, never latency."""
+        return self.resolved.replicas
+
+    @property
+    def idle_devices(self) -> int:
+        """Devices that cannot make a further replica."""
+        return self.devices - self.replicas * self.resolved.layout.devices
+
+    @property
     def quantization(self) -> str:
         """The formats of weights, products and cache."""
         return self.resolved.quantization.label

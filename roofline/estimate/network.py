@@ -30,6 +30,13 @@ class Route:
     groups: int
 
 
+def reach(wires: Sequence[Wire]) -> float:
+    """How many devices the wires of a part join at most [1]; one where no link is published."""
+    if not wires:
+        return 1
+    return float("inf") if wires[-1].domain is None else float(wires[-1].domain)
+
+
 def route(ranks: int, wires: Sequence[Wire], part: str) -> Route:
     """The smallest domain that joins `ranks` devices; `LayoutError` where none does, `MissingNumber` without a link."""
     if not wires:

@@ -9,6 +9,7 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.estimate.capacity import Memory
 from roofline.estimate.layout import Layout, candidate_layouts, vocabulary_cuts
+from roofline.estimate.network import reach
 
 LARGEST_REPLICA = 16_384
 """Devices of one replica beyond which none is looked for."""
@@ -62,7 +63,8 @@ class Placement:
     def smallest_count(self) -> int | None:
         """The fewest devices on which some layout fits; None where none does."""
         fewest: int | None = None
-        for longest in candidate_layouts(self.model, LARGEST_REPLICA):
+        joined = int(min(LARGEST_REPLICA, reach(self.accelerator.numbers().wires)))
+        for longest in candidate_layouts(self.model, joined):
             if fewest is not None and longest.expert_group >= fewest:
                 continue
             layout = self.shortest(longest)
