@@ -45,6 +45,7 @@ from roofline.errors import (
 )
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+_CACHES = ("l2_capacity", "last_level_cache_capacity")
 _SAME_WIDTH = {"bf16": "fp16", "fp16": "bf16"}
 
 
@@ -200,6 +201,7 @@ class _Part(BaseModel):
                 )
                 for name, tier in self.link.items()
             ),
+            cache=max((self.facts[name].value for name in _CACHES if name in self.facts), default=0),
         )
 
     def _feed(self) -> float | None:

@@ -39,13 +39,17 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One device in numbers: `peak` by format [FLOP/s], memory `tiers`, `wires`, operand `feed` [B/s] or None."""
+    """One device in numbers: `peak` by format [FLOP/s], memory `tiers`, `wires`, operand `feed` [B/s] or None.
+
+    `cache` is what a device keeps on the chip in front of its first tier [B]; 0 where there is none or none is cited.
+    """
 
     name: str
     peak: Mapping[str, Num]
     tiers: tuple[Tier, ...]
     feed: Num | None
     wires: tuple[Wire, ...]
+    cache: Num = 0
 
     @property
     def memory(self) -> Tier:

@@ -68,6 +68,7 @@ class Plan:
             step.path,
             step.stages,
             step.micro_batches,
+            step.depth,
             (*step.hops[:-1], (wire, number + 1)),
             step.hop_size,
         )
@@ -92,6 +93,7 @@ class Plan:
             self.path,
             self.stages,
             1 if self.layout.pp == 1 else micro_batches(batch, share),
+            self.layout.pp,
             self.hops,
             load.rows * (self.hidden * HIDDEN_WIDTH),
         )

@@ -84,7 +84,7 @@ class Step:
     """One pass of a micro-batch through all stages.
 
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
-    often it occurs in each distinct stage; `hops` carry `hop_size` bytes from stage to stage.
+    often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
     """
 
     phase: Phase
@@ -92,6 +92,7 @@ class Step:
     path: tuple[int, ...]
     stages: tuple[tuple[int, ...], ...]
     micro_batches: Num
+    depth: int
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
 
@@ -279,27 +280,33 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds that no implementation of the layout can beat.
 
     The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
-    every activation kept on the chip, all tokens routed to the same experts, each collective moving the fewest bytes.
-    In a pipeline a token still passes every stage, and the slowest stage still sees every micro-batch.
+    activations and as much else as its cache holds kept on the chip, all tokens routed to the same experts, each
+    collective moving the fewest bytes. In a pipeline the slowest stage sees every micro-batch; a token of decode passes
+    every stage, while a prompt may be cut into chunks that follow each other.
     """
-    least = [_least(item, machine, rates) for item in step.items]
-    path = [_weighted(step.path, each) for each in zip(*least, strict=True)]
-    latency = _sum(path[4], *(count * wire.latency * wire.hops for wire, count in step.hops))
-    floor = maximum(*path[:4], latency)
-    if not step.pipelined:
-        return floor
-    for counts in step.stages:
-        stage = [_weighted(counts, each) for each in zip(*least, strict=True)][:4]
-        floor = maximum(floor, step.micro_batches * maximum(*stage))
+    least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
+    latency = _sum(_weighted(step.path, least[4]), *(count * wire.latency * wire.hops for wire, count in step.hops))
+    floor = maximum(latency, 0)
+    if step.phase == "decode" or not step.pipelined:
+        floor = maximum(floor, _demand(step.path, least, machine, step.depth))
+    if step.pipelined:
+        stages = [_demand(counts, least, machine, 1) for counts in step.stages]
+        floor = maximum(floor, step.micro_batches * maximum(*stages))
     return floor
 
 
+def _demand(counts: Sequence[int], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
+    """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
+    compute, moved, feed, wires = (_weighted(counts, each) for each in least[:4])
+    read = memory_time(maximum(moved - devices * machine.cache, 0), machine.memory.bandwidth)
+    return maximum(compute, read, feed, wires)
+
+
 def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
-    """Least seconds of an item on compute, memory, feed and wires, and the latency of its exchange."""
+    """Of an item: least seconds of compute, bytes moved, seconds of feed and of wires, latency of its exchange."""
     if not isinstance(item, Operation):
         crossing, latency = least_transfer(item, machine.wires, machine.name)
         return 0, 0, 0, crossing, latency
     moved = _sum(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
-    return compute, memory_time(moved, machine.memory.bandwidth), feed, 0, 0
+    return compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]]), moved, feed, 0, 0
