@@ -7,6 +7,7 @@ The files of measured parts are what `roofline calibrate` gives for them; the de
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
     """Every fit of some efficiencies; a column says whose where there are several."""
     part = len(efficiencies) > 1
     lines = [
-        f"| class | format |{' part |' * part} overhead | compute | memory | rows | median error | measured / predicted |",
+        f"| class | format |{' part |' * part} overhead | compute | memory | rows | error | measured / predicted |",
         "|---|---|" + "---|" * part + "---|---|---|---|---|---|",
     ]
     for kernel_class in KERNEL_CLASSES:
@@ -92,7 +93,9 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
                 kernel = efficiency.kernels.get(kernel_class, {}).get(formats)
                 if kernel is not None:
                     numbers = f"{kernel.overhead * 1e6:.2f} us | {kernel.compute:.3f} | {kernel.memory:.3f}"
-                    lines.append(f"| {kernel_class} | {formats} |{f' {name} |' * part} {numbers} | {_evidence(kernel)} |")
+                    lines.append(
+                        f"| {kernel_class} | {formats} |{f' {name} |' * part} {numbers} | {_evidence(kernel)} |"
+                    )
     for collective in COLLECTIVE_CLASSES:
         for name, efficiency in efficiencies.items():
             wires = efficiency.collectives.get(collective)
@@ -111,7 +114,7 @@ def _others(measured: Measured) -> str:
     """What the class's defaults miss on every part that was not fitted."""
     default = part_class("hbm").efficiency
     lines = [
-        "| part | class | format | rows | median error | measured / predicted |",
+        "| part | class | format | rows | error | measured / predicted |",
         "|---|---|---|---|---|---|",
     ]
     rows: dict[str, list[Kernel]] = {}
@@ -172,7 +175,8 @@ def page(text: str) -> str:
 
 def main() -> None:
     """Write every file, parts before what builds on them."""
-    measured = read_kernels(ROOT / KERNELS)
+    os.chdir(ROOT)
+    measured = read_kernels(KERNELS)
     for name in FITTED:
         calibrate_file(KERNELS, SPECS / f"{name}.toml", accelerator=name, progress=print)
     calibrations = [calibrate(measured, name) for name in FITTED]

@@ -18,7 +18,7 @@ from roofline.describe.catalog import accelerators
 from roofline.describe.efficiency import CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.errors import InvalidInput
-from roofline.trust.kernels import Kernel, Measured, kernel_of, read_kernels
+from roofline.trust.kernels import Kernel, Measured, measured_of, read_kernels
 from roofline.trust.part_fits import (
     KernelFits,
     Part,
@@ -84,14 +84,17 @@ def calibrate(rows: Source, accelerator: str | Path | Part | None = None) -> Cal
     """
     measured = _measured(rows)
     part, name = _part(measured, accelerator)
-    own = [kernel for kernel in measured.kernels if _same_part(kernel.accelerator, name)]
-    as_measured, left_out = fitted_kernels(part, own)
-    kernels = fuse_quantisation(as_measured, by_format(own, "matmul"))
+    own = [kernel for kernel in measured.kernels if catalogue_name(kernel.accelerator) == name]
+    unused = {
+        reason: count for (part_name, reason), count in measured.left_out.items() if catalogue_name(part_name) == name
+    }
+    as_measured, unidentified = fitted_kernels(part, own)
     collectives, more = fitted_collectives(part, own)
-    left_out = {**left_out, **more}
+    left_out = {**unused, **unidentified, **more}
+    kernels = fuse_quantisation(as_measured, by_format(own, "matmul"))
     if not kernels and not collectives:
-        reasons = "; ".join(left_out) or "no row of it"
-        raise InvalidInput(f"measured kernels of {name}", given=reasons, expected="rows that identify a class")
+        given = "; ".join(left_out) or "no row of it"
+        raise InvalidInput(f"measured kernels of {name}", given=given, expected="rows that identify a class")
     efficiency = Efficiency(
         name=name,
         source=f"{len(own)} measured kernels: {cited(own, 12)}",
@@ -99,7 +102,8 @@ def calibrate(rows: Source, accelerator: str | Path | Part | None = None) -> Cal
         kernels=kernels,
         collectives=collectives,
     )
-    return Calibration(efficiency, as_measured, part, len(own), len(own) - sum(left_out.values()), left_out)
+    fitted = len(own) - sum(unidentified.values()) - sum(more.values())
+    return Calibration(efficiency, as_measured, part, fitted + sum(left_out.values()), fitted, left_out)
 
 
 def calibrate_file(
@@ -111,19 +115,18 @@ def calibrate_file(
     """As `calibrate`, from a CSV file into a calibration file; `progress` is told what happens."""
     say = progress or (lambda message: None)
     measured = read_kernels(path)
-    say(f"{path}: {measured.rows} rows, {len(measured.kernels)} of them kernels of a class")
+    say(f"{path}: {measured.rows} rows read")
     calibration = calibrate(measured, accelerator)
     option = f" --accelerator {accelerator}" if accelerator else ""
-    written = Path(output)
     header = (
-        f"# Fitted by `roofline calibrate {path}{option} -o {written.name}`\n"
+        f"# Fitted by `roofline calibrate {path}{option} -o {output}`\n"
         f"# to the {calibration.rows} rows of {calibration.efficiency.name} there; see docs/calibration.md.\n"
     )
     try:
-        written.write_text(header + to_toml(calibration.efficiency), encoding="utf-8")
+        Path(output).write_text(header + to_toml(calibration.efficiency), encoding="utf-8")
     except OSError as error:
         raise InvalidInput("output", given=str(output), expected=f"a file to write ({error.strerror})") from None
-    say(f"{written}: {calibration.fitted} rows fitted")
+    say(f"{output}: {calibration.fitted} of {calibration.rows} rows fitted")
     return calibration
 
 
@@ -133,8 +136,9 @@ def _measured(rows: Source) -> Measured:
     if isinstance(rows, Measured):
         return rows
     given: list[Any] = list(rows)
-    kernels = [row if isinstance(row, Kernel) else kernel_of(row, f"row {n}") for n, row in enumerate(given, 1)]
-    return Measured(tuple(kernels), {})
+    kernels = [row for row in given if isinstance(row, Kernel)]
+    read = measured_of((f"row {n}", row) for n, row in enumerate(given, 1) if not isinstance(row, Kernel))
+    return Measured((*kernels, *read.kernels), read.left_out)
 
 
 def _part(measured: Measured, accelerator: str | Path | Part | None) -> tuple[Part, str]:
@@ -152,10 +156,6 @@ def _part(measured: Measured, accelerator: str | Path | Part | None) -> tuple[Pa
     if name not in names:
         raise InvalidInput("accelerator", given=name, expected=f"one that was measured: {', '.join(names) or 'none'}")
     return part, name
-
-
-def _same_part(hardware: str, name: str) -> bool:
-    return catalogue_name(hardware) == name
 
 
 def catalogue_name(hardware: str) -> str:

@@ -18,7 +18,7 @@ from roofline.equations.rooflines import operation_time
 
 Array = NDArray[np.float64]
 Scale = tuple[float, float]
-"""Lowest and highest value of a parameter; logarithmic where the lowest is above zero, fixed where both are one."""
+"""Lowest and highest value of a parameter; logarithmic where the lowest is above zero, fixed where both are equal."""
 Form = Callable[[Array, Array, Array], Array]
 """Predicted seconds of all rows; each of three parameters may be a column of candidates."""
 
@@ -26,8 +26,10 @@ FEWEST_ROWS = 6
 """Rows below which three numbers are not fitted [1]."""
 NEAR = 0.5
 """A row says something about a roof that takes at least this share of what the other takes, both at full rate [1]."""
-LARGEST_DOUBT = 0.35
-"""Standard error of a fitted number, relative to it, above which the rows do not identify it [1]."""
+LARGEST_DOUBT = 0.5
+"""Standard error of a fitted number, relative to it, above which it is not told from zero: not identified [1]."""
+HARMLESS_DOUBT = 2e-6
+"""Standard error of an overhead that no estimate would notice [s]."""
 LEAST_SCATTER = 0.01
 """Scatter of measurements that is assumed where rows agree better than that [1]."""
 WORST_CONDITION = 1e10
@@ -38,6 +40,8 @@ LEAST_REACHED = 0.02
 """Efficiencies below this are not looked for [1]."""
 DIGITS = 4
 """Significant digits that a fitted number keeps [1]."""
+LARGEST_BLOCK = 2_000_000
+"""Predictions made at once, so that memory stays small however many rows there are [1]."""
 _COARSE, _STARTS, _FINEST = 13, 6, 1e-7
 
 
@@ -110,7 +114,9 @@ def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, fl
     moves = moves[[bool(np.all((move == 0) | [len(axis) > 1 for axis in axes])) for move in moves]]
 
     def loss(points: Array) -> Array:
-        return _loss(form, measured, _scaled(points, scales))
+        block = max(1, LARGEST_BLOCK // len(measured))
+        starts = range(0, len(points), block)
+        return np.concatenate([_loss(form, measured, _scaled(points[n : n + block], scales)) for n in starts])
 
     grid = np.array(list(product(*axes)))
     losses = loss(grid)
@@ -172,22 +178,25 @@ def _doubtful(rows: Rows, overhead: float, compute: float, memory: float, fixed_
     predicted = rows.predicted(overhead, compute, memory)
     binds = rows.compute / compute >= rows.streamed / memory
     work = predicted - overhead
-    unit = float(np.quantile(rows.seconds, 0.1))
-    slopes = {"overhead": unit / predicted, "memory": np.where(binds, 0, work) / predicted}
+    slopes = {"overhead": HARMLESS_DOUBT / predicted, "memory": np.where(binds, 0, work) / predicted}
     if not fixed_compute and rows.compute.any():
         slopes["compute"] = np.where(binds, work, 0) / predicted
     for name, slope in slopes.items():
         if not slope.any():
             return f"{name}: it binds none of the {len(predicted)} rows"
     information = np.array([[float(a @ b) for b in slopes.values()] for a in slopes.values()])
-    if np.linalg.cond(information) > WORST_CONDITION:
+    lengths = np.sqrt(np.diag(information))
+    if np.linalg.cond(information / np.outer(lengths, lengths)) > WORST_CONDITION:
         return f"{' and '.join(slopes)}: the rows are too alike to tell them apart"
     residuals = np.abs(np.log(predicted / rows.seconds))
     spare = max(1, len(residuals) - len(slopes))
     scatter = max(LEAST_SCATTER, 1.4826 * float(np.median(residuals)) * (len(residuals) / spare) ** 0.5)
-    errors = scatter * np.sqrt(np.diag(np.linalg.inv(information)))
-    for name, error in zip(slopes, errors, strict=True):
+    errors = dict(zip(slopes, scatter * np.sqrt(np.diag(np.linalg.inv(information))), strict=True))
+    doubt = errors.pop("overhead") * HARMLESS_DOUBT
+    if doubt > max(HARMLESS_DOUBT, LARGEST_DOUBT * overhead):
+        found = f"{overhead * 1e6:.3g} us with a standard error of {doubt * 1e6:.3g} us"
+        return f"overhead: {found}, shorter kernels are missing"
+    for name, error in errors.items():
         if error > LARGEST_DOUBT:
-            unit_name = "of the shortest kernels" if name == "overhead" else "of itself"
-            return f"{name}: its standard error is {error:.0%} {unit_name}"
+            return f"{name}: its standard error is {error:.0%}"
     return None

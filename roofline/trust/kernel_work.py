@@ -121,8 +121,11 @@ def _attention(phase: Phase) -> Callable[[Shape, str, int], Item]:
                 value_dim=LATENT_HEAD,
             )
         else:
-            size = shape.whole("head_dim")
-            mixer = Attention(heads=heads, kv_heads=shape.whole("num_kv_heads"), key_dim=size, value_dim=size)
+            size, kv_heads = shape.whole("head_dim"), shape.whole("num_kv_heads")
+            if heads % kv_heads:
+                given = f"{heads} heads over {kv_heads}"
+                raise InvalidInput(f"{shape.where}, shape", given=given, expected="heads that share evenly")
+            mixer = Attention(heads=heads, kv_heads=kv_heads, key_dim=size, value_dim=size)
         kernel = AttentionKernel(mixer, 1.0, mixer.key_elements, computed, cache)
         batch = shape("batch")
         if phase == "decode":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +42,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Every kernel of a file, and how many rows were left out, by reason."""
+    """Every kernel of a file, and how many rows were left out, by part and reason."""
 
     kernels: tuple[Kernel, ...]
-    left_out: Mapping[str, int]
+    left_out: Mapping[tuple[str, str], int]
 
     @property
     def rows(self) -> int:
@@ -69,29 +69,31 @@ def read_kernels(path: str | Path) -> Measured:
     if not path.is_file():
         given = "a directory" if path.is_dir() else "no such file"
         raise InvalidInput(str(path), given=given, expected="a CSV file of measured kernels")
-    kernels: list[Kernel] = []
-    left_out: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                header = ", ".join(reader.fieldnames or ()) or "an empty file"
-                expected = f"the columns {', '.join(COLUMNS)}"
-                raise InvalidInput(
-                    f"{path.name}, columns", given=f"{header} (no {', '.join(missing)})", expected=expected
-                )
-            for row in reader:
-                where = f"{path.name}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise InvalidInput(where, given="a row of another length", expected=f"{len(COLUMNS)} columns")
-                reason = _unusable(row)
-                if reason:
-                    left_out[reason] = left_out.get(reason, 0) + 1
-                else:
-                    kernels.append(kernel_of(row, where))
+                given = f"no {', '.join(missing)}" if reader.fieldnames else "an empty file"
+                raise InvalidInput(f"{path.name}, columns", given=given, expected=", ".join(COLUMNS))
+            return measured_of((f"{path.name}, line {reader.line_num}", row) for row in reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(str(path), given=str(error), expected="a CSV file in UTF-8") from None
+
+
+def measured_of(rows: Iterable[tuple[str, Mapping[str, str]]]) -> Measured:
+    """Kernels from rows with the columns of the CSV, each after the place that errors name."""
+    kernels: list[Kernel] = []
+    left_out: dict[tuple[str, str], int] = {}
+    for where, row in rows:
+        if any(row.get(name) is None for name in COLUMNS) or None in row:
+            raise InvalidInput(where, given="a row of another length", expected=f"the columns {', '.join(COLUMNS)}")
+        reason = _unusable(row)
+        if reason is None:
+            kernels.append(kernel_of(row, where))
+        else:
+            key = (row["hardware"].strip(), reason)
+            left_out[key] = left_out.get(key, 0) + 1
     return Measured(tuple(kernels), left_out)
 
 
@@ -109,7 +111,9 @@ def kernel_of(row: Mapping[str, str], where: str) -> Kernel:
     if op not in READERS:
         raise UnknownName(f"{where}, op", given=op, known=READERS, expected=f"one of {', '.join(READERS)}")
     seconds = _number(row["latency_us"], f"{where}, latency_us") / 1e6
-    devices = int(_number(row["num_devices"] or "1", f"{where}, num_devices"))
+    devices = _number(row["num_devices"] or "1", f"{where}, num_devices")
+    if not devices.is_integer():
+        raise InvalidInput(f"{where}, num_devices", given=row["num_devices"], expected="a whole number")
     try:
         shape = json.loads(row["shape"])
     except json.JSONDecodeError as error:
@@ -118,7 +122,7 @@ def kernel_of(row: Mapping[str, str], where: str) -> Kernel:
         raise InvalidInput(f"{where}, shape", given=row["shape"], expected="a JSON object")
     read = Shape(shape, where)
     try:
-        work = READERS[op](read, row["dtype"].strip(), devices)
+        work = READERS[op](read, row["dtype"].strip(), int(devices))
     except RooflineError:
         raise
     except (ValueError, OverflowError, ArithmeticError) as error:

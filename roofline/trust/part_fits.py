@@ -20,6 +20,7 @@ from roofline.estimate.network import transfer_time
 from roofline.estimate.work import Operation, Transfer
 from roofline.trust.fitting import (
     FEWEST_ROWS,
+    HARMLESS_DOUBT,
     LEAST_REACHED,
     Array,
     Evidence,
@@ -46,6 +47,8 @@ and no estimate of it depends on it.
 """
 QUANTISED_APART = ("fp8", "nvfp4")
 """Matmul formats whose rows include a kernel that quantises activations, which serving stacks fuse with another."""
+SEEN, FEWEST_SEEN = 0.1, 2
+"""A number of a collective is identified by so many rows that change by so much where it doubles [1]."""
 QUANTISATION = "activation quantisation"
 """What the notes of such rows say."""
 
@@ -119,7 +122,7 @@ def _lend_to_fp8_caches(fits: KernelFits) -> None:
     for kernel_class in prefills:
         formats = fits.get(kernel_class, {})
         if "bf16" in formats and "fp8-bf16" not in formats:
-            source = f"as {kernel_class} bf16: no rows with an fp8 cache and bf16 products"
+            source = f"as {kernel_class} bf16: no fit of an fp8 cache with bf16 products"
             formats["fp8-bf16"] = formats["bf16"].model_copy(update={"points": 0, "source": source})
 
 
@@ -131,31 +134,51 @@ def fitted_collectives(part: Part, kernels: Sequence[Kernel]) -> tuple[Collectiv
         group = by_format(kernels, collective).get("any", [])
         if not group:
             continue
-        measured = column(kernel.seconds for kernel in group)
-        if len(group) < FEWEST_ROWS:
-            left_out[f"{collective} not identified: {len(group)} rows, and its numbers need {FEWEST_ROWS}"] = len(group)
-            continue
-        staged = collective == "all_reduce"
-
-        def form(first: Any, second: Any, third: Any, group: list[Kernel] = group, staged: bool = staged) -> Array:
-            return collective_seconds(part, group, first, second if staged else first, third)
-
-        largest = 2 * float(np.median(measured))
-        scales: list[Scale] = [(0.0, largest), (0.0, largest if staged else 0.0), (LEAST_REACHED, 1.0)]
-        first, second, third = (rounded(number) for number in fit(form, measured, scales))
-        second = second if staged else first
-        shown = evidence(collective_seconds(part, group, first, second, third), measured)
-        fits[collective] = CollectiveFit(
-            overhead=first,
-            staged_overhead=second,
-            bandwidth=third,
-            points=shown.points,
-            error=shown.error,
-            low=shown.low,
-            high=shown.high,
-            source=cited(group),
-        )
+        found = _fit_collective(part, group, staged=collective == "all_reduce")
+        if isinstance(found, str):
+            left_out[f"{collective} not identified: {found}"] = len(group)
+        else:
+            fits[collective] = found
     return fits, left_out
+
+
+def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> CollectiveFit | str:
+    """The fit, or which number the rows do not identify; exchanges in one stage have one overhead."""
+    if len(group) < FEWEST_ROWS:
+        return f"{len(group)} rows, and its numbers need {FEWEST_ROWS}"
+    measured = column(kernel.seconds for kernel in group)
+
+    def form(overhead: Any, second_stage: Any, bandwidth: Any) -> Array:
+        return collective_seconds(part, group, overhead, overhead + second_stage, bandwidth)
+
+    shortest, longest = float(measured.min()), float(measured.max())
+    scales: list[Scale] = [
+        (0.0, 2 * shortest),
+        (shortest / 10, longest) if staged else (0.0, 0.0),
+        (LEAST_REACHED, 1.0),
+    ]
+    overhead, second_stage, bandwidth = (rounded(each) for each in fit(form, measured, scales))
+    shown = form(overhead, second_stage, bandwidth)
+    changes = {
+        "overhead": form(2 * overhead + HARMLESS_DOUBT, second_stage, bandwidth),
+        "bandwidth": form(overhead, second_stage, bandwidth / 2),
+        "staged_overhead": form(overhead, 2 * second_stage, bandwidth),
+    }
+    for name, changed in changes.items():
+        if (name != "staged_overhead" or staged) and (np.abs(changed / shown - 1) > SEEN).sum() < FEWEST_SEEN:
+            return f"{name}: fewer than {FEWEST_SEEN} of {len(group)} rows depend on it"
+    figures = (overhead, rounded(overhead + second_stage), bandwidth)
+    quality = evidence(collective_seconds(part, group, *figures), measured)
+    return CollectiveFit(
+        overhead=figures[0],
+        staged_overhead=figures[1],
+        bandwidth=figures[2],
+        points=quality.points,
+        error=quality.error,
+        low=quality.low,
+        high=quality.high,
+        source=cited(group),
+    )
 
 
 def collective_seconds(part: Part, kernels: Sequence[Kernel], overhead: Any, staged: Any, bandwidth: Any) -> Array:
