@@ -79,6 +79,7 @@ class Efficiency(BaseModel):
     def kernel(self, kernel_class: KernelClass, stored: str, computed: str) -> KernelFit | None:
         """The fit for a class and format, else the class's `"any"`, else None."""
         by_format = self.kernels.get(kernel_class, {})
+        stored, computed = _as_fitted(stored), _as_fitted(computed)
         for name in (f"{stored}-{computed}", stored, computed, "any"):
             if name in by_format:
                 return by_format[name]
@@ -98,3 +99,8 @@ class Efficiency(BaseModel):
             kernels={kernel_class: {"any": kernel} for kernel_class in KERNEL_CLASSES},
             collectives=dict.fromkeys(COLLECTIVE_CLASSES, collective),
         )
+
+
+def _as_fitted(name: str) -> str:
+    """Kernels in fp16 move and multiply as those in bf16, under which 16-bit kernels are fitted."""
+    return "bf16" if name == "fp16" else name

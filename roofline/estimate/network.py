@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from roofline.describe.efficiency import CollectiveFit
 from roofline.describe.machine import Wire
 from roofline.equations.collectives import (
-    hierarchical_all_reduce,
     one_shot_all_reduce,
     point_to_point,
     ring_all_reduce,
@@ -72,9 +71,10 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
     across = taken.across
     bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, across.latency * across.hops
     if transfer.collective == "all_reduce":
-        return fit.staged_overhead + hierarchical_all_reduce(
-            size, taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across
-        )
+        # Scatter sums within a group, join shares across groups, gather within the group.
+        within = direct_all_gather(size, taken.group, bandwidth, latency)
+        joined = two_shot_all_reduce(size / taken.group, taken.groups, bandwidth_across, latency_across)
+        return fit.staged_overhead + 2 * within + joined
     # What leaves a group crosses the outer wire; one group's share stays on the inner one.
     direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
     outside = direct(size, taken.groups, bandwidth_across, latency_across)

@@ -111,9 +111,16 @@ def _expert_kernels(
         scatter = TransferKernel("reduce_scatter", "all_gather", wide, wide, layout.expert_group, over_group=True)
         return [gather, kernel, scatter]
     copies = min(mixture.top_k, layout.ep)
-    sent = float(dispatch_bytes(1, copies, wide // HIDDEN_WIDTH, activation_width(kernel.computed), HIDDEN_WIDTH))  # type: ignore[arg-type]
-    exchange = TransferKernel("all_to_all", "all_to_all", sent / layout.tp, 0, layout.expert_group)
-    joined: list[ExpertKernel | TransferKernel] = [kernel, exchange]
+
+    def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
+        sent = dispatch_bytes(1, copies, wide // HIDDEN_WIDTH, dispatch_width, combine_width)
+        return TransferKernel(term, "all_to_all", float(sent) / layout.tp, 0, layout.expert_group)  # type: ignore[arg-type]
+
+    joined: list[ExpertKernel | TransferKernel] = [
+        exchange("dispatch", activation_width(kernel.computed), 0),
+        kernel,
+        exchange("combine", 0, HIDDEN_WIDTH),
+    ]
     if layout.expert_tp > 1:
         joined.append(TransferKernel("all_reduce", "all_reduce", wide * copies, 0, layout.expert_tp))
     return joined
