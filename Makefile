@@ -22,6 +22,9 @@ check: lint test
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
 
+calibration: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.measured.refit
+
 nightly:
 	$(MAKE) test PROFILE=nightly
 
