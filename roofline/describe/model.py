@@ -12,13 +12,14 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, cast
 
+import numpy as np
 from pydantic import Field
 
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
 from roofline.describe.mixers import AnyMixer
 from roofline.describe.parts import PARTS, Count, Matrix, Projection, Shape, Size, Vector
-from roofline.numeric import Num
+from roofline.numeric import ARRAY, Num, kind
 
 AnyFeedForward = Annotated[Dense | MoE, Field(discriminator="kind")]
 
@@ -168,6 +169,7 @@ class ModelShape(Shape):
 
     def kv_elements(self, context: Num) -> Num:
         """Elements in the key-value cache of a sequence of `context` tokens, over all layers [1]."""
+        context = at_the_door(context)
         return _total(context, [(layer.mixer.kv_elements(context), n) for layer, n in self.groups() if layer.mixer])
 
     def kv_bytes(self, context: Num, kv_cache: str = "bf16") -> Num:
@@ -179,6 +181,7 @@ class ModelShape(Shape):
 
     def index_bytes(self, context: Num, index_cache: str = "bf16") -> Num:
         """Bytes of the index keys of sparse attention for a sequence of `context` tokens [B]."""
+        context = at_the_door(context)
         elements = [(layer.mixer.index_elements(context), n) for layer, n in self.groups() if layer.mixer]
         return stored_bytes(_total(context, elements), index_cache)
 
@@ -192,6 +195,15 @@ class ModelShape(Shape):
     def cache_bytes(self, context: Num, kv_cache: str = "bf16") -> Num:
         """All that a sequence of `context` tokens keeps: keys and values, index keys, states [B]."""
         return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes()
+
+
+def at_the_door(context: Num) -> Num:
+    """Arrays as float64 and numpy's whole numbers as Python's: neither of them wraps around."""
+    if kind(context) == ARRAY:
+        return cast("Num", np.asarray(context, dtype=np.float64))
+    if isinstance(context, np.integer):
+        return int(context)
+    return context
 
 
 def stored_bytes(elements: Num, number_format: str) -> Num:

@@ -52,7 +52,7 @@ def load_model(model: str | os.PathLike[str] | Mapping[str, Any] | ModelShape, *
             )
     elif not isinstance(model, os.PathLike):
         raise ConfigError("model", given=type(model).__name__, expected="a name, a path or a dict")
-    path = Path(model)
+    path = _expanded(Path(model))
     name = path.resolve().parent.name if path.name == "config.json" else path.stem
     config = _with_separate_formats(read_json(path), path.with_name("hf_quant_config.json"))
     return read_config(config, name=printable(name) or "config", source=printable(str(path)), strict=strict)
@@ -79,6 +79,14 @@ def _is_path(text: str) -> bool:
         return text.lower().endswith(".json") or text.startswith((".", "/", "~")) or Path(text).exists()
     except (OSError, ValueError):
         return False
+
+
+def _expanded(path: Path) -> Path:
+    """The path with a leading `~` replaced, where that user exists."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 @cache

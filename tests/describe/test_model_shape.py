@@ -97,6 +97,13 @@ def test_contexts_of_every_kind_agree() -> None:
     assert shape.kv_bytes(7.5) == pytest.approx(7.5 / 7 * shape.kv_bytes(7))
 
 
+def test_numpy_integers_do_not_wrap_around() -> None:
+    shape = model(*[Layer(mixer=attention(kv_heads=8, key_dim=128, value_dim=128), feed_forward=Dense(width=128))] * 99)
+    exact = shape.kv_bytes(10**6)
+    assert shape.kv_bytes(np.int32(10**6)) == exact
+    assert shape.kv_bytes(np.array([10**6], dtype=np.int32)).tolist() == [exact]
+
+
 def test_stored_bytes_are_whole_where_they_can_be() -> None:
     assert stored_bytes(32, "mxfp4") == 17
     assert stored_bytes(1, "mxfp4") == pytest.approx(17 / 32)

@@ -51,7 +51,7 @@ def _opt_outside(reading: Reading) -> Mapping[str, Any]:
 
 
 def _bloom_outside(reading: Reading) -> Mapping[str, Any]:
-    return {"extra": (Vector(name="embedding_norm", elements=2 * reading.hidden),)}
+    return {"extra": (Vector(name="embedding_norm", elements=2 * reading.hidden, part="embedding"),)}
 
 
 def _multi_query(reading: Reading) -> list[Mixer | None]:

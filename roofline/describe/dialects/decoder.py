@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roofline.describe.attention import Attention, LatentAttention
-from roofline.describe.dialects.dialect import Norm, Reading
+from roofline.describe.dialects.dialect import COMMON_KEYS, Norm, Reading
 from roofline.describe.feedforward import Dense, FeedForward, MoE
 from roofline.describe.mixer import Indexer, Mixer
 from roofline.describe.model import Layer
@@ -164,6 +164,10 @@ def attentions(reading: Reading) -> list[Mixer | None]:
 
 def feed_forwards(reading: Reading) -> list[FeedForward | None]:
     """Experts where the family has them, dense networks elsewhere."""
+    if reading.dialect.sparse:  # sizes of experts may be written where no layer happens to have them
+        concepts = ("width", "experts", "top_k", "expert_width", "shared_width", "shared_count", "shared_each")
+        known = {**COMMON_KEYS, **reading.dialect.keys}
+        reading.keys.read.update(name for concept in concepts for name in known.get(concept, ()))
     sparse = reading.dialect.sparse(reading) if reading.dialect.sparse else [False] * reading.count
     kinds: dict[bool, FeedForward] = {
         marked: mixture(reading) if marked else dense(reading) for marked in dict.fromkeys(sparse)

@@ -8,7 +8,7 @@ from typing import Any
 
 from roofline.errors import ConfigError, nearest_names
 
-LARGEST_SIZE = 10**7
+LARGEST_SIZE = 4 * 10**6
 """Largest dimension taken for meant: the largest real one is a vocabulary below 10⁶."""
 LARGEST_CONTEXT = 10**9
 MOST_LAYERS = 4096

@@ -202,7 +202,7 @@ DIALECTS = (
         keys={"shared_count": ("num_shared_experts",)},
         qk_norm="head",
         windows=patterns.every(4, "sliding_window_pattern"),
-        sparse=patterns.after_dense_prefix,
+        sparse=patterns.marked("is_moe_layer", patterns.after_dense_prefix),
     ),
     Dialect(
         family="Cohere-2-MoE",

@@ -127,6 +127,21 @@ def after_dense_prefix(reading: Reading) -> list[bool]:
     return [index >= first and index % period == 0 for index in range(count)]
 
 
+def marked(key: str, otherwise: Callable[[Reading], list[bool]]) -> Callable[[Reading], list[bool]]:
+    """A list with a mark per layer, or another rule where it is absent."""
+
+    def rule(reading: Reading) -> list[bool]:
+        if not reading.keys.given(key):
+            return otherwise(reading)
+        for mark in (found := reading.keys.items(key, reading.count)):
+            if mark not in (0, 1):
+                raise reading.keys.error(key, mark, "true or false for every layer")
+        otherwise(reading)
+        return [bool(mark) for mark in found]
+
+    return rule
+
+
 def after(key: str, default: int) -> Callable[[Reading], list[bool]]:
     """Dense for as many layers as `key` says, or as `mlp_layer_types` lists."""
 
