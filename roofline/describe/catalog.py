@@ -5,6 +5,7 @@ Specs ship inside the wheel; an editable checkout finds them beside the package.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -142,4 +143,6 @@ def read_spec(path: Path, *, name: str | None = None) -> tuple[dict[str, Any], S
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), SpecFile(name or path.name, text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(str(path), given=str(error), expected="valid TOML") from None
+        line = re.search(r" \(at line (\d+), column \d+\)", str(error))
+        what, given = (f"{path}:{line[1]}", str(error).replace(line[0], "")) if line else (str(path), str(error))
+        raise SpecError(what, given=given, expected="valid TOML") from None

@@ -130,3 +130,63 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_spec_that_is_a_list() -> None:
     with pytest.raises(SpecError, match=r"my\.toml, kind"):
         parse_accelerator(json.loads("[]"), where="my.toml")
+
+
+FILE = """
+name = "My chip"   # line 2
+kind = "hbm"
+vendor = "Me"
+year = 2026
+edition = "2026-11"
+status = "announced"
+
+[peak]
+bf16 = { value = "100 TFLOP/s", source = "my notes" }
+
+[memory.hbm]       # line 12
+capacity = { value = "80 GiB", source = "my notes" }
+
+[memory.hbm.bandwidth]
+value = "3 TB/s"
+source = "my notes"
+
+[facts]            # line 19
+"odd.name" = { value = 3, source = "my notes" }
+links = { value = 4, source = "my notes" }
+"""
+LINES = [
+    # what stands there, what stands there instead, the line and field named
+    ('"announced"', '"soon"', "mine.toml:7, status"),
+    ("status =", "state =", "mine.toml:7, state"),
+    ('value = "100 TFLOP/s"', 'value = "100 TB/s"', "mine.toml:10, peak.bf16"),
+    ("bf16 =", "bf17 =", "mine.toml:10, peak.bf17"),
+    ("capacity =", "capcity =", "mine.toml:13, memory.hbm.capcity"),
+    ('capacity = { value = "80 GiB", source = "my notes" }', "", "mine.toml:12, memory.hbm.capacity"),
+    ('value = "3 TB/s"', 'value = "3 TB"', "mine.toml:15, memory.hbm.bandwidth"),
+    (
+        '"3 TB/s"\nsource = "my notes"',
+        '"3 TB/s"\nsource = "my notes"\ncolour = 1',
+        "mine.toml:18, memory.hbm.bandwidth.colour",
+    ),
+    ("links = { value = 4", 'links = { value = "x"', "mine.toml:21, facts.links"),
+    ('kind = "hbm"', 'kind = "gpu"', "mine.toml:3, kind"),
+    ('kind = "hbm"', "", "mine.toml, kind"),
+    ("year = 2026", "", "mine.toml, year"),
+    ('"My chip"', '"M', "mine.toml:2: got"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "named"), LINES)
+def test_a_complaint_about_a_file_names_the_line(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = tmp_path / "mine.toml"
+    assert old in FILE
+    path.write_text(FILE.replace(old, new), encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        accelerator(path)
+    assert str(caught.value).startswith(f"{tmp_path}/{named}"), str(caught.value)
+
+
+def test_the_file_as_it_stands_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(FILE, encoding="utf-8")
+    assert accelerator(path).facts["odd.name"].value == 3
