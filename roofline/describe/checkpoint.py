@@ -59,16 +59,24 @@ def checkpoint_formats(keys: Keys, layers: int, weights: Mapping[str, int]) -> t
 
     `layers` counts the model's layers and `weights` its parameters by kind [1].
     """
-    if not keys.given("quantization_config", "compression_config"):
+    name = keys.given("quantization_config", "compression_config", "quantization")
+    if name is None:
         return PRESETS["bf16"], []
-    stated = keys.part(keys.given("quantization_config", "compression_config") or "")
-    method = stated.text("quant_method", "modelopt" if stated.given("quant_algo") else None)
+    stated = keys.part(name)
+    method = stated.text("quant_method", _implied_method(stated))
     if method not in _METHODS:
         raise stated.error("quant_method", method, f"one of {', '.join(sorted(_METHODS))}")
     formats = _METHODS[method](stated, layers)
     if keys.text("expert_dtype", "") == "fp4" and method == "fp8":  # DeepSeek-V4 says so outside
         formats["experts"] = ("mxfp4", formats["experts"][1])
     return _summed_up(formats, weights, _cache_format(stated))
+
+
+def _implied_method(stated: Keys) -> str | None:
+    """ModelOpt names an algorithm instead; MLX gives bits and a group, and nothing else."""
+    if stated.given("quant_algo"):
+        return "modelopt"
+    return "mlx" if stated.given("bits") and stated.given("group_size") else None
 
 
 def _summed_up(formats: Formats, weights: Mapping[str, int], cache: str) -> tuple[Quantization, list[str]]:
@@ -117,7 +125,7 @@ def _mxfp4(stated: Keys, layers: int) -> Formats:
 
 
 def _integer(stated: Keys, layers: int) -> Formats:
-    """AWQ, GPTQ and their kin: integer weights, 16-bit activations."""
+    """AWQ, GPTQ, MLX and their kin: integer weights, 16-bit activations."""
     bits = stated.size("bits", "w_bit", "weight_bits", default=4)
     if bits not in (4, 8):
         raise stated.error("bits", bits, "4 or 8")
@@ -263,6 +271,7 @@ def _cache_format(stated: Keys) -> str:
 _METHODS = {
     "fp8": _fp8,
     "fbgemm_fp8": _fp8,
+    "mlx": _integer,
     "mxfp4": _mxfp4,
     "awq": _integer,
     "gptq": _integer,

@@ -52,7 +52,7 @@ def read_config(
         ) from None
 
 
-_INHERITED = ("tie_word_embeddings", "quantization_config", "compression_config")
+_INHERITED = ("tie_word_embeddings", "quantization_config", "compression_config", "quantization")
 
 
 def _dialect(

@@ -63,6 +63,7 @@ def test_parts_that_disagree_are_said() -> None:
         ({"quant_method": "gptq", "bits": 4}, "w4a16"),
         ({"quant_method": "gptq", "bits": 8}, "w8a16"),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "w8a16"),
+        ({"bits": 4, "group_size": 64}, "w4a16"),
         ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, "fp8"),
         ({"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}, "nvfp4"),
         (

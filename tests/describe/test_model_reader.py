@@ -171,6 +171,14 @@ def test_a_tie_may_be_written_on_either_level() -> None:
     assert not read_config({**data, "tie_word_embeddings": True, "text_config": inner}).tied
 
 
+def test_sizes_of_global_layers_may_be_written_layer_by_layer() -> None:
+    data = config("gemma-4-31b")["text_config"]
+    spelled_out = {key: value for key, value in data.items() if "global" not in key}
+    sizes = {"head_dim": 512, "num_key_value_heads": 4}
+    spelled_out["per_layer_config"] = {f"{layer:02}": sizes for layer in range(5, 60, 6)}
+    assert read_config(spelled_out).layers == read_config(data).layers
+
+
 def test_a_config_names_its_shape_only_in_printable_text() -> None:
     shape = read_config(config("llama-3.1-8b", _name_or_path="evil\nname"))
     assert shape.name.isprintable()

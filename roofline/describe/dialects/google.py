@@ -8,6 +8,7 @@ from typing import Any
 from roofline.describe.dialects import patterns
 from roofline.describe.dialects.decoder import attention, dense, mixture, stacked
 from roofline.describe.dialects.dialect import Dialect, Reading
+from roofline.describe.dialects.keys import Keys
 from roofline.describe.feedforward import Dense, FeedForward
 from roofline.describe.mixer import Mixer
 from roofline.describe.model import Layer
@@ -97,9 +98,7 @@ def _gemma4_layers(reading: Reading) -> Sequence[Layer]:
         windows = [*windows[:-1], None]  # the last layer is always global
     shared = _sharing(reading)
     key_is_value = keys.flag("attention_k_eq_v", False)
-    global_heads = keys.optional_size("num_global_key_value_heads") if key_is_value else None
-    keys.read.add("num_global_key_value_heads")
-    global_dim = keys.size("global_head_dim", default=512)
+    global_dim, global_heads = _gemma4_global(reading, key_is_value)
     if global_heads and reading.heads % global_heads:
         raise keys.error("num_global_key_value_heads", global_heads, f"a divisor of the {reading.heads} heads")
     width, _ = _per_layer_inputs(reading)
@@ -123,6 +122,25 @@ def _gemma4_layers(reading: Reading) -> Sequence[Layer]:
         4 + (3 if with_experts else 0) + (1 if width else 0),
         projections=_per_layer_projections(hidden, width) if width else (),
     )
+
+
+def _gemma4_global(reading: Reading, key_is_value: bool) -> tuple[int, int | None]:
+    """Head dimension and key-value heads (None: as elsewhere) of global layers.
+
+    Newer configs spell them out layer by layer in `per_layer_config`.
+    """
+    keys = reading.keys
+    keys.read.update(("num_global_key_value_heads", "global_head_dim", "per_layer_config"))
+    if not keys.given("per_layer_config"):
+        heads = keys.optional_size("num_global_key_value_heads") if key_is_value else None
+        return keys.size("global_head_dim", default=512), heads
+    layers = list(keys.part("per_layer_config").data.values())
+    if not layers or any(layer != layers[0] for layer in layers) or not isinstance(layers[0], Mapping):
+        raise keys.error("per_layer_config", layers, "the same sizes for every global layer")
+    inner = Keys(layers[0], f"{keys.where}, per_layer_config")
+    if unknown := set(inner.data) - {"head_dim", "num_key_value_heads"}:
+        raise inner.error(min(unknown), inner.data[min(unknown)], "head_dim or num_key_value_heads")
+    return inner.size("head_dim"), inner.optional_size("num_key_value_heads")
 
 
 def _gemma4_mixture(reading: Reading, width: int) -> FeedForward:
@@ -212,7 +230,7 @@ DIALECTS = (
     ),
     Dialect(
         family="Gemma-4",
-        types=("gemma4", "gemma4_text"),
+        types=("gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text"),
         keys={"top_k": ("top_k_experts",), "expert_width": ("moe_intermediate_size", "expert_intermediate_size")},
         tied=True,
         head_dim=256,
