@@ -73,9 +73,11 @@ def accelerator(name: str | Path | HbmAccelerator | SramAccelerator) -> HbmAccel
         data, where = read_spec(Path(text), name=text)
         return parse_accelerator(data, where=where)
     reason = undescribed().get("-".join(text.lower().replace("_", " ").split()))
-    expected = (
-        f"a described part, which {text} is not: {reason}" if reason else "a catalogue name or a path to a .toml file"
-    )
+    if reason:
+        raise UnknownName(
+            "accelerator", given=text, known=(), expected=f"a part with a file; {text} has none: {reason}"
+        )
+    expected = "a catalogue name or a path to a .toml file"
     raise UnknownName("accelerator", given=text, known=accelerators(), expected=expected)
 
 

@@ -10,7 +10,9 @@ import pytest
 from roofline.describe.catalog import accelerator
 from roofline.describe.formats import FORMATS
 from roofline.describe.provenance import READINGS, read_printed
-from roofline.errors import SpecError
+from roofline.describe.template import FIELDS, NUMBER
+from roofline.errors import SpecError, UnknownName
+from roofline.trust.cross_checks import CROSS_CHECKS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "hardware-specs.md").read_text(encoding="utf-8")
 PART_KEYS = ("name", "vendor", "year", "kind", "edition", "status", "note", "calibration")
@@ -56,3 +58,33 @@ def test_the_shown_message_is_real(example: Path) -> None:
     with pytest.raises(SpecError) as caught:
         accelerator(example)
     assert str(caught.value) == f"{example.parent}/{shown[1]}"
+
+
+@pytest.mark.parametrize("name", ["template", "cross-check", "systems"])
+def test_code_of_the_page_prints_what_is_shown(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = re.search(rf"<!-- runs: {name} -->\n```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", TEXT, re.DOTALL)
+    assert block is not None
+    monkeypatch.chdir(tmp_path)
+    exec(block[1], {})
+    assert capsys.readouterr().out == (block[2] or "")
+
+
+def test_every_cross_check_is_listed() -> None:
+    shown = re.findall(r"^\| `(\w+)` \| (.*) \|$", TEXT.partition("### Cross-checks")[2], re.MULTILINE)
+    assert shown == [(check.name, check.reason) for check in CROSS_CHECKS]
+
+
+def test_every_key_is_explained() -> None:
+    for key in [*FIELDS, *NUMBER]:
+        word = key.rpartition(".")[2]
+        assert f"`{word}`" in TEXT or f"`[{word}" in TEXT, key
+
+
+def test_the_shown_answer_about_a_missing_part_is_real() -> None:
+    shown = re.search(r"UnknownName: (.*)", TEXT)
+    assert shown is not None
+    with pytest.raises(UnknownName) as caught:
+        accelerator("etched-sohu")
+    assert str(caught.value) == shown[1]
