@@ -205,23 +205,6 @@ DIALECTS = (
         sparse=patterns.marked("is_moe_layer", patterns.after_dense_prefix),
     ),
     Dialect(
-        family="Cohere-2-MoE",
-        types=("cohere2_moe",),
-        keys={"expert_width": ("intermediate_size",), "shared_count": ("num_shared_experts",)},
-        tied=True,
-        qkv_bias="attention_bias",
-        output_bias="attention_bias",
-        norms=1,
-        windows=patterns.every(4, "sliding_window_pattern"),
-        sparse=patterns.after_dense_prefix,
-        harmless=(
-            "prefix_dense_sliding_window_pattern",
-            "position_embedding_type",
-            "shared_expert_combination_strategy",
-            "expert_selection_fn",
-        ),
-    ),
-    Dialect(
         family="Solar-Open",
         types=("solar_open",),
         keys=ROUTED,

@@ -44,6 +44,28 @@ def _ernie_sparse(reading: Reading) -> list[bool]:
     return [first <= index <= last and (index + 1) % interval == 0 for index in range(count)]
 
 
+def _cohere_windows(reading: Reading) -> list[int | None]:
+    """Layers with experts slide but for every fourth of them; the dense ones before them count by themselves."""
+    keys = reading.keys
+    keys.read.update(("prefix_dense_sliding_window_pattern", "sliding_window_pattern"))
+
+    def two_patterns(reading: Reading) -> list[bool]:
+        first = keys.count("first_k_dense_replace", default=0)
+        before = keys.size("prefix_dense_sliding_window_pattern", default=1)
+        after = keys.size("sliding_window_pattern", default=4)
+        return [
+            (index + 1) % before != 0 if index < first else (index - first + 1) % after != 0
+            for index in range(reading.count)
+        ]
+
+    return patterns.by_type(reading, two_patterns)
+
+
+def _cohere_width(reading: Reading) -> int:
+    """Dense layers have a width of their own, or that of an expert."""
+    return reading.keys.size("prefix_dense_intermediate_size", default=reading.size("width"))
+
+
 def _hunyuan_mixers(reading: Reading) -> list[Mixer | None]:
     """With cross-layer attention, the first of every `cla_share_factor` layers keeps keys and values for the others."""
     own = attention(reading)
@@ -324,5 +346,22 @@ DIALECTS = (
         mixers=_laguna_mixers,
         sparse=patterns.after("", 1),
         harmless=("moe_apply_router_weight_on_input", "decoder_sparse_step", "mlp_only_layers"),
+    ),
+    Dialect(
+        family="Cohere-2-MoE",
+        types=("cohere2_moe",),
+        keys={"expert_width": ("intermediate_size",), "shared_count": ("num_shared_experts",)},
+        tied=True,
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        norms=1,
+        width=_cohere_width,
+        windows=_cohere_windows,
+        sparse=patterns.after_dense_prefix,
+        harmless=(
+            "prefix_dense_intermediate_size",
+            "shared_expert_combination_strategy",
+            "expert_selection_fn",
+        ),
     ),
 )
