@@ -144,7 +144,7 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     fits = {path: value for path, value in values.items() if path.startswith(("kernels.", "collectives."))}
     rates = resolved.rates
     if fits:
-        rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources), _kernels={})
+        rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources))
     changed = replace(resolved, machine=machine, rates=rates)
     wires = {wire.name: wire for wire in machine.wires}
     hops = tuple((wires[wire.name], count) for wire, count in resolved.plan.hops)

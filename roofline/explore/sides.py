@@ -32,7 +32,7 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
     if name in TRAFFIC:
         return lambda deployed, taken: _over(taken, lambda item: _traffic(deployed, item, name))
     if name == "pipeline" and step.pipelined:
-        return _pipeline
+        return pipeline_seconds
     if name in terms:
         return lambda deployed, taken: _over(taken, lambda item: _term(deployed, item, name))
     known = (*RESOURCES, *TRAFFIC, *terms)
@@ -66,7 +66,7 @@ def _term(resolved: Resolved, item: Item, name: str) -> Any:
     return item_seconds(item, resolved.machine, resolved.rates) if item.term == name else 0.0
 
 
-def _pipeline(resolved: Resolved, step: Step) -> Any:
+def pipeline_seconds(resolved: Resolved, step: Step) -> Any:
     """Hand-overs, and the wait for the stage that every micro-batch must pass.
 
     The wait is written as one sum over operations, not as a difference of two: intervals then stay narrow.
