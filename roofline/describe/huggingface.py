@@ -1,7 +1,8 @@
 """Reads a Hugging Face config.json as a `ModelShape`, in the dialect of its family.
 
 Nothing is guessed: a missing key, an unknown key or an unknown family is a `ConfigError` that names it. With
-`strict=False` unknown keys are put aside and said so in the shape's `.assumptions`.
+`strict=False` unknown keys are put aside and an unknown family is read as the closest one, each said in the shape's
+`.assumptions`.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def read_config(
     where = name or "config"
     if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
         raise ConfigError(where, given=type(config).__name__, expected="an object with string keys")
-    dialect, text = _dialect(config, where, dialects)
-    keys = Keys({**{key: config[key] for key in _INHERITED if key in config}, **text}, where)
+    dialect, doubts = _dialect(config, where, dialects, strict=strict)
+    keys = Keys({**{key: config[key] for key in _INHERITED if key in config}, **_text(config)}, where)
     reading = Reading(keys, dialect, strict=strict)
+    reading.assumptions.extend(doubts)
     try:
         return _shape(reading, config, name=name, source=source)
     except ValidationError as error:
@@ -55,29 +57,55 @@ def read_config(
 _INHERITED = ("tie_word_embeddings", "quantization_config", "compression_config", "quantization")
 
 
+def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object that holds the text model: the config itself, or a part of it."""
+    return next((config[nested] for nested in _NESTED if isinstance(config.get(nested), Mapping)), config)
+
+
 def _dialect(
-    config: Mapping[str, Any], where: str, dialects: Mapping[str, Dialect]
-) -> tuple[Dialect, Mapping[str, Any]]:
-    """The dialect of a config and the object that holds its text model: the outer type decides before the inner one."""
-    text: Mapping[str, Any] = config
-    for nested in _NESTED:
-        if isinstance(config.get(nested), Mapping):
-            text = config[nested]
-            break
+    config: Mapping[str, Any], where: str, dialects: Mapping[str, Dialect], *, strict: bool
+) -> tuple[Dialect, list[str]]:
+    """The dialect of a config, the outer type before the inner one; or the closest and a doubt, if that is allowed."""
+    text = _text(config)
     for stated in (config.get("model_type"), text.get("model_type")):
         if isinstance(stated, str) and stated in dialects:
-            return dialects[stated], text
+            return dialects[stated], []
     stated = text.get("model_type", config.get("model_type"))
     if stated is None:
         raise ConfigError(f"{where}: model_type", given="nothing", expected="a value: the key is required")
-    near = nearest_names(stated[:100], dialects) if isinstance(stated, str) else []
+    near = _closest_type(stated, text, dialects)
+    if isinstance(stated, str) and near and not strict:
+        doubt = f"the family {printable(stated)} is not known and was read as {dialects[near].family}"
+        return dialects[near], [f"{doubt}: the shape may be wrong"]
     families = len({dialect.family for dialect in dialects.values()})
-    expected = f"a family this library reads ({families} of them)"
     raise ConfigError(
         f"{where}: model_type",
         given=described(stated),
-        expected=expected,
-        nearest=f"{near[0]} ({dialects[near[0]].family})" if near else None,
+        expected=f"a family this library reads ({families} of them)",
+        nearest=f"{near} ({dialects[near].family})" if near else None,
+    )
+
+
+_SIGNS = (
+    ("kv_lora_rank", "deepseek_v3"),
+    ("linear_num_value_heads", "qwen3_next"),
+    ("hybrid_override_pattern", "nemotron_h"),
+    ("mamba_d_state", "jamba"),
+    ("state_size", "mamba2"),
+    ("n_routed_experts", "glm4_moe"),
+    ("num_local_experts", "mixtral"),
+    ("num_experts", "qwen3_moe"),
+    ("n_embd", "gpt2"),
+    ("hidden_size", "llama"),
+)
+"""Keys that only certain kinds of models have, and the family that is usual for each."""
+
+
+def _closest_type(stated: object, text: Mapping[str, Any], dialects: Mapping[str, Dialect]) -> str | None:
+    """The known `model_type` that resembles an unknown one by name, else by the keys of its config."""
+    named = nearest_names(stated[:100], dialects, 1) if isinstance(stated, str) else []
+    return next(
+        (name for name in (*named, *(usual for key, usual in _SIGNS if text.get(key))) if name in dialects), None
     )
 
 

@@ -32,7 +32,8 @@ def load_model(model: str | os.PathLike[str] | Mapping[str, Any] | ModelShape, *
     """The shape of a model.
 
     `model` is a name of the catalogue, a Hugging Face id, a path to a config.json, or the dict in one. With
-    `strict=False` keys that the reader does not know are put aside and listed in `.assumptions` instead of refused.
+    `strict=False` keys that the reader does not know are put aside, and a family that it does not know is read as the
+    closest one; both are listed in `.assumptions`.
     """
     if isinstance(model, ModelShape):
         return model

@@ -108,6 +108,30 @@ def test_without_strictness_an_unknown_key_is_a_doubt() -> None:
     assert not plain.assumptions
 
 
+def test_without_strictness_an_unknown_family_is_read_as_the_closest() -> None:
+    plain = read_config(config("llama-3.1-8b"))
+    doubtful = read_config(config("llama-3.1-8b", model_type="lamma"), strict=False)
+    assert doubtful.layers == plain.layers
+    assert "lamma is not known and was read as Llama" in doubtful.assumptions[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("llama-3.1-8b", "Llama"),
+        ("deepseek-v3", "DeepSeek-V3"),
+        ("mixtral-8x7b", "Mixtral"),
+        ("qwen3-30b-a3b", "Qwen3-MoE"),
+        ("qwen3-next-80b-a3b", "Qwen3-Next"),
+        ("nemotron-h-56b", "Nemotron-H"),
+        ("gpt2", "GPT-2"),
+    ],
+)
+def test_a_family_with_a_new_name_is_known_by_its_keys(name: str, family: str) -> None:
+    with pytest.raises(ConfigError, match=rf"zzyzx.*nearest: \w+ \({family}\)"):
+        read_config(config(name, model_type="zzyzx"))
+
+
 @pytest.mark.parametrize("value", [None, False, 0, "", [], {}])
 def test_an_unknown_key_that_is_off_says_nothing(value: object) -> None:
     assert read_config(config("llama-3.1-8b", frobnicate=value)).layers == read_config(config("llama-3.1-8b")).layers

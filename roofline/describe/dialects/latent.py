@@ -88,6 +88,8 @@ def _dense_everywhere(reading: Reading) -> list[FeedForward | None]:
 
 def _hunyuan4_layers(reading: Reading) -> Sequence[Layer]:
     """Gated latent attention with an indexer, and hyper-connections that read and write but do not mix."""
+    if not reading.keys.given("indexer_types"):
+        raise reading.keys.missing("indexer_types")
     mixers, networks = indexed_latents(reading), feed_forwards(reading)
     return stacked(mixers, networks, norm_count(reading), **connections(reading, mixing=False))
 
@@ -185,7 +187,7 @@ DIALECTS = (
         gate="full",
         layers=_hunyuan4_layers,
         outside=head_connection,
-        sparse=patterns.after_dense_prefix,
+        sparse=_sparse_with_default(1),
         harmless=(*_DSA_HARMLESS, "learnable_sink_init", "hc_sublayer_mixing"),
     ),
     Dialect(

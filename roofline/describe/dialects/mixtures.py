@@ -74,9 +74,8 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         qk_norm="head",
-        windows=patterns.listed,
+        windows=patterns.upper,
         sparse=patterns.after_dense_prefix,
-        harmless=("sliding_window", "max_window_layers", "use_sliding_window"),
     ),
     Dialect(
         family="Hunyuan-3",

@@ -31,7 +31,9 @@ def everywhere(reading: Reading) -> list[int | None]:
 
 
 def listed(reading: Reading) -> list[int | None]:
-    """`layer_types` says which layers have the window; without it none has."""
+    """`layer_types` says which layers have the window; it may be absent only where there is no window."""
+    if declared_window(reading) is not None and not reading.keys.given("layer_types"):
+        raise reading.keys.missing("layer_types")
     return by_type(reading, lambda reading: [False] * reading.count)
 
 
@@ -90,6 +92,17 @@ def above(reading: Reading) -> list[int | None]:
         return [index >= first for index in range(reading.count)]
 
     return by_type(reading, upper)
+
+
+def upper(reading: Reading) -> list[int | None]:
+    """`layer_types`, or a declared window holds from layer `max_window_layers` on."""
+
+    def rule(reading: Reading) -> list[bool]:
+        first = reading.keys.count("max_window_layers", default=reading.count)
+        return [declared_window(reading) is not None and index >= first for index in range(reading.count)]
+
+    reading.keys.read.add("max_window_layers")
+    return by_type(reading, rule)
 
 
 def linear_by_type(reading: Reading, otherwise: Callable[[Reading], list[bool]]) -> list[bool]:
