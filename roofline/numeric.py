@@ -11,6 +11,7 @@ Where the evaluators differ, they differ as this table says:
 | `maximum`, `minimum` | the argument itself | elementwise, NaN spreads | `Max`, `Min` |
 | `ceil` | `math.ceil`, a Python int | float array | `ceiling` |
 | `sqrt`, `log2` | float (inexact for Fraction) | elementwise | exact expression |
+| `geometric_sum` | term by term, exact for Fraction | elementwise, closed form | `Piecewise`: its limit at ratio one |
 """
 
 from __future__ import annotations
@@ -154,6 +155,40 @@ def log2(value: Num) -> Num:
     if kind_ == SYMBOL:
         return cast("Num", sys.modules["sympy"].log(value, 2))
     return _own((value,), "log2")
+
+
+def geometric_sum(ratio: Num, terms: Num) -> Num:
+    """1 + ratio + ratio² + …, `terms` of them: a finite sum, so that ratio one gives `terms` and not 0/0.
+
+    `terms` is a whole number.
+
+    >>> geometric_sum(2, 4)
+    15
+    """
+    kind_ = _joint_kind((ratio, terms))
+    if kind_ == SCALAR:
+        total: Num = 0
+        for _ in range(int(cast("Any", terms))):
+            total = total * ratio + 1
+        return total
+    if kind_ == ARRAY:
+        return cast("Num", _geometric_sums(np.asarray(ratio, dtype=float), np.asarray(terms, dtype=float)))
+    if kind_ == SYMBOL:
+        sympy = sys.modules["sympy"]
+        closed = (1 - cast("Any", ratio) ** terms) / (1 - cast("Any", ratio))
+        return cast("Num", sympy.Piecewise((terms, sympy.Eq(ratio, 1)), (closed, True)))
+    return _own((ratio, terms), "geometric_sum")
+
+
+def _geometric_sums(ratio: Any, terms: Any) -> Any:
+    """Elementwise; near ratio one 1 - ratio**terms is taken through its logarithm, which keeps digits."""
+    ratio, terms = np.broadcast_arrays(ratio, terms)
+    found = terms.astype(float)
+    inside = (ratio > 0) & (ratio != 1)
+    power = np.log(ratio[inside]) * terms[inside]
+    found[inside] = np.expm1(power) / (ratio[inside] - 1)
+    found[ratio == 0] = 1.0
+    return found
 
 
 def _own(values: tuple[Any, ...], operation: str) -> Num:

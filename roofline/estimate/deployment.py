@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ class Deployment:
         point = Point("decode", checked("batch", batch), checked("context", context), 0)
         return self._estimate(point)
 
+    def verify(self, batch: Any, context: Any, tokens: int) -> Estimate:
+        """A decode step on `tokens` new tokens of each sequence, as where drafted ones are verified [1].
+
+        Linear layers see all of them, but each cache is read once.
+        """
+        most = float(np.min(checked("context", context)))
+        new = int(checked("tokens", tokens, most=most))
+        return self._estimate(Point("decode", checked("batch", batch), checked("context", context), 0, new))
+
     def prefill(self, prompt: Any, batch: Any = 1, cached_tokens: Any = 0) -> Estimate:
         """The prompts of `batch` sequences per replica: `prompt` tokens each, `cached_tokens` of them cached [1]."""
         prompt, cached = checked("prompt", prompt), checked("cached_tokens", cached_tokens, least=0)
@@ -149,6 +159,22 @@ class Deployment:
         """Another model, or a part of this one, laid on the same devices in the same formats."""
         given = self._given if model.parameters().experts else {**self._given, "ep": None}
         return self._changed(model=model, _given=given)
+
+    def varied(self, accelerator: HbmAccelerator | SramAccelerator | None = None, **ranks: int) -> Deployment:
+        """This deployment with some of its ranks given anew, or on its own part with some numbers changed."""
+        changes: dict[str, Any] = {"_given": {**self._given, **{name: _count(name, ranks[name]) for name in ranks}}}
+        if accelerator is not None:
+            rates = replace(self.rates, accelerator=accelerator)
+            changes.update(accelerator=accelerator, _machine=accelerator.numbers(), rates=rates)
+            if accelerator.price != self.accelerator.price and accelerator.price:
+                changes["price"] = accelerator.price.value * 3600
+            if accelerator.power != self.accelerator.power and accelerator.power:
+                changes["power"] = accelerator.power.value
+        return self._changed(**changes)
+
+    def layout_at(self, point: Point) -> Layout:
+        """The layout taken at a point; where none fits, the one that misses least."""
+        return self._choice.at(point, must_fit=False)
 
     def _changed(self, **changes: Any) -> Deployment:
         changed = object.__new__(Deployment)

@@ -114,7 +114,7 @@ def checked_layout(model: ModelShape, devices: int, *, tp: int, pp: int, dp: int
     if layout.devices > devices:
         expected = f"at most the {devices} devices there are"
         raise LayoutError("tp · pp · dp", given=f"{tp} · {pp} · {dp} = {layout.devices}", expected=expected)
-    widths = possible_tp(model, max(_heads(model), 1))
+    widths = possible_tp(model, _heads(model) or devices)
     if tp not in widths:
         near = min(widths, key=lambda width: (abs(width - tp), width))
         expected = f"a divisor of the heads of {model.name} ({_heads(model)} over {_kv_heads(model)} key-value heads)"

@@ -30,13 +30,15 @@ Evaluator = Callable[[Step, Machine, Rates], Num]
 class Point:
     """Where a phase is asked about: `batch` sequences per replica, `context` tokens each, of which `cached` are cached.
 
-    In prefill `context` is the prompt; in decode the cache covers it, and one token is new.
+    In prefill `context` is the prompt; in decode the cache covers it, and `tokens` of them are new: one, or more where
+    drafted ones are verified.
     """
 
     phase: Phase
     batch: Any
     context: Any
     cached: Any
+    tokens: Any = 1
 
     @cached_property
     def kind(self) -> str:
@@ -46,7 +48,7 @@ class Point:
     @property
     def new(self) -> Any:
         """Tokens of each sequence that the phase computes."""
-        return 1 if self.phase == "decode" else self.context - self.cached
+        return self.tokens if self.phase == "decode" else self.context - self.cached
 
     def largest(self) -> Point:
         """The point itself, or of arrays the corner with the largest batch and context."""
@@ -59,7 +61,7 @@ class Point:
     def corner(self) -> tuple[Any, ...]:
         """What tells this point from others where a layout is chosen."""
         corner = self.largest()
-        return (self.phase, corner.batch, corner.context, corner.cached, self.kind)
+        return (self.phase, corner.batch, corner.context, corner.cached, self.tokens, self.kind)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Resolved:
     def step(self, point: Point) -> Step:
         """What the phase does at a point."""
         if point.phase == "decode":
-            return self.plan.decode(batch=point.batch, context=point.context)
+            return self.plan.decode(batch=point.batch, context=point.context, new=point.tokens)
         return self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached)
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
@@ -109,7 +111,7 @@ class Resolved:
             return evaluator(self.step(point), self.machine, self.rates)
 
         def block(batch: Any, context: Any, cached: Any) -> Any:
-            part = Point(point.phase, batch, context, cached)
+            part = Point(point.phase, batch, context, cached, point.tokens)
             return evaluator(self.step(part), self.machine, self.rates)
 
         return in_blocks(block, float, batch=point.batch, context=point.context, cached=point.cached)

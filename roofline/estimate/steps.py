@@ -33,11 +33,19 @@ class Plan:
     hops: tuple[tuple[Wire, int], ...]
 
     @classmethod
-    def of(cls, model: ModelShape, layout: Layout, quantization: Quantization, machine: Machine) -> Plan:
-        """Compile a model for a layout."""
+    def of(
+        cls,
+        model: ModelShape,
+        layout: Layout,
+        quantization: Quantization,
+        machine: Machine,
+        *,
+        vocabulary: bool = True,
+    ) -> Plan:
+        """Compile a model for a layout; without `vocabulary`, its layers alone."""
         layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
-        embedding = Counter[Kernel](embedding_kernels(model, layout))
-        head = Counter[Kernel](head_kernels(model, layout, quantization))
+        embedding = Counter[Kernel](embedding_kernels(model, layout) if vocabulary else ())
+        head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
         units = [*layers, embedding, head]
         kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
 
@@ -54,11 +62,12 @@ class Plan:
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
         )
 
-    def decode(self, *, batch: Num, context: Num) -> Step:
-        """One token for each of `batch` sequences, whose caches cover `context` tokens, the new one included."""
+    def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
+        """A step of `batch` sequences with `new` tokens each, whose caches cover `context` tokens with the new ones."""
         share = self._micro_batch(batch)
         sequences = self._per_rank(share)
-        step = self._step(batch, share, Load("decode", sequences, 1, context - 1, context, sequences, share))
+        load = Load("decode", sequences, new, context - new, context, sequences * new, share * new)
+        step = self._step(batch, share, load)
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage

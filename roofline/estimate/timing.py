@@ -108,6 +108,15 @@ def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     return _compose(step, seconds, _hops(step, rates))
 
 
+def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
+    """Seconds of all stages for one micro-batch, of the hand-overs between them, and of the slowest stage [s]."""
+    seconds = [item_seconds(item, machine, rates) for item in step.items]
+    total = _weighted(step.path, seconds)
+    if not step.pipelined:
+        return total, 0, total
+    return total, _hops(step, rates), maximum(*(_weighted(counts, seconds) for counts in step.stages))
+
+
 def _hops(step: Step, rates: Rates) -> Num:
     if not step.hops:
         return 0

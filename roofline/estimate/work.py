@@ -41,6 +41,11 @@ class Load:
     rows: Num
     group_tokens: Num
 
+    @property
+    def outputs(self) -> Num:
+        """Tokens whose logits are needed: the last of each prompt, but every new one in decode."""
+        return self.rows if self.phase == "decode" else self.sequences
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -93,7 +98,7 @@ class MatmulKernel:
 
     def item(self, load: Load) -> Operation:
         """Each row is multiplied with every weight; weights are read once."""
-        rows = load.sequences if self.last_row_only else load.rows
+        rows = load.outputs if self.last_row_only else load.rows
         weights = weight_bytes(self.inner, self.columns, exact_width(self.stored))
         row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
         flops = rows * matmul_flops(1, self.inner, self.columns)
@@ -117,7 +122,7 @@ class AttentionKernel:
         mixer, sequences = self.mixer, load.sequences
         if load.phase == "decode":
             pairs = mixer.visible_keys(load.context)
-            flops = pairs * (mixer.pair_flops * self.head_share)
+            flops = load.new * pairs * (mixer.pair_flops * self.head_share)
             keys_read = pairs
         else:
             window = getattr(mixer, "window", None)
@@ -215,7 +220,7 @@ class StreamKernel:
 
     def item(self, load: Load) -> Operation:
         """Moves its bytes for each row and computes next to nothing."""
-        rows = load.sequences if self.last_row_only else load.rows
+        rows = load.outputs if self.last_row_only else load.rows
         return Operation(
             self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, kernels=self.kernels
         )
@@ -235,7 +240,7 @@ class TransferKernel:
 
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
-        rows = load.group_tokens if self.over_group else load.sequences if self.last_row_only else load.rows
+        rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
         size = rows * self.row_bytes
         fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
         return Transfer(self.term, self.collective, size, fewest, self.ranks)

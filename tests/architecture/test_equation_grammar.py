@@ -16,7 +16,7 @@ import pytest
 from tests.support.dimensions import dimension
 from tests.support.registry import Equation, equations, modules, read
 
-HELPERS = {"ceil", "log2", "maximum", "minimum", "sqrt"}
+HELPERS = {"ceil", "geometric_sum", "log2", "maximum", "minimum", "sqrt"}
 OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 FLOAT_EXPONENTS = {"optimal_width_sqrt"}
 """Where a quotient of two literals, a float in disguise, is a power that no helper offers."""

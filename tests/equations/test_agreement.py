@@ -20,6 +20,7 @@ EQUATIONS = equations()
 every_equation = pytest.mark.parametrize("equation", EQUATIONS.values(), ids=str)
 
 IRRATIONAL = {
+    "disaggregation.attention_per_ffn_fixed",
     "experts.rank_imbalance",
     "experts.tokens_for_coverage",
     "fitted.measured_all_reduce",

@@ -20,6 +20,7 @@ COUNTS_FLOPS = {
     "attention.indexer_flops",
     "attention.latent_expansion_flops",
     "attention.materialised_latent_flops",
+    "disaggregation.network_sparsity",
     "experts.expert_critical_tokens",
     "experts.expert_flops",
     "matmul.matmul_flops",

@@ -98,6 +98,9 @@ class Dimension:
     def sqrt(self) -> Dimension:
         return self ** Fraction(1, 2)
 
+    def geometric_sum(*values: Any) -> Dimension:
+        return _plain(_same(values, "sum powers of"), "a ratio")
+
     def log2(self) -> Dimension:
         return _plain(self, "a logarithm's argument")
 

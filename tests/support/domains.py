@@ -24,6 +24,7 @@ amounts = st.builds(lambda n, k: n * 2.0**k, st.integers(1, 4096), st.integers(-
 """Bytes, seconds, rates, money, energy."""
 
 BY_NAME: dict[str, st.SearchStrategy[float]] = {
+    "acceptance": st.integers(0, 15).map(lambda n: n / 16),
     "cached": st.integers(0, 4096).map(float),
     "combine_width": widths,
     "dispatch_width": widths,
@@ -32,12 +33,15 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
     "input_width": widths,
     "interest": shares,
     "latent_dim": many,
+    "length": st.integers(1, 8).map(float),
     "new": st.integers(1, 4096).map(float),
     "output_width": widths,
     "payload_share": shares,
     "pue": st.integers(16, 32).map(lambda n: n / 16),
+    "rate": shares,
     "rope_width": widths,
     "scale_width": widths,
+    "service": shares,
     "tokens": st.integers(1, 256).map(float),
     "top_k": st.integers(1, 16).map(float),
     "usable": shares,
@@ -56,6 +60,11 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
         abs(v["flops_per_token"] * v["bandwidth"] / v["peak"] / v["kv_bytes_per_sequence"] - 1) > 1e-2
     ),
     "attention.materialisation_crossover": lambda v: 2 * v["latent_dim"] > v["nope_dim"] + v["value_dim"],
+    "serving.steady_batch": lambda v: abs(v["rate"] * v["generated"] * v["growth"] - 1) > 1e-2,
+    "disaggregation.exposed_transfer": lambda v: v["layers"] > 1,
+    "disaggregation.transport_budget": lambda v: (
+        abs((v["ffn_here"] - v["ffn_there"]) * v["bandwidth"] / v["size"] / 2 - 1) > 1e-2
+    ),
     "cost.return_on_cost": lambda v: abs(v["revenue"] / v["cost"] - 1) > 1e-2,
     "energy.idle_break_even_step": lambda v: abs(v["hbm_energy_per_bit"] / v["sram_energy_per_bit"] - 1) > 1e-2,
     "pipelines.batch_for_stage": lambda v: abs(v["bandwidth"] * v["stage_time"] / v["weight_bytes"] - 1) > 1e-2,

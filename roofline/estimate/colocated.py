@@ -1,0 +1,172 @@
+"""Prefill and decode on the same devices: continuous batching, with prompts between or inside decode steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from roofline.describe.workload import Traffic
+from roofline.equations.serving import colocated_interval, mean_decode_context, poisson_wait
+from roofline.estimate.equilibrium import smallest_batch, smallest_rate
+from roofline.estimate.servers import Prompt, Server, Use
+from roofline.estimate.service import Pool, Service
+from roofline.estimate.timing import largest
+from roofline.numeric import maximum, minimum
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One replica under its share of a traffic: `crowd` requests kept in flight, or None where they come at random.
+
+    `chunks` steps take the prompt of one request, 0 where it comes whole.
+    """
+
+    prompt: Prompt
+    generated: float
+    crowd: float | None
+    chunks: float
+
+    @property
+    def disturbed(self) -> float:
+        """How much of the other requests' prefill falls into one's own decode: none where there are no others."""
+        return 1.0 if self.crowd is None else min(1.0, max(0.0, self.crowd - 1))
+
+    @property
+    def met(self) -> float:
+        """How much of the load an arriving request finds: in a closed circle it does not meet itself."""
+        return 1.0 if self.crowd is None else max(0.0, 1 - 1 / self.crowd)
+
+    def interval(self, batch: Any, step: Any) -> Any:
+        """Time between two tokens of a sequence [s]."""
+        if not self.generated:
+            return step
+        return colocated_interval(step, batch, self.prompt.occupancy * self.disturbed, self.generated)
+
+    def rate(self, batch: Any, step: Any) -> Any:
+        """Requests that a replica finishes at a decode batch [1/s]."""
+        return batch / (self.generated * self.interval(batch, step))
+
+    def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
+        """Time to first token [s]: the running step, the prompts before, the prompt itself and steps between chunks."""
+        decoding = minimum(batch, 1) * step
+        return self.prompt.latency + self.chunks * decoding + self.met * decoding / 2 + self.wait(rate)
+
+    def wait(self, rate: Any) -> Any:
+        """Wait for the prompts of others [s]."""
+        found = self.met * rate
+        busy = minimum(found * self.prompt.occupancy, 1 - 1e-12)
+        wait = poisson_wait(busy / self.prompt.occupancy, self.prompt.occupancy, 0)
+        if self.crowd is None:
+            return wait
+        return minimum(wait, max(0.0, self.crowd - 1) * self.prompt.occupancy)
+
+    def held(self, batch: Any, step: Any) -> Any:
+        """Requests in flight at a decode batch [1]."""
+        rate = self.rate(batch, step)
+        return batch + rate * self.first_token(rate, batch, step)
+
+
+def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
+    """Steady state of one traffic of plain numbers."""
+    limit = server.largest_batch(traffic)
+    context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
+    chunks = 0.0 if chunk is None else float(-(-traffic.new_tokens // chunk))
+    crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
+    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks)
+    offered = None if traffic.rate is None else traffic.rate / server.replicas
+
+    def step(batch: Any) -> Any:
+        return server.step(batch, context)
+
+    batch, seconds, rate = _settled(mix, step, limit, offered)
+    tpot = float(mix.interval(batch, seconds))
+    if crowd is None:
+        overloaded = offered is not None and rate < offered
+        ttft = float("inf") if overloaded else float(mix.first_token(rate, batch, seconds))
+        queued = float("inf") if overloaded else rate * (ttft - mix.prompt.latency)
+    else:
+        ttft = crowd / rate - mix.generated * tpot
+        queued = max(0.0, crowd - batch - rate * mix.prompt.latency)
+    # What decode takes of the device: a step is shared by its batch.
+    decoding = mix.generated * seconds / max(batch, 1.0)
+    input_share = mix.prompt.occupancy / (mix.prompt.occupancy + decoding)
+    uses = server.uses(batch, context)
+    full = batch >= limit and queued > 0
+    notes = [
+        _CACHES,
+        _PROMPTS if chunk is None else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
+    ]
+    if full:
+        notes.append(f"caches of {limit:,g} sequences fit on a replica; further requests wait")
+    return Service(
+        system=str(server),
+        traffic=traffic,
+        ttft=ttft,
+        tpot=tpot,
+        requests_per_second=rate * server.replicas,
+        queued=queued * server.replicas,
+        pools={
+            use.name: pool_of(
+                use,
+                input_share,
+                rate * (mix.prompt.occupancy * use.of_prompt + decoding * use.of_step),
+                server.replicas,
+            )
+            for use in uses
+        },
+        fits=True,
+        bound=largest(server.attributed(batch, context)),
+        limit="the cache" if full else _limit(crowd, rate, offered),
+        assumptions=(*server.assumptions(batch, context), *notes),
+    )
+
+
+_CACHES = "caches are paged and take their mean length; every answer has the same length"
+_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile"
+
+
+def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:
+    """Decode batch, its step and the rate of requests on one replica."""
+    if not mix.generated:
+        seconds = float(step([1.0])[0])
+        most = 1 / mix.prompt.occupancy
+        if offered is not None:
+            return 0.0, seconds, min(offered, most)
+        return (
+            0.0,
+            seconds,
+            smallest_rate(lambda rate: rate * mix.first_token(rate, 0.0, seconds), mix.crowd or 0, most),
+        )
+    if offered is None:
+        batch, seconds = smallest_batch(step, mix.held, mix.crowd or 0, limit)
+    else:
+        batch, seconds = smallest_batch(step, mix.rate, offered, limit)
+    rate = float(mix.rate(batch, seconds))
+    if offered is not None and rate >= offered * (1 - 1e-9):
+        rate = offered
+    return batch, seconds, rate
+
+
+def _limit(crowd: float | None, rate: float, offered: float | None) -> str:
+    if crowd is not None:
+        return "the requests in flight"
+    return "the requests that arrive" if rate == offered else "the devices"
+
+
+def pool_of(use: Use, input_share: float, busy: float, servers: int) -> Pool:
+    """A pool of a server whose replicas are `busy` for that share of the time, idle devices counted."""
+    deployment = use.deployment
+    layout, replicas = deployment.layout, deployment.replicas
+    working = replicas * layout.devices / deployment.devices
+    return Pool(
+        use.name,
+        deployment.accelerator.name,
+        deployment.devices,
+        replicas,
+        str(layout),
+        use.batch,
+        float(maximum(0, minimum(1, busy))) * working,  # type: ignore[arg-type]
+        input_share,
+        deployment.price,
+        deployment.power,
+    )

@@ -1,0 +1,48 @@
+"""Serving: the one door for every way of laying a traffic on silicon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roofline.describe.workload import Traffic
+from roofline.errors import DoesNotFit, InvalidInput
+from roofline.estimate.colocated import colocated
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.door import checked
+from roofline.estimate.servers import Server, Whole
+from roofline.estimate.service import Service, stacked
+
+
+def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Service:
+    """A traffic on a system in steady state: a `Deployment`, `PrefillDecode`, `AttentionFfn` or `Speculative`.
+
+    A deployment serves both phases with continuous batching: between two tokens of a sequence the device also works on
+    the prompts that are due. `chunk` is the most prompt tokens that a step takes [1]; None lets prompts enter whole.
+    Where both phases share devices, chunks leave the mean time per token as it is, shorten the longest gap and postpone
+    the first token. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
+    """
+    if not isinstance(traffic, Traffic):
+        raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")
+    if chunk is not None:
+        chunk = float(checked("chunk", chunk))
+    if not traffic.shape:
+        return _served(system, traffic, chunk)
+    services: list[Service | None] = []
+    for point in traffic.points():
+        try:
+            services.append(_served(system, point, chunk))
+        except DoesNotFit:
+            services.append(None)
+    return stacked(traffic, services)
+
+
+def _served(system: Any, traffic: Traffic, chunk: float | None) -> Service:
+    return colocated(server_of(system, traffic), traffic, chunk)
+
+
+def server_of(system: Any, traffic: Traffic) -> Server:
+    """What decodes a traffic, its layouts settled."""
+    if isinstance(system, Deployment):
+        return Whole.of(system, traffic)
+    expected = "a Deployment, PrefillDecode, AttentionFfn or Speculative"
+    raise InvalidInput("system", given=type(system).__name__, expected=expected)

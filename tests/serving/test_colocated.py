@@ -1,0 +1,161 @@
+"""Both phases on the same devices: the fixed point, what waits, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roofline.describe.workload import Slo, Traffic
+from roofline.equations.serving import colocated_interval, mean_decode_context, poisson_wait
+from roofline.errors import DoesNotFit, InvalidInput
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.queues import erlang_c, pool_wait
+from roofline.estimate.serving import serve
+
+GPU = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
+TRAFFIC = Traffic(isl=2048, osl=512, concurrency=32)
+
+
+@pytest.mark.parametrize(("servers", "load", "probability"), [(4, 3.0, 0.509433962264), (8, 6.0, 0.356981085879)])
+def test_erlang(servers: int, load: float, probability: float) -> None:
+    assert erlang_c(servers, load) == pytest.approx(probability, rel=1e-9)
+    # M/M/c wait, textbook; equal service times halve it
+    assert 2 * pool_wait(servers, load, 1.0) == pytest.approx(probability / (servers - load), rel=1e-9)
+
+
+def test_one_server_of_a_pool_is_the_queue_of_one_server() -> None:
+    rates = np.array([0.1, 0.5, 0.9])
+    assert pool_wait(1, rates, 1.0) == pytest.approx(poisson_wait(rates, 1.0, 0))
+    assert pool_wait(1, 1.0, 1.0) == np.inf
+
+
+def test_the_batch_solves_its_own_equation() -> None:
+    service = serve(GPU, TRAFFIC)
+    batch = service.pools["devices"].batch
+    context = mean_decode_context(TRAFFIC.isl, TRAFFIC.osl)
+    low, high = np.floor(batch), np.ceil(batch)
+    ends = [GPU.decode(end, context).seconds for end in (low, high)]
+    step = ends[0] + (ends[1] - ends[0]) * (batch - low)
+    prefill = GPU.prefill(TRAFFIC.isl).seconds
+    assert service.tpot == pytest.approx(colocated_interval(step, batch, prefill, TRAFFIC.osl - 1), rel=1e-12)
+    assert service.requests_per_second * (TRAFFIC.osl - 1) * service.tpot == pytest.approx(batch, rel=1e-9)
+    assert service.ttft > prefill
+
+
+def test_one_request_meets_nobody() -> None:
+    service = serve(GPU, Traffic(isl=2048, osl=512, concurrency=1))
+    assert service.ttft == pytest.approx(GPU.prefill(2048).seconds)
+    assert service.tpot == pytest.approx(GPU.decode(1, mean_decode_context(2048, 512)).seconds)
+    assert service.queued == pytest.approx(0, abs=1e-9)
+
+
+def test_the_cache_caps_the_batch() -> None:
+    crowd = 10_000
+    service = serve(GPU, Traffic(isl=8192, osl=1024, concurrency=crowd))
+    room = GPU.capacity(mean_decode_context(8192, 1024)).max_batch
+    assert service.pools["devices"].batch == room
+    assert service.limit == "the cache"
+    assert service.queued == pytest.approx(crowd - room, rel=0.01)
+    assert any("further requests wait" in text for text in service.assumptions)
+
+
+def test_a_rate_and_its_concurrency_are_one_system() -> None:
+    open_ = serve(GPU, Traffic(isl=2048, osl=512, rate=2.0))
+    assert open_.requests_per_second == 2.0
+    closed = serve(GPU, Traffic(isl=2048, osl=512, concurrency=open_.concurrency))
+    assert closed.requests_per_second == pytest.approx(2.0, rel=0.02)
+    assert closed.tpot == pytest.approx(open_.tpot, rel=0.05)
+
+
+def test_too_high_a_rate_waits_for_ever() -> None:
+    service = serve(GPU, Traffic(isl=2048, osl=512, rate=1000.0))
+    assert service.ttft == np.inf
+    assert service.requests_per_second < 100
+    assert service.limit in ("the devices", "the cache")
+
+
+def test_chunks_postpone_the_first_token_only() -> None:
+    whole, chunked = serve(GPU, TRAFFIC), serve(GPU, TRAFFIC, chunk=256)
+    assert chunked.ttft > whole.ttft
+    assert chunked.tpot <= whole.tpot
+
+
+def test_answers_of_one_token_are_all_prefill() -> None:
+    service = serve(GPU, Traffic(isl=2048, osl=1, concurrency=8))
+    assert service.requests_per_second == pytest.approx(1 / GPU.prefill(2048).seconds, rel=0.05)
+    assert service.usd_per_million_output_tokens == 0
+    assert service.e2e_latency == service.ttft
+
+
+def test_arrays_are_their_points() -> None:
+    crowds = np.array([1, 8, 64])
+    together = serve(GPU, Traffic(isl=2048, osl=512, concurrency=crowds))
+    for index, crowd in enumerate(crowds):
+        alone = serve(GPU, Traffic(isl=2048, osl=512, concurrency=int(crowd)))
+        for name in ("ttft", "tpot", "tokens_per_second", "usd_per_million_output_tokens", "joules_per_output_token"):
+            assert getattr(together, name)[index] == getattr(alone, name)
+    assert together.fits.all()
+
+
+def test_points_that_do_not_fit_are_kept() -> None:
+    small = Deployment("llama-3.1-8b", "h100-sxm", quantization="bf16")
+    service = serve(small, Traffic(isl=[1000, 900_000], osl=10, concurrency=1))
+    assert service.fits.tolist() == [True, False]
+    assert np.isnan(service.tpot).tolist() == [False, True]
+    nothing = serve(small, Traffic(isl=[900_000], osl=10, concurrency=1))
+    assert not nothing.fits.any()
+    with pytest.raises(DoesNotFit, match=r"bytes short; \d+ devices would do"):
+        serve(small, Traffic(isl=900_000, osl=10, concurrency=1))
+
+
+def test_the_text_says_what_is_missing() -> None:
+    lpu = Deployment("llama-3.1-8b", "groq-3-lpu", devices=32, quantization="fp8", power=None)
+    text = serve(lpu, Traffic(isl=512, osl=64, concurrency=4)).explain()
+    assert "no price of" in text
+    assert max(len(line) for line in text.splitlines()[2:]) <= 100
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "neither": {"isl": 1, "osl": 1},
+    "both": {"isl": 1, "osl": 1, "concurrency": 1, "rate": 1},
+    "no prompt": {"isl": 0, "osl": 1, "concurrency": 1},
+    "no answer": {"isl": 1, "osl": 0, "concurrency": 1},
+    "negative rate": {"isl": 1, "osl": 1, "rate": -1.0},
+    "no rate": {"isl": 1, "osl": 1, "rate": 0},
+    "text": {"isl": "8k", "osl": 1, "concurrency": 1},
+    "truth": {"isl": True, "osl": 1, "concurrency": 1},
+    "nan": {"isl": float("nan"), "osl": 1, "concurrency": 1},
+    "share above one": {"isl": 1, "osl": 1, "concurrency": 1, "cached_share": 1.5},
+    "an array with a zero": {"isl": [1, 0], "osl": 1, "concurrency": 1},
+    "shapes": {"isl": [1, 2], "osl": [1, 2, 3], "concurrency": 1},
+}
+
+
+@pytest.mark.parametrize("arguments", BAD.values(), ids=BAD)
+def test_bad_traffic_is_refused_in_one_line(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Traffic(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_system_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="system: got 'str'"):
+        serve("h100-sxm", TRAFFIC)
+    with pytest.raises(InvalidInput, match="traffic: got"):
+        serve(GPU, (1, 2))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="chunk"):
+        serve(GPU, TRAFFIC, chunk=0)
+
+
+def test_objectives() -> None:
+    objective = Slo(ttft=1.0, tpot=0.02)
+    assert objective.met(0.5, 0.01)
+    assert not objective.met(0.5, 0.03)
+    assert not objective.met(float("nan"), 0.01)
+    assert objective.met(np.array([0.5, 2.0]), 0.01).tolist() == [True, False]
+    with pytest.raises(InvalidInput):
+        Slo()
+    with pytest.raises(InvalidInput):
+        Slo(ttft=-1)
