@@ -17,10 +17,13 @@ from roofline.equations import (
     energy,
     exchanges,
     experts,
+    fitted,
     links,
+    logarithms,
     matmul,
     partitioning,
     pipelines,
+    recurrence,
     rooflines,
 )
 
@@ -56,6 +59,8 @@ def test_an_operation_takes_at_least_each_of_its_parts(**parts: float) -> None:
 @given(compute=positive, memory=positive, overhead=positive)
 def test_what_is_never_fed_nor_sent_is_left_out(**parts: float) -> None:
     assert rooflines.unfed_operation_time(**parts) == rooflines.operation_time(**parts, feed=0, network=0)
+    del parts["compute"]
+    assert rooflines.streaming_time(**parts) == rooflines.operation_time(**parts, compute=0, feed=0, network=0)
 
 
 @given(peak=bandwidths, bandwidth=bandwidths, factor=st.floats(0.01, 100))
@@ -173,6 +178,14 @@ def test_absorbing_pays_below_the_crossing(
         assert (absorbed < expanded) == (side < 1)
 
 
+@given(heads=counts, latent=counts, rope=counts, width=st.sampled_from([1, 2]), pairs=counts)
+def test_an_intensity_is_arithmetic_over_bytes(heads: int, latent: int, rope: int, width: int, pairs: int) -> None:
+    flops = attention.absorbed_latent_flops(heads, latent, rope, pairs)
+    cache = pairs * attention.latent_bytes_per_token(latent, rope, width)
+    each = attention.absorbed_latent_intensity(heads, latent, rope, width)
+    assert each == pytest.approx(rooflines.intensity(flops, cache))
+
+
 @given(heads=st.integers(1, 128), width=st.integers(1, 512))
 def test_ranks_hold_every_head(heads: int, width: int) -> None:
     held = attention.kv_heads_per_rank(heads, width)
@@ -230,6 +243,16 @@ def test_one_expert_for_all_is_a_dense_layer(hidden: int, inner: int, width: int
 def test_imbalance_is_at_least_one_and_fades(size: int, tokens: float) -> None:
     assert 1 < experts.rank_imbalance(size, 2 * tokens) < experts.rank_imbalance(size, tokens)
     assert experts.rank_imbalance(1, tokens) == 1
+
+
+@given(size=ranks, tokens=st.floats(1, 1e9))
+def test_imbalance_is_a_gaussian_tail(size: int, tokens: float) -> None:
+    excess = experts.rank_imbalance(size, tokens) - 1
+    assert math.exp(excess**2 * tokens / 2) == pytest.approx(size, rel=1e-3)
+
+
+def test_imbalance_of_64_ranks_with_a_thousand_tokens_each() -> None:
+    assert experts.rank_imbalance(64, 1000) == pytest.approx(1.0912, abs=5e-5)
 
 
 # -- collectives ------------------------------------------------------------------------------------------------------
@@ -296,6 +319,35 @@ def test_two_passes_make_a_ring(**at: Any) -> None:
     assert collectives.two_shot_all_reduce(**at) == pytest.approx(2 * exchanges.direct_all_gather(**at))
 
 
+@given(size=sizes, bandwidth=bandwidths, latency=latencies)
+def test_a_switch_takes_two_messages_and_one_buffer(size: float, bandwidth: float, latency: float) -> None:
+    time = collectives.switch_all_reduce(size, bandwidth, latency)
+    there = collectives.point_to_point(size / 2, bandwidth, latency, 1)
+    assert time == pytest.approx(2 * there)
+
+
+@given(size=sizes, bandwidth=bandwidths, latency=latencies)
+def test_two_ranks_exchange_in_one_way(size: float, bandwidth: float, latency: float) -> None:
+    exchanges_of_two = [
+        function(size, 2, bandwidth, latency)
+        for function in (
+            collectives.bruck_all_to_all,
+            collectives.pairwise_all_to_all,
+            collectives.ring_all_gather,
+            exchanges.direct_all_gather,
+            exchanges.direct_all_to_all,
+        )
+    ]
+    assert exchanges_of_two == pytest.approx(5 * [latency + size / 2 / bandwidth])
+
+
+@given(**wires)
+def test_exchanging_at_once_saves_the_further_messages(**at: Any) -> None:
+    further = (at["ranks"] - 2) * at["latency"]
+    pairwise = collectives.pairwise_all_to_all(**at)
+    assert exchanges.direct_all_to_all(**at) + further == pytest.approx(pairwise)
+
+
 @given(power=st.integers(1, 9), size=sizes, bandwidth=bandwidths, latency=latencies)
 def test_two_levels_of_one_kind_send_what_one_level_sends(
     power: int, size: float, bandwidth: float, latency: float
@@ -307,6 +359,20 @@ def test_two_levels_of_one_kind_send_what_one_level_sends(
     assert one_node == pytest.approx(collectives.ring_all_reduce(size, inside, bandwidth, latency))
     lone_ranks = collectives.hierarchical_all_reduce(size, 1, across, 1, bandwidth, 1, latency)
     assert lone_ranks == pytest.approx(collectives.ring_all_reduce(size, across, bandwidth, latency))
+
+
+@given(size=sizes, nodes=st.integers(1, 16), per_node=st.integers(1, 16), bandwidth=bandwidths, share=st.floats(0.1, 1))
+def test_nodes_of_equal_wires_send_what_a_ring_sends(
+    size: float, nodes: int, per_node: int, bandwidth: float, share: float
+) -> None:
+    total = nodes * per_node
+    sent = fitted.measured_all_reduce(size, total, nodes, bandwidth, bandwidth, 0, 0, 0, share)
+    assert share * sent == pytest.approx(collectives.ring_all_gather(size, total, bandwidth, 0))
+
+
+def test_slow_wires_between_nodes_are_paid_for_their_share() -> None:
+    time = fitted.measured_all_reduce(16, 16, 2, 8, 2, 0, 0, 0, 1)
+    assert time == 14 / 8 + 1 / 2  # fourteen sixteenths inside, one across
 
 
 @given(size=st.integers(3, 512), bandwidth=bandwidths, latency=latencies)
@@ -340,6 +406,11 @@ def test_a_rank_of_a_mesh_has_a_wire_per_partner(bandwidth: float, domain: int, 
     assert exchanges.mesh_bandwidth(bandwidth, domain, domain) == pytest.approx(bandwidth)
     one_wire = exchanges.mesh_bandwidth(bandwidth, 2, domain)
     assert exchanges.mesh_bandwidth(bandwidth, some, domain) == pytest.approx((some - 1) * one_wire)
+
+
+@given(rate=st.integers(1, 10**12))
+def test_eight_lanes_carry_a_byte_per_bit_time(rate: int) -> None:
+    assert links.lane_bandwidth(8, rate) == rate
 
 
 @given(n=st.integers(1, 40))
@@ -402,6 +473,13 @@ def test_no_array_beats_its_multipliers(**at: int) -> None:
     assert matmul.systolic_cycles(**at) * at["array_rows"] * at["array_columns"] >= macs
 
 
+@given(rows=counts, columns=counts, inner=counts, side=st.integers(1, 64))
+def test_a_part_of_an_array_costs_all_of_it(rows: int, columns: int, inner: int, side: int) -> None:
+    cycles = matmul.systolic_cycles(rows, columns, inner, side, side)
+    padded_rows, padded_columns = (side * -(-extent // side) for extent in (rows, columns))
+    assert cycles == matmul.systolic_cycles(padded_rows, padded_columns, inner, side, side)
+
+
 @given(rows=counts, inner=counts, columns=counts, width=st.sampled_from([1, 2]))
 def test_traffic_is_its_three_matrices(rows: int, inner: int, columns: int, width: int) -> None:
     traffic = matmul.matmul_traffic(rows, inner, columns, width, width, width)
@@ -416,9 +494,10 @@ def test_traffic_is_its_three_matrices(rows: int, inner: int, columns: int, widt
 def test_micro_batches_hold_the_batch(batch: int, stages: int) -> None:
     each = pipelines.micro_batch(batch, stages)
     made = pipelines.micro_batches(batch, each)
-    assert made <= stages
-    assert made * each >= batch
-    assert (made - 1) * each < batch
+    assert isinstance(each, int)
+    assert isinstance(made, int)
+    assert batch <= each * stages < batch + stages
+    assert batch <= made * each < batch + each
 
 
 @given(stages=st.lists(positive, min_size=1, max_size=20), hops=positive, made=st.integers(1, 50))
@@ -453,6 +532,24 @@ def test_a_stage_reads_its_batch_in_time(batch: float, bandwidth: float, weights
     assume(batch * cache > weights / 1e3)
     time = rooflines.memory_time(weights + batch * cache, bandwidth)
     assert pipelines.batch_for_stage(bandwidth, time, weights, cache) == pytest.approx(batch, rel=1e-9)
+
+
+@given(traffic=sizes, width=ranks, bandwidth=bandwidths, sync=latencies, hops=st.integers(0, 100), hop=latencies)
+def test_a_token_reads_waits_and_hops(
+    traffic: float, width: int, bandwidth: float, sync: float, hops: int, hop: float
+) -> None:
+    total = pipelines.streaming_latency(traffic, width, bandwidth, sync, hops, hop)
+    parts = [rooflines.memory_time(traffic, bandwidth) / width, sync, collectives.point_to_point(0, 1, hop, hops)]
+    assert total == pytest.approx(sum(parts))
+
+
+@given(layers=counts, depth=st.integers(1, 9), latency=latencies)
+def test_synchronising_is_an_all_reduce_of_nothing_twice_a_layer(layers: int, depth: int, latency: float) -> None:
+    width = 2**depth
+    tree = collectives.tree_all_reduce(0, width, 1, latency)
+    assert pipelines.tree_sync(layers, width, latency) == pytest.approx(layers * tree)
+    ring = collectives.ring_all_reduce(0, width, 1, latency)
+    assert pipelines.ring_sync(layers, width, latency) == pytest.approx(layers * ring)
 
 
 def test_the_widths_are_the_bottoms_of_their_curves() -> None:
@@ -566,3 +663,32 @@ def test_attention_costs_the_dearer_side(
     assert total * ALMOST >= linear * per_flop + max(scores * per_flop, cache * per_byte)
     assert total <= ((scores + linear) * per_flop + cache * per_byte) * ALMOST
     assert math.isclose(cost.attention_cost(0, cache, 0, per_flop, per_byte), cache * per_byte)
+
+
+# -- recurrence and logarithms ----------------------------------------------------------------------------------------
+
+
+@given(heads=ranks, key=ranks, value=ranks, width=st.sampled_from([2, 4]), tokens=counts)
+def test_a_state_is_read_written_and_worked_on_once_a_token(
+    heads: int, key: int, value: int, width: int, tokens: int
+) -> None:
+    elements = recurrence.recurrent_state_bytes(heads, key, value, 1)
+    assert elements == heads * key * value
+    assert recurrence.recurrent_state_traffic(heads, key, value, width) == 2 * width * elements
+    assert recurrence.recurrent_flops(heads, key, value, 7, tokens) == 7 * tokens * elements
+
+
+@given(channels=counts, taps=st.integers(1, 8), width=st.sampled_from([2, 4]))
+def test_a_convolution_remembers_all_inputs_but_the_newest(channels: int, taps: int, width: int) -> None:
+    remembered = recurrence.convolution_state_bytes(channels, taps, width)
+    assert remembered + width * channels == taps * channels * width
+
+
+def test_the_logarithm_of_two_is_good_to_eighteen_digits() -> None:
+    digits = Fraction("0.693147180559945309417232121458176568")
+    assert abs(logarithms.natural_of_binary(Fraction(1)) - digits) < Fraction(5, 10**19)
+
+
+@given(value=st.floats(1e-6, 1e6))
+def test_natural_logarithms_are(value: float) -> None:
+    assert logarithms.natural_logarithm(value) == pytest.approx(math.log(value), rel=1e-12, abs=1e-12)
