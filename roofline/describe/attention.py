@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from roofline.describe.mixer import Gate, Indexer, Mixer, Width
 from roofline.describe.parts import Matrix, Size, Vector
+from roofline.equations.attention import full_pairs, windowed_pairs
 from roofline.numeric import Num, minimum
 
 
@@ -97,6 +98,18 @@ class Attention(Mixer):
         """What the window and the choice of the indexer leave."""
         reachable = self._reachable(context)
         return reachable if self.indexer is None else minimum(reachable, self.indexer.top_k)
+
+    @property
+    def most_keys(self) -> int | None:
+        """The narrower of the window and the choice of the indexer."""
+        limits = [limit for limit in (self.window, self.indexer.top_k if self.indexer else None) if limit is not None]
+        return min(limits, default=None)
+
+    def indexed_pairs(self, new: Num, cached: Num) -> Num:
+        """Every earlier token that the window reaches, query by query, if this layer searches itself."""
+        if not (self.indexer and self.indexer.flops):
+            return new * 0
+        return full_pairs(new, cached) if self.window is None else windowed_pairs(new, cached, self.window)
 
     @property
     def key_elements(self) -> int:
@@ -196,6 +209,18 @@ class LatentAttention(Mixer):
         """What the window and the choice of the indexer leave."""
         stored = self.stored_keys(context)
         return stored if self.indexer is None else minimum(stored, self.indexer.top_k)
+
+    @property
+    def most_keys(self) -> int | None:
+        """The narrower of the window and the choice of the indexer."""
+        limits = [limit for limit in (self.window, self.indexer.top_k if self.indexer else None) if limit is not None]
+        return min(limits, default=None)
+
+    def indexed_pairs(self, new: Num, cached: Num) -> Num:
+        """Every earlier token that the window reaches, query by query, if this layer searches itself."""
+        if not (self.indexer and self.indexer.flops):
+            return new * 0
+        return full_pairs(new, cached) if self.window is None else windowed_pairs(new, cached, self.window)
 
     @property
     def key_elements(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from roofline.describe.mixer import Indexer, Mixer
 from roofline.describe.parts import Matrix, Size, Vector
+from roofline.equations.attention import full_pairs, windowed_pairs
 from roofline.numeric import Num, ceil, minimum
 
 
@@ -96,6 +97,19 @@ class CompressedAttention(Mixer):
         recent: Num = minimum(context, self.window)
         summaries = self._summaries(context)
         return recent + (summaries if self.indexer is None else minimum(summaries, self.indexer.top_k))
+
+    def attended_pairs(self, new: Num, cached: Num) -> Num:
+        """The window of every query, and the summaries there are or that the indexer chooses."""
+        recent = windowed_pairs(new, cached, self.window)
+        if self.ratio is None:
+            return recent
+        chosen = None if self.indexer is None else self.indexer.top_k * self.ratio
+        covered = full_pairs(new, cached) if chosen is None else windowed_pairs(new, cached, chosen)
+        return recent + covered / self.ratio
+
+    def indexed_pairs(self, new: Num, cached: Num) -> Num:
+        """Every summary there is, query by query."""
+        return new * 0 if self.indexer is None or self.ratio is None else full_pairs(new, cached) / self.ratio
 
     @property
     def key_elements(self) -> int:

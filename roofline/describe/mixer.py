@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from roofline.describe.parts import Matrix, Projection, Shape, Size, Vector, bias_vectors
+from roofline.equations.attention import full_pairs, windowed_pairs
 from roofline.numeric import Num
 
 Gate = Literal["none", "head", "full"]
@@ -60,6 +61,19 @@ class Mixer(Shape):
     def visible_keys(self, context: Num) -> Num:
         """Keys that a new token attends to when the cache covers `context` tokens [1]."""
         return self.stored_keys(context)
+
+    @property
+    def most_keys(self) -> int | None:
+        """Most keys that one token attends to, None where nothing limits them [1]."""
+        return None
+
+    def attended_pairs(self, new: Num, cached: Num) -> Num:
+        """Pairs of a query and a key it attends to, for `new` tokens after `cached` ones [1]."""
+        return full_pairs(new, cached) if self.most_keys is None else windowed_pairs(new, cached, self.most_keys)
+
+    def indexed_pairs(self, new: Num, cached: Num) -> Num:
+        """Pairs of a query and an index key it is compared with, for `new` tokens after `cached` ones [1]."""
+        return new * self.indexed_keys(cached + new)
 
     @property
     def key_elements(self) -> int:

@@ -23,7 +23,7 @@ from roofline.estimate.timing import (
     step_terms,
 )
 from roofline.estimate.work import Phase
-from roofline.numeric import ARRAY
+from roofline.numeric import ARRAY, maximum
 
 if TYPE_CHECKING:
     from roofline.estimate.resolved import Point, Resolved
@@ -99,11 +99,7 @@ class Estimate:
     @cached_property
     def low(self) -> Any:
         """Lower end of the 80 % interval that the spread of measured kernels leaves, never below `ideal` [s]."""
-        return (
-            np.maximum(self._interval[0], self.ideal)
-            if self.point.kind == ARRAY
-            else max(self._interval[0], self.ideal)
-        )
+        return maximum(self._interval[0], self.ideal)
 
     @cached_property
     def high(self) -> Any:
@@ -129,7 +125,8 @@ class Estimate:
     @property
     def bound(self) -> Any:
         """The resource with the most attributed seconds; an array of names on arrays."""
-        return largest(self.attributed)
+        bound = largest(self.attributed)
+        return np.broadcast_to(bound, np.shape(self.seconds)) if self.point.kind == ARRAY else bound
 
     @cached_property
     def fits(self) -> Any:

@@ -22,7 +22,9 @@ class Rates:
     """The part's own figures, if any, before its class's."""
     peaks: Mapping[str, str]
     """Which of the part's peaks bounds each compute format."""
-    _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(default_factory=dict, repr=False, compare=False)
+    _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(

@@ -104,13 +104,13 @@ class Whole:
         mean = np.array([mean_decode_context(traffic.isl, traffic.osl)])
         return float(self.deployment.capacity(mean).max_batch[0])
 
-    def step(self, batch: Any, context: float) -> Any:
+    def step(self, batch: Any, context: float, tokens: int = 1) -> Any:
         """As estimated; in a pipeline, sequences may also pass in fewer and larger micro-batches."""
-        seconds = self.deployment.decode(batch, context).seconds
+        seconds = self.deployment.verify(batch, context, tokens).seconds
         stages = self.deployment.layout.pp
         if stages == 1:
             return seconds
-        regrouped = self.deployment.decode(stages * np.ceil(batch / stages) + 1, context).seconds
+        regrouped = self.deployment.verify(stages * np.ceil(batch / stages) + 1, context, tokens).seconds
         return np.fmin(seconds, regrouped)
 
     def prompt(self, traffic: Traffic) -> Prompt:

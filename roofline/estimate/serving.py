@@ -6,11 +6,14 @@ from typing import Any
 
 from roofline.describe.workload import Traffic
 from roofline.errors import DoesNotFit, InvalidInput
+from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
 from roofline.estimate.colocated import colocated
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode, split
 from roofline.estimate.door import checked
 from roofline.estimate.servers import Server, Whole
 from roofline.estimate.service import Service, stacked
+from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 
 def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Service:
@@ -37,12 +40,20 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Servi
 
 
 def _served(system: Any, traffic: Traffic, chunk: float | None) -> Service:
-    return colocated(server_of(system, traffic), traffic, chunk)
+    if not isinstance(system, PrefillDecode):
+        return colocated(server_of(system, traffic), traffic, chunk)
+    if chunk is not None:
+        raise InvalidInput("chunk", given=chunk, expected="None: prefill has devices of its own")
+    return split(system, traffic, server_of(system.decode, traffic, "decode"))
 
 
-def server_of(system: Any, traffic: Traffic) -> Server:
+def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:
     """What decodes a traffic, its layouts settled."""
     if isinstance(system, Deployment):
-        return Whole.of(system, traffic)
+        return Whole.of(system, traffic, name)
+    if isinstance(system, AttentionFfn):
+        return AttentionFfnServer.of(system, traffic)
+    if isinstance(system, Speculative):
+        return SpeculativeServer.of(system, traffic)
     expected = "a Deployment, PrefillDecode, AttentionFfn or Speculative"
     raise InvalidInput("system", given=type(system).__name__, expected=expected)

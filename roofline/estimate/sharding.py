@@ -107,8 +107,9 @@ def _expert_kernels(
     if layout.dp == 1:
         return [kernel] + ([TransferKernel("all_reduce", "all_reduce", wide, wide, layout.tp)] if layout.tp > 1 else [])
     if layout.ep == 1:
-        gather = TransferKernel("all_gather", "all_gather", wide, wide, layout.expert_group, over_group=True)
-        scatter = TransferKernel("reduce_scatter", "all_gather", wide, wide, layout.expert_group, over_group=True)
+        others = wide * (layout.expert_group - 1) / layout.expert_group
+        gather = TransferKernel("all_gather", "all_gather", wide, others, layout.expert_group, over_group=True)
+        scatter = TransferKernel("reduce_scatter", "all_gather", wide, others, layout.expert_group, over_group=True)
         return [gather, kernel, scatter]
     copies = min(mixture.top_k, layout.ep)
 
@@ -147,7 +148,8 @@ def head_kernels(
     if ranks == 1:
         return (norm, logits)
     row = columns * ranks * HIDDEN_WIDTH
-    return (norm, logits, TransferKernel("all_gather", "all_gather", row, row, ranks, last_row_only=True))
+    others = row * (ranks - 1) / ranks
+    return (norm, logits, TransferKernel("all_gather", "all_gather", row, others, ranks, last_row_only=True))
 
 
 _TERMS = {"router": "router", "dense_ffn": "dense_ffn", "shared_experts": "shared_experts", "norm_other": "latent"}

@@ -14,7 +14,6 @@ from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
-from roofline.equations.attention import full_pairs, windowed_pairs
 from roofline.equations.experts import distinct_experts
 from roofline.equations.matmul import matmul_flops, weight_bytes
 from roofline.numeric import Num, minimum
@@ -121,15 +120,14 @@ class AttentionKernel:
         """Reads what each sequence can see and writes what it adds; latent keys are rebuilt where that costs less."""
         mixer, sequences = self.mixer, load.sequences
         if load.phase == "decode":
-            pairs = mixer.visible_keys(load.context)
-            flops = load.new * pairs * (mixer.pair_flops * self.head_share)
-            keys_read = pairs
+            keys_read = mixer.visible_keys(load.context)
+            flops = keys_read * (load.new * (mixer.pair_flops * self.head_share))
+            index_pairs = load.new * mixer.indexed_keys(load.context) if mixer.index_flops else 0
         else:
-            window = getattr(mixer, "window", None)
-            pairs = full_pairs(load.new, load.cached)
-            keys_read = mixer.visible_keys(load.cached) + load.new
-            if window is not None:
-                pairs = windowed_pairs(load.new, load.cached, window)
+            # The first query sees itself and what it reaches of the cache; each further one brings its own key.
+            keys_read = mixer.visible_keys(load.cached + 1) - 1 + load.new
+            pairs = mixer.attended_pairs(load.new, load.cached)
+            index_pairs = mixer.indexed_pairs(load.new, load.cached) if mixer.index_flops else 0
             flops = pairs * (mixer.pair_flops * self.head_share)
             if isinstance(mixer, LatentAttention):
                 rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
@@ -137,7 +135,7 @@ class AttentionKernel:
         width = exact_width(self.cache_format)
         moved = (keys_read + load.new) * (self.key_elements * width)
         if mixer.index_flops:
-            flops = flops + load.new * mixer.indexed_keys(load.context) * (mixer.index_flops * self.head_share)
+            flops = flops + index_pairs * (mixer.index_flops * self.head_share)
             moved = moved + mixer.index_elements(load.context) * width
         flops = sequences * flops
         cache = sequences * moved

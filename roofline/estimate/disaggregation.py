@@ -1,0 +1,216 @@
+"""Prefill on one pool and decode on another: each at its own pace, the cache of every request crossing once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from roofline.describe.formats import number_format
+from roofline.describe.link import Link
+from roofline.describe.model import ModelShape
+from roofline.describe.workload import Traffic
+from roofline.equations.disaggregation import exposed_transfer
+from roofline.equations.serving import mean_decode_context
+from roofline.errors import InvalidInput
+from roofline.estimate.attention_ffn import AttentionFfn
+from roofline.estimate.colocated import pool_of
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.equilibrium import smallest_batch, smallest_rate
+from roofline.estimate.pools import deployed, linked, same_model
+from roofline.estimate.queues import pool_wait
+from roofline.estimate.servers import Prompt, Server, Whole
+from roofline.estimate.service import Service
+from roofline.estimate.speculative import Speculative
+from roofline.estimate.timing import largest
+
+_NEARLY = 1 - 1e-9
+_CROWDED = 0.95
+"""Share of its time above which a pool or a link is named as what limits the throughput."""
+
+
+@dataclass(frozen=True)
+class PrefillDecode:
+    """Prefill on one pool, decode on another, the cache crossing `link` once per request.
+
+    `link` is a `Link`, text such as `"400 Gbit/s, 2 us"`, or a cited link: `"h100-sxm.scale_out"`, or `"scale_out"` of
+    the prefill pool's part. Decode may itself be split or speculate. Raises `InvalidInput`.
+    """
+
+    prefill: Deployment
+    decode: Deployment | AttentionFfn | Speculative
+    link: Link | str
+
+    def __post_init__(self) -> None:
+        deployed("prefill", self.prefill)
+        if not isinstance(self.decode, Deployment | AttentionFfn | Speculative):
+            expected = "a Deployment, an AttentionFfn or a Speculative"
+            raise InvalidInput("decode", given=type(self.decode).__name__, expected=expected)
+        same_model("decode", self.decode.model, self.prefill.model)
+        object.__setattr__(self, "link", linked(self.link, self.prefill))
+
+    @property
+    def wire(self) -> Link:
+        """The link, resolved."""
+        return Link.of(self.link)
+
+    @property
+    def model(self) -> ModelShape:
+        """The model that both pools hold."""
+        return self.prefill.model
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A cache on its way: `size` [B] per request, `hidden` [s] left over by prefill, `most` requests per second [1/s]."""
+
+    size: float
+    exposed: float
+    most: float
+
+    @classmethod
+    def of(cls, system: PrefillDecode, prompts: Whole, decoder: Server, prompt: Prompt, isl: float) -> Crossing:
+        """Sent layer by layer, in the narrower of both cache formats, at the rate of the slower pool."""
+        sender, receiver, link = prompts.deployment, decoder.holder, system.wire
+        size = float(system.model.cache_bytes(isl, wire_format(sender, receiver)))  # type: ignore[arg-type]
+        sending, receiving = (pool.layout.tp * pool.layout.pp for pool in (sender, receiver))
+        bandwidth = min(sending, receiving) * link.rate
+        together = min(sending * sender.replicas, receiving * receiver.replicas) * link.rate
+        layers = len(system.model.layers)
+        exposed = float(exposed_transfer(size, bandwidth, layers, prompt.latency))  # type: ignore[arg-type]
+        return cls(size, exposed + link.delay, together / size if size else float("inf"))
+
+
+def wire_format(sender: Deployment, receiver: Deployment) -> str:
+    """The narrower of two cache formats: conversion is next to the wire, on the side that has the wider one."""
+    formats = (sender.quantization.kv_cache, receiver.quantization.kv_cache)
+    return min(formats, key=lambda name: number_format(name).bits)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Both pools under a traffic: `workers` take prompts, `decoders` replicas generate what is left of each answer."""
+
+    prompt: Prompt
+    workers: int
+    decoders: int
+    generated: float
+    crossing: Crossing
+    crowd: float | None
+
+    @property
+    def most(self) -> float:
+        """Requests per second that prefill and link let through [1/s]."""
+        prefill = self.workers / self.prompt.occupancy
+        return min(prefill, self.crossing.most) if self.generated else prefill
+
+    @property
+    def met(self) -> float:
+        """How much of the load an arriving request finds: in a closed circle it does not meet itself."""
+        return 1.0 if self.crowd is None else 1 - 1 / self.crowd
+
+    def rate(self, batch: Any, step: Any) -> Any:
+        """Requests that the decode pool finishes at a batch [1/s]."""
+        return self.decoders * batch / (self.generated * step)
+
+    def first_token(self, rate: Any) -> Any:
+        """Time to first token [s]: the prompts before, and the prompt."""
+        wait = pool_wait(self.workers, self.met * rate, self.prompt.occupancy)
+        if self.crowd is not None:  # at most all others are before it
+            wait = np.minimum(wait, max(0.0, self.crowd - self.workers) * self.prompt.occupancy / self.workers)
+        return self.prompt.latency + wait
+
+    def gap(self, rate: Any) -> Any:
+        """Time from the first token to the start of decode [s]: what is exposed of the transfer, and those before it."""
+        if not self.generated:
+            return 0.0
+        return self.crossing.exposed + pool_wait(1, self.met * rate, 1 / self.crossing.most)
+
+    def held(self, batch: Any, step: Any) -> Any:
+        """Requests in flight at a decode batch [1]; infinite beyond what prefill and link let through."""
+        rate = self.rate(batch, step)
+        possible = np.where(rate < self.most, rate, self.most * _NEARLY)
+        held = self.decoders * batch + possible * (self.first_token(possible) + self.gap(possible))
+        return np.where(rate < self.most, held, np.inf)
+
+    def settled(self, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:
+        """Decode batch of a replica, its step [s] and the rate of requests [1/s]."""
+        if not self.generated:
+            seconds = float(step(np.array([1.0]))[0])
+            if offered is not None:
+                return 0.0, seconds, min(offered, self.most)
+            asked, most = self.crowd or 0.0, self.most * _NEARLY
+            return 0.0, seconds, smallest_rate(lambda rate: float(rate * self.first_token(rate)), asked, most)
+        if offered is None:
+            batch, seconds = smallest_batch(step, self.held, self.crowd or 0.0, limit)
+        else:
+            batch, seconds = smallest_batch(step, self.rate, min(offered, self.most), limit)
+        rate = min(float(self.rate(batch, seconds)), self.most)
+        if offered is not None and rate >= offered * _NEARLY:
+            rate = offered
+        return batch, seconds, rate
+
+
+def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
+    """Steady state of one traffic of plain numbers on two pools."""
+    prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
+    prompt = prompts.prompt(traffic)
+    limit = decoder.largest_batch(traffic)
+    context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
+    crossing = Crossing.of(system, prompts, decoder, prompt, traffic.isl)
+    pools = Split(prompt, prompts.replicas, decoder.replicas, traffic.generated, crossing, traffic.concurrency)
+    batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), limit, traffic.rate)
+    gap = float(pools.gap(min(rate, pools.most * _NEARLY)))
+    tpot = seconds + (gap / traffic.generated if traffic.generated else 0.0)
+    if traffic.rate is None:
+        ttft = traffic.concurrency / rate - gap - traffic.generated * seconds
+        queued = max(0.0, rate * (ttft - prompt.latency))
+    else:
+        overloaded = rate < traffic.rate or rate >= pools.most
+        ttft = float("inf") if overloaded else float(pools.first_token(rate))
+        queued = float("inf") if overloaded else rate * (ttft - prompt.latency)
+    prefilling = rate * prompt.occupancy / pools.workers
+    decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
+    full = batch >= limit * _NEARLY and queued > 0
+    limits = {
+        "the cache of the decode pool": 1.0 if full else 0.0,
+        "the prefill pool": prefilling,
+        "the link": rate / crossing.most if traffic.generated else 0.0,
+    }
+    limiting = max(limits, key=lambda name: limits[name])
+    wanted = "the requests in flight" if traffic.rate is None else "the requests that arrive"
+    busier = decoder.attributed(batch, context)
+    if prefilling > decoding:
+        busier = prompts.deployment.prefill(traffic.isl, cached_tokens=traffic.cached_tokens).attributed
+    uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(1.0, traffic.isl)),)
+    uses += tuple((use, 0.0, decoding * use.of_step, pools.decoders) for use in decoder.uses(batch, context))
+    return Service(
+        system=f"{prompts}; decode: {decoder}; link {system.wire}",
+        traffic=traffic,
+        ttft=ttft,
+        tpot=tpot,
+        requests_per_second=rate,
+        queued=queued,
+        pools={use.name: pool_of(use, share, busy, servers) for use, share, busy, servers in uses},
+        fits=True,
+        bound=largest(busier),
+        limit=limiting if limits[limiting] > _CROWDED else wanted,
+        assumptions=(*decoder.assumptions(batch, context), *_notes(system, prompts, decoder, crossing)),
+    )
+
+
+def _notes(system: PrefillDecode, prompts: Whole, decoder: Server, crossing: Crossing) -> list[str]:
+    sender, receiver = prompts.deployment, decoder.holder
+    notes = [
+        "caches are paged and take their mean length; every answer has the same length",
+        f"{crossing.size:,.0f} bytes of cache cross per request, layer by layer behind prefill; requests that wait for "
+        "room in the decode pool wait before prefill",
+    ]
+    if sender.quantization.kv_cache != receiver.quantization.kv_cache:
+        wire = wire_format(sender, receiver)
+        notes.append(
+            f"the cache crosses as {wire} ({sender.quantization.kv_cache} in prefill, "
+            f"{receiver.quantization.kv_cache} in decode); converting it takes no time"
+        )
+    return notes
