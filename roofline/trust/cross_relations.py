@@ -69,17 +69,20 @@ def number_at(part: Part, field: str) -> Cited | None:
 
 
 def has_number(part: Part, need: str) -> bool:
+    """Whether a part has the number, or any field that matches where `need` is a pattern."""
     if "*" in need:
         return any(fnmatchcase(field, need) for field in part.cited_fields())
     return number_at(part, need) is not None
 
 
 def side(part: Part, field: str) -> Side:
+    """A cited field as one side of a comparison."""
     number = part.cite(field)
     return Side(field, number.value, number.unit or "1")
 
 
 def product_of(part: Part, *factors: str | float, unit: str) -> Side:
+    """The product of cited fields and plain factors as one side, in `unit`."""
     value = 1.0
     for factor in factors:
         value *= part.cite(factor).value if isinstance(factor, str) else factor
@@ -87,6 +90,8 @@ def product_of(part: Part, *factors: str | float, unit: str) -> Side:
 
 
 def product_is(field: str, *factors: str | float) -> Relation:
+    """The product of some facts is a field."""
+
     def compare(part: Part, tolerance: float) -> Iterator[Comparison]:
         right = side(part, field)
         yield Comparison(product_of(part, *factors, unit=right.unit), right, tolerance)
@@ -101,6 +106,7 @@ def names_between(part: Part, prefix: str = "", suffix: str = "") -> list[str]:
 
 
 def units_make_peaks(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """Compute units times FLOP per cycle times clock make the peak of each format."""
     for name in names_between(part, "flops_per_cycle_"):
         if name in part.peak:
             units, per_cycle = "facts.compute_units", f"facts.flops_per_cycle_{name}"
@@ -109,6 +115,7 @@ def units_make_peaks(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def sparse_is_twice_dense(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """A dense peak is at most half of the sparse one, or what a note states."""
     for name in names_between(part, suffix="_sparse"):
         if name in part.peak:
             sparse = part.facts[f"{name}_sparse"]
@@ -118,6 +125,7 @@ def sparse_is_twice_dense(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def claims_exceed(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """A marketed figure is at least the one taken: a lower claim would be a slip."""
     for name in names_between(part, "claimed_"):
         field = "memory.bandwidth" if name == "memory_bandwidth" else f"peak.{name}"
         claim = Side(
@@ -131,6 +139,7 @@ _GROUPED = ("memory_capacity", "memory_bandwidth", "link_bandwidth", *FORMATS, "
 
 
 def systems_are_sums(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """Devices times what one device has is what a node or rack prints."""
     sizes = {group: f"facts.{group}_devices" for group in ("node", "rack")} | {"domain": "link.domain"}
     for group, size in sizes.items():
         for name in _GROUPED:
@@ -161,6 +170,7 @@ def field_of(name: str) -> str:
 
 
 def measured_below_printed(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """What was measured is below what is printed, and above a fifth of it."""
     for name in names_between(part, "measured_"):
         field = "memory.bandwidth" if name.startswith("memory_") else f"peak.{name.removeprefix('matmul_')}"
         field = {"link": "link.bandwidth", "peer": "facts.peer_bandwidth"}.get(name, field)
@@ -180,6 +190,7 @@ def feed_is_stated(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def capacity_is_binary(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """DRAM comes in whole GiB."""
     for name, tier in part.memory.items() if part.kind == "hbm" else ():
         whole = max(1, round(tier.capacity.value / 2**30)) * 2.0**30
         right = Side("whole GiB nearest to it", whole, "B")
@@ -187,6 +198,7 @@ def capacity_is_binary(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def usable_is_most(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """What the driver reports is at most the capacity, and most of it."""
     for name, tier in part.memory.items():
         if tier.usable is not None:
             usable, capacity = side(part, f"memory.{name}.usable"), side(part, f"memory.{name}.capacity")
@@ -198,6 +210,7 @@ _WIDEST_FIRST = (("fp32", "tf32", "bf16", "fp8", "mxfp6", "nvfp4"), ("bf16", "mx
 
 
 def narrow_is_fast(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """A narrower format is at least as fast as a wider one of its kind."""
     for order in _WIDEST_FIRST:
         known = [name for name in order if name in part.peak]
         for wide, narrow in pairwise(known):
@@ -212,6 +225,7 @@ def nearer_is_faster(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def mesh_is_its_peers(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """In a full mesh, the rate to one peer times the peers is the rate of the device."""
     first = next(iter(part.link.values()))
     if first.topology == "all_to_all" and first.domain is not None:
         left = product_of(part, "facts.peer_bandwidth", first.domain.value - 1, unit="B/s")
@@ -219,6 +233,7 @@ def mesh_is_its_peers(part: Part, tolerance: float) -> Iterator[Comparison]:
 
 
 def within(text: str, value: float, unit: str, low: float, high: float) -> Iterator[Comparison]:
+    """A value lies in a range that built parts span."""
     left = Side(text, value, unit)
     yield Comparison(left, Side("the least of any built part", low, unit), 0, "at least")
     yield Comparison(left, Side("the most of any built part", high, unit), 0, "at most")
@@ -242,6 +257,8 @@ def ratio_between(
 
 
 def every_between(pattern: str, unit: str, low: float, high: float) -> Relation:
+    """Every field that matches a pattern lies in a range."""
+
     def compare(part: Part, tolerance: float) -> Iterator[Comparison]:
         for field in part.cited_fields():
             if fnmatchcase(field, pattern):
