@@ -39,9 +39,9 @@ class AttentionFfn:
     """Mixers and caches on `attention`, feed-forwards on `ffn`, which holds no cache; hidden states cross `link`.
 
     Each deployment is of the whole model; its part of it is laid on its devices. `offload="experts"` moves routed
-    experts only, with their routers. The feed-forward pool spreads tokens over experts by itself, unless `fan_out`: then
-    every expert's copy crosses. `micro_batches` in flight are chosen for the shortest time per token where not given.
-    Raises `InvalidInput`.
+    experts only, with their routers. The feed-forward pool spreads tokens over experts by itself, unless `fan_out`:
+    then every expert's copy crosses. `micro_batches` in flight are chosen for the shortest time per token where they
+    are not given. Raises `InvalidInput`.
     """
 
     attention: Deployment
@@ -238,8 +238,8 @@ class AttentionFfnServer:
         self.attention.deployment.decode(1.0, traffic.longest)
         self.ffn.deployment.decode(1.0, 2.0)
         mean = np.array([mean_decode_context(traffic.isl, traffic.osl)])
-        caches = self.attention.deployment.capacity(mean).max_batch[0] * self.attention.replicas
-        passing = self.ffn.deployment.capacity(np.array([2.0])).max_batch[0] * self.ffn.replicas
+        caches = np.max(self.attention.deployment.capacity(mean).max_batch) * self.attention.replicas
+        passing = np.max(self.ffn.deployment.capacity(np.array([2.0])).max_batch) * self.ffn.replicas
         return float(min(caches, passing))
 
     def tokens(self, tokens: Any) -> Passage:
@@ -326,9 +326,9 @@ class AttentionFfnServer:
         held = self.attention.resolved.assumptions(Point("decode", max(batch, 1.0), context, 0))
         away = self.ffn.resolved.assumptions(Point("decode", max(batch, 1.0), 2.0, 0))
         notes = (
-            f"{self.depth(batch, context)} micro-batches in flight; {self.crossings * self.row_bytes:,.0f} bytes per token "
-            f"cross the link in {2 * self.crossings} messages",
-            f"{self.attention.replicas} attention replicas per {self.ffn.replicas} of the feed-forwards",
+            f"micro-batches in flight: {self.depth(batch, context)}; {self.crossings * self.row_bytes:,.0f} bytes per "
+            f"token cross the link in {2 * self.crossings} messages",
+            f"replicas of attention : feed-forwards = {self.attention.replicas} : {self.ffn.replicas}",
         )
         return tuple(dict.fromkeys((*held, *away, *notes)))
 

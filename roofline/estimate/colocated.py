@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from roofline.describe.workload import Traffic
 from roofline.equations.serving import colocated_interval, mean_decode_context, poisson_wait
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
@@ -128,7 +130,7 @@ _PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile"
 def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:
     """Decode batch, its step and the rate of requests on one replica."""
     if not mix.generated:
-        seconds = float(step([1.0])[0])
+        seconds = float(step(np.array([1.0]))[0])
         most = 1 / mix.prompt.occupancy
         if offered is not None:
             return 0.0, seconds, min(offered, most)

@@ -63,7 +63,7 @@ class PrefillDecode:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A cache on its way: `size` [B] per request, `hidden` [s] left over by prefill, `most` requests per second [1/s]."""
+    """A cache on its way: its `size` [B], what prefill leaves `exposed` [s], `most` requests per second [1/s]."""
 
     size: float
     exposed: float
@@ -122,7 +122,7 @@ class Split:
         return self.prompt.latency + wait
 
     def gap(self, rate: Any) -> Any:
-        """Time from the first token to the start of decode [s]: what is exposed of the transfer, and those before it."""
+        """Time from the first token to decode [s]: what is exposed of the transfer, and transfers before it."""
         if not self.generated:
             return 0.0
         return self.crossing.exposed + pool_wait(1, self.met * rate, 1 / self.crossing.most)

@@ -58,7 +58,7 @@ def _rest(layer: Layer, offload: Offload) -> Dense | None:
 
 
 def _changed(layer: Layer, **changes: object) -> Layer:
-    return Layer(**{**{name: getattr(layer, name) for name in Layer.model_fields}, **changes})  # type: ignore[arg-type]
+    return Layer(**{**{name: getattr(layer, name) for name in Layer.model_fields}, **changes})
 
 
 def _model(model: ModelShape, part: str, layers: tuple[Layer, ...], **changes: object) -> ModelShape:

@@ -11,7 +11,7 @@ import numpy as np
 from roofline.describe.workload import Traffic
 from roofline.equations.serving import mean_decode_context
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.timing import Resource
+from roofline.estimate.timing import Resource, passage
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Whole:
         """Caches take their mean length; one sequence must fit at its full length."""
         self.deployment.decode(1.0, traffic.longest)
         mean = np.array([mean_decode_context(traffic.isl, traffic.osl)])
-        return float(self.deployment.capacity(mean).max_batch[0])
+        return float(np.max(self.deployment.capacity(mean).max_batch))
 
     def step(self, batch: Any, context: float, tokens: int = 1) -> Any:
         """As estimated; in a pipeline, sequences may also pass in fewer and larger micro-batches."""
@@ -119,7 +119,7 @@ class Whole:
         alone = float(self.deployment.prefill(prompt, cached_tokens=cached).seconds)
         if layout.dp * layout.pp == 1:
             return Prompt(alone, alone)
-        room = float(self.deployment.capacity(np.array([prompt])).max_batch[0])
+        room = float(np.max(self.deployment.capacity(np.array([prompt])).max_batch))
         ranks = min(float(layout.dp), room)
         filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
         one, all_ = self.deployment.prefill(prompt, np.array([ranks, filled]), cached).seconds
@@ -129,8 +129,16 @@ class Whole:
         return Prompt(alone, max(stage / ranks, alone / filled))
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
-        """One pool, busy in both phases."""
-        return (Use(self.name, self.deployment, batch, 1.0, 1.0),)
+        """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""
+        stages, held = self.deployment.layout.pp, max(batch, 1.0)
+        if stages == 1:
+            return (Use(self.name, self.deployment, batch, 1.0, 1.0),)
+        settled = self.deployment.settled()
+        step = settled.plan.decode(batch=held, context=context)
+        total = float(passage(step, settled.machine, settled.rates)[0])  # type: ignore[arg-type]
+        seconds = float(self.step(np.array([held]), context)[0])
+        busy = float(step.micro_batches) * total / (stages * seconds)  # type: ignore[arg-type]
+        return (Use(self.name, self.deployment, batch, min(busy, 1.0), 1.0),)
 
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """As estimated."""

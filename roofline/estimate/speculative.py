@@ -202,8 +202,8 @@ class SpeculativeServer:
         """Of both models, and of the drafts."""
         system = self.system
         notes = [
-            f"each of {system.length} drafted tokens is accepted with probability {system.acceptance:g}, independently: "
-            f"{system.tokens_per_step:.3g} tokens per step"
+            f"each of {system.length} drafted tokens is accepted with probability {system.acceptance:g}, "
+            f"independently: {system.tokens_per_step:.3g} tokens per step"
         ]
         if not system.shared and system.link is None:
             notes.append("no link between draft and target was given: their messages take no time")

@@ -1,0 +1,199 @@
+"""What holds for every traffic on every system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from roofline.describe.link import Link
+from roofline.describe.workload import Traffic
+from roofline.equations import disaggregation, speculation
+from roofline.estimate.attention_ffn import AttentionFfn
+from roofline.estimate.balance import balance
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode
+from roofline.estimate.service import Service
+from roofline.estimate.serving import serve
+from roofline.estimate.speculative import Speculative
+
+MODEL = "llama-3.1-8b"
+
+
+def gpu(devices: int = 1, **options: Any) -> Deployment:
+    return Deployment(MODEL, "h100-sxm", devices=devices, **{"tp": 1, "pp": 1, "quantization": "fp8"} | options)
+
+
+FREE = Link(bandwidth=1e20, latency=0.0)
+LINK = Link("400 Gbit/s", "2 us")
+LPU = Deployment(MODEL, "groq-3-lpu", devices=64, tp=8, pp=8, quantization="fp8", price=1.0, power=100.0)
+DRAFT = Deployment("llama-3.2-1b", "h100-sxm", devices=2, tp=1, quantization="fp8")
+SYSTEMS: dict[str, Any] = {
+    "colocated": gpu(2),
+    "pipeline": LPU,
+    "split": PrefillDecode(gpu(2), gpu(2), LINK),
+    "split to sram": PrefillDecode(gpu(2), LPU, LINK),
+    "attention and ffn": AttentionFfn(gpu(2), LPU, LINK),
+    "experts of a mixture": AttentionFfn(
+        Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=1, quantization="bf16"),
+        Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=2, quantization="bf16"),
+        LINK,
+        offload="experts",
+    ),
+    "speculative": Speculative(gpu(2), DRAFT, 3, 0.7),
+    "shared draft": Speculative(gpu(2), DRAFT, 3, 0.7, shared=True),
+    "split, speculative": PrefillDecode(gpu(2), Speculative(gpu(2), DRAFT, 3, 0.7, shared=True), LINK),
+    "split thrice": PrefillDecode(gpu(2), AttentionFfn(gpu(2), LPU, LINK), LINK),
+}
+every_system = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+lengths = st.tuples(st.integers(1, 6000), st.integers(1, 1500))
+crowds = st.integers(1, 300)
+some = settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+
+
+def cost(service: Service) -> float:
+    return sum(pool.devices * float(pool.price or 0) for pool in service.pools.values())
+
+
+@every_system
+@some
+@given(length=lengths, crowd=crowds, share=st.sampled_from([0.0, 0.5, 1.0]))
+def test_requests_and_money_are_conserved(system: Any, length: tuple[int, int], crowd: int, share: float) -> None:
+    service = serve(system, Traffic(*length, concurrency=crowd, cached_share=share))
+    assert service.requests_per_second * service.e2e_latency == pytest.approx(crowd, rel=1e-9)
+    assert service.ttft > 0
+    assert service.tpot > 0
+    assert all(0 <= pool.utilisation <= 1 for pool in service.pools.values())
+    assert 0 <= service.queued < crowd
+    whole = cost(service) / 3600 / service.requests_per_second
+    assert service.usd_per_request == pytest.approx(whole, rel=1e-9)
+    assert service.tokens_per_second_per_megawatt * service.joules_per_output_token == pytest.approx(1e6)
+    assert service.explain()
+
+
+@every_system
+@some
+@given(length=lengths, rate=st.floats(1e-3, 20))
+def test_random_arrivals_keep_the_law_of_little(system: Any, length: tuple[int, int], rate: float) -> None:
+    service = serve(system, Traffic(*length, rate=rate))
+    assert service.requests_per_second <= rate
+    assert service.concurrency == pytest.approx(service.requests_per_second * service.e2e_latency)
+
+
+@every_system
+@some
+@given(length=lengths, crowd=crowds, more=st.integers(1, 100))
+def test_more_requests_never_speed_up_a_token(system: Any, length: tuple[int, int], crowd: int, more: int) -> None:
+    few = serve(system, Traffic(*length, concurrency=crowd))
+    many = serve(system, Traffic(*length, concurrency=crowd + more))
+    assert many.tpot >= few.tpot * (1 - 1e-6)
+    assert many.requests_per_second >= few.requests_per_second * (1 - 0.02)
+
+
+@some
+@given(length=lengths, crowd=crowds, times=st.integers(2, 5))
+def test_twice_of_everything_is_twice_the_throughput(length: tuple[int, int], crowd: int, times: int) -> None:
+    one = serve(gpu(2), Traffic(*length, concurrency=crowd))
+    more = serve(gpu(2 * times), Traffic(*length, concurrency=crowd * times))
+    assert more.tokens_per_second == pytest.approx(times * one.tokens_per_second)
+    assert more.ttft == pytest.approx(one.ttft)
+    assert more.tpot == pytest.approx(one.tpot)
+
+
+@some
+@given(length=lengths, crowd=crowds)
+def test_idle_devices_cost_and_do_nothing(length: tuple[int, int], crowd: int) -> None:
+    two = serve(gpu(2, tp=2), Traffic(*length, concurrency=crowd))
+    three = serve(gpu(3, tp=2), Traffic(*length, concurrency=crowd))
+    assert three.tpot == two.tpot
+    assert three.usd_per_request == pytest.approx(1.5 * two.usd_per_request)
+    assert three.pools["devices"].utilisation == pytest.approx(two.pools["devices"].utilisation * 2 / 3)
+
+
+@some
+@given(isl=st.integers(64, 8000), osl=st.integers(64, 1500), batch=st.integers(2, 64))
+def test_identical_silicon_and_free_transport_cost_what_one_pool_does(isl: int, osl: int, batch: int) -> None:
+    """Busy all the time, at equal batch, each phase takes the same device time wherever it runs."""
+    single = gpu()
+    service = serve(single, Traffic(isl, osl, concurrency=batch + 1))
+    held = service.pools["devices"].batch
+    step = service.tpot - held * single.prefill(isl).seconds / (osl - 1) * min(1, batch)
+    price = float(single.price or 0)
+    prefill = single.prefill(isl).seconds
+    assume(held >= 1)
+    paid = disaggregation.cost_per_request(price, 1, prefill, price, 1, (osl - 1) * step / held)
+    assert service.usd_per_request == pytest.approx(float(paid), rel=1e-6)
+
+
+@some
+@given(length=lengths, crowd=crowds)
+def test_free_transport_is_one_decode_step(length: tuple[int, int], crowd: int) -> None:
+    free = serve(PrefillDecode(gpu(), gpu(), FREE), Traffic(*length, concurrency=crowd))
+    paid = serve(PrefillDecode(gpu(), gpu(), LINK), Traffic(*length, concurrency=crowd))
+    assert free.e2e_latency <= paid.e2e_latency * (1 + 1e-9)
+    assert free.tpot <= paid.tpot * (1 + 1e-9) or length[1] == 1
+
+
+@some
+@given(isl=st.integers(64, 4000), osl=st.integers(16, 1000), crowd=st.integers(1, 64))
+def test_endless_transport_never_wins(isl: int, osl: int, crowd: int) -> None:
+    traffic = Traffic(isl, osl, concurrency=crowd)
+    alone = serve(gpu(), traffic)
+    for system in (
+        PrefillDecode(gpu(), gpu(), Link(1.0, 1e5)),
+        AttentionFfn(gpu(), gpu(), Link(1.0, 1e5)),
+        Speculative(gpu(), DRAFT, 2, 1.0, link=Link(1.0, 1e5)),
+    ):
+        slow = serve(system, traffic)
+        assert slow.e2e_latency > alone.e2e_latency
+        assert slow.tokens_per_second < alone.tokens_per_second
+
+
+@some
+@given(isl=st.integers(256, 4000), osl=st.integers(64, 1000), crowd=st.integers(8, 300), devices=st.integers(2, 24))
+def test_balanced_pools_are_within_a_replica_of_the_best(isl: int, osl: int, crowd: int, devices: int) -> None:
+    system, traffic = PrefillDecode(gpu(), gpu(), LINK), Traffic(isl, osl, concurrency=crowd)
+    found = balance(system, traffic, devices)
+    assert found.prefill + found.decode + found.idle == devices
+    every = [
+        serve(PrefillDecode(gpu(devices - decode), gpu(decode), LINK), traffic).requests_per_second
+        for decode in range(1, devices)
+    ]
+    assert found.service.requests_per_second == pytest.approx(max(every), rel=1e-6)
+
+
+@some
+@given(batch=st.integers(1, 400), context=st.integers(1, 4000))
+def test_many_micro_batches_wait_for_the_busier_pool(batch: int, context: int) -> None:
+    from roofline.estimate.attention_ffn import AttentionFfnServer
+
+    deep = AttentionFfn(gpu(2), gpu(2), Link(1e20, 1e-9), micro_batches=1000)
+    server = AttentionFfnServer.at(deep, float(batch), float(context))
+    share = max(batch / 1000, 1.0)
+    slowest = max(
+        float(server.attention.decode(share / 2, float(context)).slowest), float(server.tokens(share).slowest)
+    )
+    assert float(server.step(float(batch), float(context))) == pytest.approx(1000 * slowest, rel=1e-6)
+
+
+@some
+@given(length=st.integers(1, 8), crowd=st.integers(1, 64))
+def test_drafts_that_always_or_never_hold(length: int, crowd: int) -> None:
+    traffic = Traffic(512, 256, concurrency=crowd)
+    always, never = (serve(Speculative(gpu(2), DRAFT, length, share), traffic) for share in (1.0, 0.0))
+    one = Traffic(512, 256, concurrency=1)
+    lone = [serve(Speculative(gpu(2), DRAFT, length, share), one).tpot for share in (1.0, 0.0)]
+    assert lone[1] == pytest.approx((length + 1) * lone[0])
+    assert never.tpot > serve(gpu(2), traffic).tpot
+    assert always.tpot < never.tpot
+    assert float(speculation.accepted_tokens(1.0, length)) == length + 1  # type: ignore[arg-type]
+    assert float(speculation.accepted_tokens(0.0, length)) == 1  # type: ignore[arg-type]
+
+
+def test_a_wholly_cached_prompt_still_computes_its_last_token() -> None:
+    cached = serve(gpu(), Traffic(4000, 100, concurrency=1, cached_share=1.0))
+    assert cached.ttft == pytest.approx(gpu().prefill(4000, cached_tokens=3999).seconds)
+    assert cached.ttft < serve(gpu(), Traffic(4000, 100, concurrency=1)).ttft / 5
+    assert cached.tpot == serve(gpu(), Traffic(4000, 100, concurrency=1)).tpot
