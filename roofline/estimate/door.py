@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,16 +20,21 @@ BLOCK = 32_768
 
 def checked(what: str, value: Any, *, least: float = 1, most: float = LARGEST) -> Any:
     """The value as float, float64 array or symbol, between `least` and `most`; `InvalidInput` otherwise."""
-    if isinstance(value, list | tuple):
-        value = np.asarray(value)
     expected = f"a number from {least:g} to {most:g}"
+    if isinstance(value, list | tuple):
+        try:
+            value = np.asarray(value)
+        except ValueError:  # rows of unequal length
+            raise InvalidInput(what, given=value, expected=f"{expected} in every place") from None
     if isinstance(value, bool) or kind(value) not in (SCALAR, ARRAY, SYMBOL):
         raise InvalidInput(what, given=value, expected=f"{expected}, an array of them, or a sympy symbol")
     if kind(value) == SYMBOL:
+        if not isinstance(value, sys.modules["sympy"].Expr) or value.is_real is False:
+            raise InvalidInput(what, given=value, expected=f"{expected}, or a symbol of a real number")
         return _number_of(value, what, least, most) if value.is_number else value
     if kind(value) == ARRAY:
         return _checked_array(what, value, least, most, expected)
-    if not math.isfinite(value) or not least <= value <= most:
+    if not least <= value <= most:  # false for nan, too
         raise InvalidInput(what, given=value, expected=expected)
     return float(value)
 
