@@ -25,7 +25,7 @@ from roofline.estimate.door import checked
 from roofline.estimate.halves import OFFLOADS, Offload, attention_half, ffn_half
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.servers import Prompt, Use
+from roofline.estimate.servers import Prompt, Use, settled_on
 from roofline.estimate.steps import Plan
 from roofline.estimate.timing import RESOURCES, Resource, Step, passage, step_terms
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
@@ -122,12 +122,14 @@ class _Half:
     """One half of the model on its pool, the layout settled."""
 
     deployment: Deployment
+    resolved: Resolved
     vocabulary: bool
 
     @classmethod
     def of(cls, deployment: Deployment, batch: float, context: float, *, vocabulary: bool) -> _Half:
         room = deployment.capacity(np.array([context]), np.array([max(batch, 1.0)]))
-        return cls(deployment.with_layout(room.layout), vocabulary)
+        settled = settled_on(deployment, room.layout, context)
+        return cls(deployment.with_layout(settled.layout), settled, vocabulary)
 
     @property
     def model(self) -> ModelShape:
@@ -135,20 +137,16 @@ class _Half:
 
     @property
     def replicas(self) -> int:
-        return self.deployment.replicas
+        return self.resolved.replicas
 
     @property
     def layout_devices(self) -> int:
-        return self.deployment.layout.devices
+        return self.resolved.layout.devices
 
     @property
     def stage_devices(self) -> int:
         """Devices of all replicas that one layer lies on: those that send and receive at one time."""
-        return self.deployment.layout.expert_group * self.replicas
-
-    @cached_property
-    def resolved(self) -> Resolved:
-        return self.deployment.settled()
+        return self.resolved.layout.expert_group * self.replicas
 
     @cached_property
     def plan(self) -> Plan:
@@ -237,9 +235,9 @@ class AttentionFfnServer:
         """Caches on the attention pool; the other must hold its weights, and activations where they count."""
         self.attention.deployment.decode(1.0, traffic.longest)
         self.ffn.deployment.decode(1.0, 2.0)
-        mean = np.array([mean_decode_context(traffic.isl, traffic.osl)])
-        caches = np.max(self.attention.deployment.capacity(mean).max_batch) * self.attention.replicas
-        passing = np.max(self.ffn.deployment.capacity(np.array([2.0])).max_batch) * self.ffn.replicas
+        mean = mean_decode_context(traffic.isl, traffic.osl)
+        caches = self.attention.resolved.memory.largest_batch(mean) * self.attention.replicas
+        passing = self.ffn.resolved.memory.largest_batch(2.0) * self.ffn.replicas
         return float(min(caches, passing))
 
     def tokens(self, tokens: Any) -> Passage:
@@ -306,7 +304,9 @@ class AttentionFfnServer:
         found = []
         for name, half, passed in halves:
             busy = depth * float(passed.total[0]) / half.plan.layout.pp / cycle
-            found.append(Use(name, half.deployment, batch / half.replicas, min(busy, 1.0), min(busy, 1.0)))
+            found.append(
+                Use(name, half.deployment, half.resolved.layout, batch / half.replicas, min(busy, 1.0), min(busy, 1.0))
+            )
         return tuple(found)
 
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
@@ -333,8 +333,8 @@ class AttentionFfnServer:
         return tuple(dict.fromkeys((*held, *away, *notes)))
 
     def __str__(self) -> str:
-        pools = [(half.deployment, half.deployment.layout) for half in (self.attention, self.ffn)]
-        where = [f"{pool.devices} × {pool.accelerator.name}, {layout}" for pool, layout in pools]
+        pools = [half.resolved for half in (self.attention, self.ffn)]
+        where = [f"{pool.devices} × {pool.accelerator.name}, {pool.layout}" for pool in pools]
         return (
             f"{self.system.model.name}, attention on {where[0]}; feed-forwards on {where[1]}; link {self.system.wire}"
         )

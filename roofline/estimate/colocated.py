@@ -158,7 +158,7 @@ def _limit(crowd: float | None, rate: float, offered: float | None) -> str:
 def pool_of(use: Use, input_share: float, busy: float, servers: int) -> Pool:
     """A pool of a server whose replicas are `busy` for that share of the time, idle devices counted."""
     deployment = use.deployment
-    layout, replicas = deployment.layout, deployment.replicas
+    layout, replicas = use.layout, deployment.devices // use.layout.devices
     working = replicas * layout.devices / deployment.devices
     return Pool(
         use.name,

@@ -182,7 +182,7 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
     wanted = "the requests in flight" if traffic.rate is None else "the requests that arrive"
     busier = decoder.attributed(batch, context)
     if prefilling > decoding:
-        busier = prompts.deployment.prefill(traffic.isl, cached_tokens=traffic.cached_tokens).attributed
+        busier = prompts.prefill(traffic).attributed
     uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(1.0, traffic.isl)),)
     uses += tuple((use, 0.0, decoding * use.of_step, pools.decoders) for use in decoder.uses(batch, context))
     return Service(

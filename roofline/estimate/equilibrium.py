@@ -12,7 +12,7 @@ StepTime = Callable[[Any], Any]
 Measure = Callable[[Any, Any], Any]
 """What is asked about, from a batch and its step: requests in flight, or requests per second."""
 
-_POINTS = 129
+_POINTS = 513
 _HALVINGS = 60
 
 

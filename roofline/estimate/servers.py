@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from roofline.describe.workload import Traffic
 from roofline.equations.serving import mean_decode_context
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.estimate import Estimate
+from roofline.estimate.layout import Layout, vocabulary_cuts
+from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Resource, passage
 
 
@@ -31,6 +34,7 @@ class Use:
 
     name: str
     deployment: Deployment
+    layout: Layout
     batch: float | None
     of_step: float
     of_prompt: float
@@ -68,11 +72,22 @@ class Server(Protocol):
     def __str__(self) -> str: ...
 
 
+def settled_on(deployment: Deployment, layout: Layout, context: float) -> Resolved:
+    """Everything that estimates of a deployment need, on one layout for every batch.
+
+    A pipeline cuts embedding and head so that most sequences of `context` tokens fit, whatever the traffic.
+    """
+    settled = deployment.with_layout(layout).settled()
+    cuts = [replace(settled, layout=replace(layout, vocab=cut)) for cut in vocabulary_cuts(layout.pp)]
+    return max(cuts, key=lambda cut: float(cut.memory.largest_batch(context)))
+
+
 @dataclass(frozen=True)
 class Whole:
     """A model on one kind of silicon, in one settled layout."""
 
     deployment: Deployment
+    settled: Resolved
     name: str = "devices"
 
     @classmethod
@@ -80,49 +95,59 @@ class Whole:
         """The deployment, its layout chosen for decoding all requests in flight on one replica, or one at a rate."""
         batch = 1.0 if traffic.concurrency is None else traffic.concurrency
         room = deployment.capacity(np.array([traffic.longest]), np.array([batch]))
-        return cls(deployment.with_layout(room.layout), name)
+        settled = settled_on(deployment, room.layout, traffic.longest)
+        return cls(deployment.with_layout(settled.layout), settled, name)
 
     @classmethod
     def for_prompts(cls, deployment: Deployment, traffic: Traffic, name: str) -> Whole:
         """The deployment, its layout chosen for the traffic's prompts."""
-        estimate = deployment.prefill(traffic.isl, cached_tokens=traffic.cached_tokens)
-        return cls(deployment.with_layout(estimate.layout), name)
+        layout = deployment.prefill(traffic.isl, cached_tokens=traffic.cached_tokens).layout
+        settled = settled_on(deployment, layout, traffic.isl)
+        return cls(deployment.with_layout(layout), settled, name)
 
     @property
     def replicas(self) -> int:
         """Copies of the model on the devices."""
-        return self.deployment.replicas
+        return self.settled.replicas
 
     @property
     def holder(self) -> Deployment:
         """All devices."""
         return self.deployment
 
+    def decode(self, batch: Any, context: float, tokens: int = 1) -> Estimate:
+        """A decode step on the settled layout, whether it fits or not."""
+        return Estimate(self.settled, Point("decode", batch, context, 0, tokens))
+
+    def prefill(self, traffic: Traffic, batch: Any = 1.0) -> Estimate:
+        """Prompts of a traffic on the settled layout."""
+        return Estimate(self.settled, Point("prefill", batch, traffic.isl, traffic.cached_tokens))
+
     def largest_batch(self, traffic: Traffic) -> float:
         """Caches take their mean length; one sequence must fit at its full length."""
         self.deployment.decode(1.0, traffic.longest)
-        mean = np.array([mean_decode_context(traffic.isl, traffic.osl)])
-        return float(np.max(self.deployment.capacity(mean).max_batch))
+        mean = mean_decode_context(traffic.isl, traffic.osl)
+        return float(self.settled.memory.largest_batch(mean))
 
     def step(self, batch: Any, context: float, tokens: int = 1) -> Any:
         """As estimated; in a pipeline, sequences may also pass in fewer and larger micro-batches."""
-        seconds = self.deployment.verify(batch, context, tokens).seconds
-        stages = self.deployment.layout.pp
+        seconds = self.decode(batch, context, tokens).seconds
+        stages = self.settled.layout.pp
         if stages == 1:
             return seconds
-        regrouped = self.deployment.verify(stages * np.ceil(batch / stages) + 1, context, tokens).seconds
+        regrouped = self.decode(stages * np.ceil(batch / stages) + 1, context, tokens).seconds
         return np.fmin(seconds, regrouped)
 
     def prompt(self, traffic: Traffic) -> Prompt:
         """A prompt by itself; where ranks and stages take several at once, each takes its share of them."""
-        prompt, cached, layout = traffic.isl, traffic.cached_tokens, self.deployment.layout
-        alone = float(self.deployment.prefill(prompt, cached_tokens=cached).seconds)
+        layout = self.settled.layout
+        alone = float(self.prefill(traffic).seconds)
         if layout.dp * layout.pp == 1:
             return Prompt(alone, alone)
-        room = float(np.max(self.deployment.capacity(np.array([prompt])).max_batch))
+        room = max(1.0, float(self.settled.memory.largest_batch(traffic.isl)))
         ranks = min(float(layout.dp), room)
         filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
-        one, all_ = self.deployment.prefill(prompt, np.array([ranks, filled]), cached).seconds
+        one, all_ = self.prefill(traffic, np.array([ranks, filled])).seconds
         if filled == ranks:
             return Prompt(alone, float(one) / ranks)
         stage = float(all_ - one) / (filled / ranks - 1)  # one more micro-batch takes the slowest stage once
@@ -130,25 +155,24 @@ class Whole:
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""
-        stages, held = self.deployment.layout.pp, max(batch, 1.0)
-        if stages == 1:
-            return (Use(self.name, self.deployment, batch, 1.0, 1.0),)
-        settled = self.deployment.settled()
-        step = settled.plan.decode(batch=held, context=context)
-        total = float(passage(step, settled.machine, settled.rates)[0])  # type: ignore[arg-type]
-        seconds = float(self.step(np.array([held]), context)[0])
-        busy = float(step.micro_batches) * total / (stages * seconds)  # type: ignore[arg-type]
-        return (Use(self.name, self.deployment, batch, min(busy, 1.0), 1.0),)
+        layout, held = self.settled.layout, max(batch, 1.0)
+        busy = 1.0
+        if layout.pp > 1:
+            step = self.settled.plan.decode(batch=held, context=context)
+            total = float(passage(step, self.settled.machine, self.settled.rates)[0])  # type: ignore[arg-type]
+            seconds = float(self.step(np.array([held]), context)[0])
+            busy = min(1.0, float(step.micro_batches) * total / (layout.pp * seconds))  # type: ignore[arg-type]
+        return (Use(self.name, self.deployment, layout, batch, busy, 1.0),)
 
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """As estimated."""
-        return self.deployment.decode(max(batch, 1.0), context).attributed
+        return self.decode(max(batch, 1.0), context).attributed
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """As estimated."""
-        return self.deployment.decode(max(batch, 1.0), context).assumptions
+        return self.decode(max(batch, 1.0), context).assumptions
 
     def __str__(self) -> str:
-        deployment = self.deployment
-        what = f"{deployment.model.name} on {deployment.devices} × {deployment.accelerator.name}"
-        return f"{what}, {deployment.layout}, {deployment.quantization.label}"
+        settled = self.settled
+        what = f"{settled.model.name} on {settled.devices} × {settled.accelerator.name}"
+        return f"{what}, {settled.layout}, {settled.quantization.label}"

@@ -133,7 +133,7 @@ class SpeculativeServer:
 
     def _side_by_side(self, traffic: Traffic) -> float:
         context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
-        target, draft = (server.deployment.settled() for server in (self.target, self.draft))
+        target, draft = self.target.settled, self.draft.settled
         ranks = self.spread / draft.layout.dp
         rooms: list[tuple[float, float]] = []
         for first in target.memory.rooms:
@@ -179,20 +179,23 @@ class SpeculativeServer:
         """One pool where devices are shared, else the draft's beside the target's."""
         held = max(batch, 1.0)
         if self.system.shared:
-            return (Use("devices", self.target.deployment, batch, 1.0, 1.0),)
+            return (Use("devices", self.target.deployment, self.target.settled.layout, batch, 1.0, 1.0),)
         verify, draft, exchange = self._parts(np.array([held]), context)
         cycle = float(verify[0] + self.system.length * draft[0] + exchange)
-        return (
-            Use("target", self.target.deployment, batch, float(verify[0]) / cycle, 1.0),
-            Use("draft", self.draft.deployment, batch * self.spread, self.system.length * float(draft[0]) / cycle, 1.0),
+        pools = (
+            (self.target, batch, float(verify[0]) / cycle),
+            (self.draft, batch * self.spread, self.system.length * float(draft[0]) / cycle),
+        )
+        return tuple(
+            Use(server.name, server.deployment, server.settled.layout, in_flight, busy, 1.0)
+            for server, in_flight, busy in pools
         )
 
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """Verification and drafts, and the messages as network."""
         held = max(batch, 1.0)
-        target = self.target.deployment.verify(
-            held, max(context, self.system.length + 1.0), self.system.length + 1
-        ).attributed
+        one = max(context, self.system.length + 1.0)
+        target = self.target.decode(held, one, self.system.length + 1).attributed
         draft = self.draft.attributed(max(held * self.spread, 1.0), context)
         exchange = self._parts(np.array([held]), context)[2]
         sums = {name: target[name] + self.system.length * draft[name] for name in RESOURCES}

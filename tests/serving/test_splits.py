@@ -1,0 +1,246 @@
+"""Two pools: rates matched, caches carried over, hidden states to and fro; what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from roofline.describe.catalog import accelerator
+from roofline.describe.link import Link
+from roofline.describe.workload import Traffic
+from roofline.equations.disaggregation import exposed_transfer
+from roofline.equations.energy import roofline_energy
+from roofline.errors import DoesNotFit, InvalidInput, LayoutError, MissingNumber, UnknownName
+from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
+from roofline.estimate.balance import balance
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode
+from roofline.estimate.economics import Energies, Ownership, component_energy
+from roofline.estimate.halves import attention_half, ffn_half
+from roofline.estimate.serving import serve
+from roofline.estimate.speculative import Speculative
+
+LINK = Link("400 Gbit/s", "2 us")
+GPU = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
+LPU = Deployment("llama-3.1-70b", "groq-3-lpu", devices=576, tp=8, pp=72, quantization="fp8")
+SMALL = Deployment("llama-3.1-8b", "h100-sxm", devices=8, tp=8, quantization="fp8")
+MIXTURE = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=1, dp=16, ep=16, quantization="fp8")
+TRAFFIC = Traffic(isl=8192, osl=1024, concurrency=16)
+
+
+def test_a_link_is_read_from_text_and_numbers() -> None:
+    assert Link("400 Gbit/s", "2 us") == Link(5e10, 2e-6)
+    assert Link.of("400 Gbit/s, 2 us") == LINK
+    part = accelerator("groq-lpu-v1")
+    node = Link.of("groq-lpu-v1.node")
+    assert (node.rate, node.delay) == (part.cite("link.node.bandwidth").value, part.cite("link.node.latency").value)
+    assert PrefillDecode(GPU, LPU, "400 Gbit/s, 2 us").wire == LINK
+
+
+def test_the_exposed_transfer_falls_into_the_first_gap() -> None:
+    alone = Traffic(isl=8192, osl=1024, concurrency=1)
+    service = serve(PrefillDecode(GPU, LPU, LINK), alone)
+    prefill = GPU.prefill(8192).seconds
+    size = GPU.model.cache_bytes(8192, "fp8")
+    exposed = exposed_transfer(size, 8 * LINK.rate, 80, prefill) + LINK.delay
+    free = serve(PrefillDecode(GPU, LPU, Link(1e20, 0.0)), alone)
+    assert service.ttft == pytest.approx(prefill, rel=1e-9)
+    assert (service.tpot - free.tpot) * 1023 == pytest.approx(exposed, rel=1e-3)
+
+
+def test_a_slow_link_limits_the_rate() -> None:
+    service = serve(PrefillDecode(GPU, GPU, Link(1e8, 1e-6)), Traffic(isl=8192, osl=1024, concurrency=200))
+    assert service.limit == "the link"
+    most = 8 * 1e8 / GPU.model.cache_bytes(8192, "fp8")
+    assert service.requests_per_second == pytest.approx(most, rel=0.05)
+
+
+def test_the_cache_crosses_in_the_narrower_format() -> None:
+    wide = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="bf16")
+    notes = serve(PrefillDecode(wide, LPU, LINK), TRAFFIC).assumptions
+    assert any("crosses as fp8 (bf16 in prefill, fp8 in decode)" in note for note in notes)
+
+
+def test_caches_bind_on_sram() -> None:
+    service = serve(PrefillDecode(GPU.resized(64), LPU, LINK), Traffic(isl=8192, osl=1024, concurrency=2000))
+    assert service.limit == "the cache of the decode pool"
+    assert service.pools["decode"].batch == LPU.capacity(8192 + 1023 / 2, batch=60).max_batch
+
+
+def test_more_rate_than_prefill_takes() -> None:
+    service = serve(PrefillDecode(GPU, GPU, LINK), Traffic(isl=8192, osl=16, rate=100.0))
+    assert service.ttft == float("inf")
+    assert service.requests_per_second == pytest.approx(1 / GPU.prefill(8192).seconds)
+    assert service.limit == "the prefill pool"
+
+
+def test_answers_of_one_token_need_no_decode() -> None:
+    service = serve(PrefillDecode(GPU, LPU, LINK), Traffic(isl=8192, osl=1, concurrency=4))
+    assert service.pools["decode"].utilisation == 0
+    assert service.requests_per_second == pytest.approx(1 / GPU.prefill(8192).seconds, rel=0.2)
+
+
+def test_balance_is_near_the_ratio() -> None:
+    found = balance(PrefillDecode(GPU, GPU, LINK), Traffic(isl=8192, osl=1024, concurrency=2000), devices=96)
+    assert found.prefill + found.decode == 96
+    assert abs(found.prefill - 96 * found.ratio / (1 + found.ratio)) <= 8
+    nested = balance(PrefillDecode(GPU, Speculative(GPU, SMALL, 3, 0.8, shared=True), LINK), TRAFFIC, devices=32)
+    assert nested.prefill + nested.decode == 32
+    with pytest.raises(DoesNotFit, match=r"8 \+ 8 = 16"):
+        balance(PrefillDecode(GPU, GPU, LINK), TRAFFIC, devices=12)
+
+
+@pytest.mark.parametrize("model", [GPU.model, MIXTURE.model])
+def test_halves_make_the_whole(model: Any) -> None:
+    whole, held, away = model.parameters(), attention_half(model, "ffn"), ffn_half(model, "ffn")
+    assert held.parameters().attention == whole.attention
+    assert held.kv_elements(1000) == model.kv_elements(1000)
+    assert away.kv_elements(1000) == 0
+    for part in ("dense_ffn", "experts", "shared_experts", "router"):
+        assert getattr(away.parameters(), part) == getattr(whole, part)
+        assert getattr(held.parameters(), part) == 0
+
+
+def test_only_experts_may_leave() -> None:
+    model = MIXTURE.model
+    whole, held, away = model.parameters(), attention_half(model, "experts"), ffn_half(model, "experts")
+    assert away.parameters().experts == whole.experts
+    assert held.parameters().dense_ffn == whole.dense_ffn + whole.shared_experts
+    assert len(away.layers) == sum(layer.feed_forward.kind == "moe" for layer in model.layers)
+
+
+def test_one_micro_batch_takes_its_round_trip() -> None:
+    """The halves on the same silicon sum to the whole step; crossings come on top."""
+    split = AttentionFfn(GPU, GPU, Link(1e20, 0.0), micro_batches=1)
+    server = AttentionFfnServer.at(split, 16.0, 8192.0)
+    assert float(server.step(16.0, 8192.0)) == pytest.approx(GPU.decode(16, 8192).seconds, rel=1e-9)
+    slow = AttentionFfnServer.at(AttentionFfn(GPU, GPU, Link(1e20, 1e-5), micro_batches=1), 16.0, 8192.0)
+    assert float(slow.step(16.0, 8192.0) - server.step(16.0, 8192.0)) == pytest.approx(160 * 1e-5, rel=1e-6)
+
+
+def test_what_crosses_per_token() -> None:
+    lpu = Deployment("deepseek-v3", "groq-3-lpu", devices=1400, quantization="fp8")
+    once = AttentionFfnServer.at(AttentionFfn(MIXTURE, lpu, LINK, offload="experts"), 1.0, 4096.0)
+    assert once.crossings * once.row_bytes == 1_247_232  # 7,168 elements, 58 layers, one byte out and two back
+    fanned = AttentionFfnServer.at(AttentionFfn(MIXTURE, lpu, LINK, offload="experts", fan_out=True), 1.0, 4096.0)
+    assert fanned.crossings * fanned.row_bytes == 9_977_856
+
+
+def test_beyond_the_budget_the_split_is_slower() -> None:
+    split = AttentionFfn(GPU, LPU, Link(5e10, 0.0), micro_batches=1)
+    budget = split.transport_budget(8, 4096)
+    assert budget > 0
+    here = GPU.decode(8, 4096).seconds
+    for latency, faster in ((0.9 * budget, True), (1.1 * budget, False)):
+        server = AttentionFfnServer.at(AttentionFfn(GPU, LPU, Link(5e10, latency), micro_batches=1), 8.0, 4096.0)
+        assert (float(server.step(8.0, 4096.0)) < here) == faster
+
+
+def test_the_ratio_of_attention_to_feed_forwards() -> None:
+    split = AttentionFfn(GPU, GPU, LINK)
+    short, long = split.attention_workers(64, 1024), split.attention_workers(64, 100_000)
+    assert 0 < short < long
+
+
+def test_verification_reads_the_cache_once_and_more_experts() -> None:
+    one, four = (MIXTURE.verify(16, 4096, tokens) for tokens in (1, 4))
+    assert one.seconds == MIXTURE.decode(16, 4096).seconds
+    assert 1 < four.seconds / one.seconds < 4
+    assert four.terms["routed_experts"].memory > 1.05 * one.terms["routed_experts"].memory
+    dense_one, dense_four = (GPU.verify(16, 4096, tokens) for tokens in (1, 4))
+    assert dense_four.terms["attention"].memory < 1.02 * dense_one.terms["attention"].memory
+    assert dense_four.terms["dense_ffn"].compute == pytest.approx(4 * dense_one.terms["dense_ffn"].compute)
+
+
+def test_multi_token_prediction_gains_most_of_its_tokens() -> None:
+    plain = serve(GPU, Traffic(512, 512, concurrency=8))
+    drafted = serve(Speculative.mtp(GPU, acceptance=0.85), Traffic(512, 512, concurrency=8))
+    assert 1.3 < plain.tpot / drafted.tpot < 1.85
+
+
+def test_a_shared_draft_must_fit_beside_the_target() -> None:
+    one = Deployment("llama-3.1-8b", "l4", quantization="bf16")
+    fits = serve(one, Traffic(100, 10, concurrency=1))
+    assert fits.fits
+    with pytest.raises(DoesNotFit, match="bytes short on the fullest device"):
+        serve(Speculative(one, one, 2, 0.5, shared=True), Traffic(100, 10, concurrency=1))
+
+
+def test_owning_a_device() -> None:
+    rented = Ownership(capital=30000, years=4, interest=0, pue=1.3, usd_per_kwh=0.08, utilisation=0.8)
+    assert rented.usd_per_hour(1000) == pytest.approx(1.200205479452, rel=1e-9)
+    lent = Ownership(capital=30000, years=4, interest=0.08, pue=1.3, usd_per_kwh=0.08, utilisation=0.8)
+    assert lent.usd_per_hour(1000) > rented.usd_per_hour(1000)
+    owned = Deployment("llama-3.1-8b", "h100-sxm", quantization="fp8", price=rented.usd_per_hour(700))
+    assert serve(owned, Traffic(100, 10, concurrency=1)).pools["devices"].price == rented.usd_per_hour(700)
+
+
+def test_energies_of_a_step_add_up() -> None:
+    single = Deployment("llama-3.1-8b", "h100-sxm", quantization="bf16")
+    step = single.decode(4, 1000)
+    parts = component_energy(step, Energies(per_flop=1e-12, per_bit_read=6e-12, per_bit_sent=1e-12, idle_power=100))
+    operations = [(item, count) for item, count in zip(*_path(step), strict=True)]
+    flops = sum(item.flops * count for item, count in operations)
+    traffic = sum((item.weights + item.cache + item.activations) * count for item, count in operations)
+    assert sum(parts.values()) == pytest.approx(
+        float(roofline_energy(flops, traffic, 1e-12, 48e-12, 100, step.seconds))  # type: ignore[arg-type]
+    )
+    assert parts["link"] == 0
+    both = component_energy(GPU.decode(4, 1000), Energies(per_flop=0, per_bit_read=0, per_bit_sent=1e-12, idle_power=0))
+    assert both["link"] > 0
+
+
+def _path(step: Any) -> tuple[Any, Any]:
+    found = step.resolved.step(step.point)
+    return found.items, found.path
+
+
+BAD: dict[str, tuple[type[Exception], Callable[[], Any]]] = {
+    "bandwidth in bytes": (InvalidInput, lambda: Link("400 GB", "2 us")),
+    "latency in hertz": (InvalidInput, lambda: Link("400 Gbit/s", "2 MHz")),
+    "no bandwidth": (InvalidInput, lambda: Link(0, 0)),
+    "negative latency": (InvalidInput, lambda: Link(1e9, -1)),
+    "a truth": (InvalidInput, lambda: Link(True, 0)),
+    "no link": (InvalidInput, lambda: Link.of(7)),  # type: ignore[arg-type]
+    "words": (InvalidInput, lambda: Link.of("a fast one")),
+    "unknown part": (UnknownName, lambda: Link.of("h1oo.scale_up")),
+    "unknown tier": (UnknownName, lambda: Link.of("groq-lpu-v1.nodes")),
+    "no latency known": (MissingNumber, lambda: Link.of("b200-sxm.scale_up")),
+    "other model": (InvalidInput, lambda: PrefillDecode(GPU, SMALL, LINK)),
+    "other model's halves": (InvalidInput, lambda: AttentionFfn(GPU, SMALL, LINK)),
+    "prefill split": (InvalidInput, lambda: PrefillDecode(PrefillDecode(GPU, GPU, LINK), GPU, LINK)),  # type: ignore[arg-type]
+    "decode split in phases": (InvalidInput, lambda: PrefillDecode(GPU, PrefillDecode(GPU, GPU, LINK), LINK)),  # type: ignore[arg-type]
+    "halves of a split": (InvalidInput, lambda: AttentionFfn(PrefillDecode(GPU, GPU, LINK), GPU, LINK)),  # type: ignore[arg-type]
+    "target split": (InvalidInput, lambda: Speculative(PrefillDecode(GPU, GPU, LINK), SMALL, 2, 0.5)),  # type: ignore[arg-type]
+    "experts of a dense model": (InvalidInput, lambda: AttentionFfn(GPU, GPU, LINK, offload="experts")),
+    "unknown half": (InvalidInput, lambda: AttentionFfn(GPU, GPU, LINK, offload="attention")),  # type: ignore[arg-type]
+    "no drafts": (InvalidInput, lambda: Speculative(GPU, SMALL, 0, 0.5)),
+    "half a draft": (InvalidInput, lambda: Speculative(GPU, SMALL, 2.5, 0.5)),  # type: ignore[arg-type]
+    "more than certain": (InvalidInput, lambda: Speculative(GPU, SMALL, 2, 1.1)),
+    "less than never": (InvalidInput, lambda: Speculative(GPU, SMALL, 2, -0.1)),
+    "other vocabulary": (InvalidInput, lambda: Speculative(MIXTURE, SMALL, 2, 0.5)),
+    "shared on other devices": (InvalidInput, lambda: Speculative(GPU, SMALL.resized(16), 2, 0.5, shared=True)),
+    "a link to itself": (InvalidInput, lambda: Speculative(GPU, SMALL, 2, 0.5, shared=True, link=LINK)),
+    "chunks without neighbours": (InvalidInput, lambda: serve(PrefillDecode(GPU, GPU, LINK), TRAFFIC, chunk=512)),
+    "balancing one pool": (InvalidInput, lambda: balance(GPU, TRAFFIC, 8)),  # type: ignore[arg-type]
+    "too few devices": (LayoutError, lambda: GPU.resized(4)),
+    "owned for no years": (InvalidInput, lambda: Ownership(1, 0, 0, 1, 0.1, 0.5)),
+    "never sold": (InvalidInput, lambda: Ownership(1, 1, 0, 1, 0.1, 0)),
+    "negative joules": (InvalidInput, lambda: Energies(-1, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize(("error", "attempt"), BAD.values(), ids=BAD)
+def test_what_makes_no_sense_is_refused_in_one_line(error: type[Exception], attempt: Callable[[], Any]) -> None:
+    with pytest.raises(error) as caught:
+        attempt()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_fit_says_by_how_much() -> None:
+    few = Deployment("llama-3.1-70b", "groq-3-lpu", devices=64, tp=8, pp=8, quantization="fp8")
+    for system in (PrefillDecode(GPU, few, LINK), AttentionFfn(GPU, few, LINK)):
+        with pytest.raises(DoesNotFit, match=r"[\d,]+ bytes short"):
+            serve(system, TRAFFIC)
