@@ -145,10 +145,13 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     rates = resolved.rates
     if fits:
         rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources))
-    changed = replace(resolved, machine=machine, rates=rates)
     wires = {wire.name: wire for wire in machine.wires}
     hops = tuple((wires[wire.name], count) for wire, count in resolved.plan.hops)
-    changed.__dict__["plan"] = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers
+    plan = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers
+    changed = replace(resolved, machine=machine, rates=rates)
+    changed.__dict__["plan"] = plan
+    changed.__dict__["ideal"] = replace(resolved.ideal, machine=machine)
+    changed.ideal.__dict__["plan"] = plan
     return changed
 
 
