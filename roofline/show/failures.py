@@ -66,12 +66,19 @@ def _options(context: click.Context) -> str:
 
 
 class Commands(click.Group):
-    """A group whose unknown commands are answered with the nearest known ones."""
+    """A group in the order of its making, with commands of two words; unknown ones are answered with the nearest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they were added."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown name is an `UnknownName`."""
+        """As click does, but two words may be one command, and an unknown name is an `UnknownName`."""
+        both = self.get_command(ctx, " ".join(args[:2]))
+        if both is not None and len(args) > 1:
+            return both.name, both, args[2:]
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from roofline.describe.catalog import accelerator, accelerators
@@ -20,6 +21,7 @@ FORMATS = ("bf16", "fp16", "fp8", "int8", "mxfp4", "nvfp4")
 
 _LIST = (
     Column("part", ("part",), left=True),
+    Column("vendor", ("vendor",), left=True, need=9, most=16),
     Column("year", ("year",), need=6),
     Column("status", ("status",), left=True, need=8),
     Column("kind", ("kind",), left=True, need=7),
@@ -34,6 +36,11 @@ _LIST = (
     Column("power", ("power", "W"), need=4),
     Column("price", ("price", "USD/h"), need=4, gap=1),
 )
+_KEYS = (
+    *("accelerator", "vendor", "year", "status", "kind", "memory.capacity", "memory.bandwidth"),
+    *("peak.bf16", "peak.fp8", "peak.int8", "peak.nvfp4", "link.bandwidth", "link.domain", "power", "price"),
+)
+"""The key of a row behind each column."""
 
 
 def part_row(name: str) -> Row:
@@ -62,17 +69,24 @@ def part_rows() -> list[Row]:
     return sorted(rows, key=lambda row: (row["vendor"].lower(), row["year"], row["accelerator"]))
 
 
-def part_list(rows: Sequence[Row], width: int) -> list[Line]:
-    """The catalogue as a table, grouped by vendor."""
-    grid = Grid(_LIST)
-    for vendor, group in groupby(rows, key=lambda row: row["vendor"]):
-        grid.lines.append(Heading(vendor))
-        grid.lines += [_list_line(row) for row in group]
+def part_list(rows: Sequence[Row], width: int, *, sort: str | None = None) -> list[Line]:
+    """Parts in a table, grouped by vendor unless they are sorted by something else."""
+    columns = [replace(column, need=0) if key == sort else column for column, key in zip(_LIST, _KEYS, strict=True)]
+    grid = Grid(columns if sort else [column for column in columns if column.name != "vendor"])
+    if sort:
+        grid.lines += [_list_line(row) for row in rows]
+    else:
+        for vendor, group in groupby(rows, key=lambda row: row["vendor"]):
+            grid.lines.append(Heading(vendor))
+            grid.lines += [[line[0], *line[2:]] for line in map(_list_line, group)]
     out = [*grid.render(width), Line()]
     out += paragraph("peaks are dense, links per direction and device; empty: not published", width, style="dim")
     out += [*grid.left_out_line(width), Line(), Line(("Next", "bold"))]
-    out += command("roofline hardware h100-sxm            every number with its source", width)
-    return [*out, *command("roofline hardware h100-sxm b200-sxm   side by side", width)]
+    names = [row["accelerator"] for row in rows]
+    out += command(f"roofline hardware {names[0]}    every number with its source", width)
+    if len(names) > 1:
+        out += command(f"roofline hardware {names[0]} {names[1]}    side by side", width)
+    return [*out, *command("roofline hardware --systems    boxes, racks and pods", width)]
 
 
 def _list_line(row: Row) -> list[Cell]:
@@ -83,6 +97,7 @@ def _list_line(row: Row) -> list[Cell]:
     narrow = "peak.nvfp4" if row["peak.nvfp4"] is not None else "peak.mxfp4"
     return [
         row["accelerator"],
+        row["vendor"],
         str(row["year"]),
         row["status"],
         row["kind"],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from roofline.errors import InvalidInput
 from roofline.estimate.door import checked
+from roofline.units import parse_quantity, parse_unit
 
 
 def number(what: str, text: str) -> float:
@@ -33,3 +36,20 @@ def numbers(what: str, text: str) -> tuple[float, ...]:
     if not text.strip():
         raise InvalidInput(what, given=text, expected="numbers with commas between them, such as 1,8,64")
     return tuple(dict.fromkeys(number(what, item) for item in text.split(",")))
+
+
+def quantity(what: str, text: str, unit: str, example: str) -> float:
+    """A quantity above zero with its unit, in SI: a bare number would leave open what it counts.
+
+    >>> quantity("--min-bandwidth", "10TB/s", "B/s", "10 TB/s")
+    10000000000000.0
+    """
+    expected = f"a quantity in {unit}, such as {example}"
+    try:
+        # An exponent of many digits is a number of many more.
+        found = parse_quantity(text if not re.search(r"[eE][+-]?\d{3}", text) else "")
+    except InvalidInput:
+        raise InvalidInput(what, given=text, expected=expected) from None
+    if found.dimension != parse_unit(unit).dimension or found.exact <= 0:
+        raise InvalidInput(what, given=text, expected=expected)
+    return found.value

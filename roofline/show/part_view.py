@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from roofline.describe.catalog import accelerator, source_of, sources
@@ -38,14 +38,14 @@ _IN_SECTION = {
 def number_rows(name: str) -> list[Row]:
     """Every cited number of a part in SI units with its evidence, then what follows from them."""
     part = accelerator(name)
-    rows = [_number_row(name, path, part.cite(path)) for path in part.cited_fields()]
+    rows = [{"accelerator": name, **cited_row(path, part.cite(path))} for path in part.cited_fields()]
     return rows + [_computed_row(name, *computed) for computed in _computed(part)]
 
 
-def _number_row(name: str, path: str, number: Cited) -> Row:
+def cited_row(path: str, number: Cited) -> Row:
+    """A cited number in SI units with its evidence."""
     source = source_of(number)
     return {
-        "accelerator": name,
         "field": path,
         "value": number.value,
         "unit": _unit(number.quantity.dimension),
@@ -115,12 +115,18 @@ def part_details(name: str, rows: Sequence[Row], width: int) -> list[Line]:
             index = "" if section == "Computed" else f"[{cited.setdefault(row['source'], len(cited) + 1)}]"
             reading = ", ".join(text for text in (row["as_printed"], row["reading"]) if text)
             grid.lines.append(
-                [_label(row["field"]), row["text"], reading, row["confidence"] or "", index, row["note"] or ""]
+                [label(row["field"]), row["text"], reading, row["confidence"] or "", index, row["note"] or ""]
             )
     spare = grid.left_out_line(width)
     out += [Line(), *grid.render(width), *([Line(), *spare] if spare else []), Line(), Line(("Sources", "bold"))]
+    return [*out, *source_lines(cited, width)]
+
+
+def source_lines(numbers: Mapping[str, int], width: int) -> list[Line]:
+    """Documents by their numbers: title, date, kind of evidence, address."""
+    out = []
     documents = {source.title: source for source in sources().values()}
-    for title, number in cited.items():
+    for title, number in numbers.items():
         source = documents.get(title)
         words = f"{title} ({source.date}), {source.kind}" if source else title
         out += paragraph(words, width, bullet=f"[{number}] ")
@@ -150,8 +156,8 @@ def _matched(row: Row) -> tuple[int, int, str]:
     words, tier = row["field"].split("."), 0
     if words[0] in ("memory", "link"):
         tier = list(getattr(accelerator(row["accelerator"]), words[0])).index(words.pop(1))
-    label = _label(".".join(words))
-    return _SECTIONS.index(_section(row)), tier, f"tier {tier + 1} {label}" if tier else label
+    name = label(".".join(words))
+    return _SECTIONS.index(_section(row)), tier, f"tier {tier + 1} {name}" if tier else name
 
 
 def _section(row: Row) -> str:
@@ -159,7 +165,8 @@ def _section(row: Row) -> str:
     return _IN_SECTION.get(first, first.capitalize())
 
 
-def _label(path: str) -> str:
+def label(path: str) -> str:
+    """A dotted path in words, without what its section says already."""
     first, _, rest = path.partition(".")
     if first == "ridge_point":
         return f"ridge point {rest}"
