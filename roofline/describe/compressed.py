@@ -8,8 +8,9 @@ from pydantic import model_validator
 
 from roofline.describe.mixer import Indexer, Mixer
 from roofline.describe.parts import Matrix, Size, Vector
-from roofline.equations.attention import full_pairs, windowed_pairs
-from roofline.numeric import Num, ceil, minimum
+from roofline.equations.attention import windowed_pairs
+from roofline.equations.compression import summaries, summary_pairs
+from roofline.numeric import Num, maximum, minimum
 
 
 class CompressedAttention(Mixer):
@@ -100,16 +101,26 @@ class CompressedAttention(Mixer):
 
     def attended_pairs(self, new: Num, cached: Num) -> Num:
         """The window of every query, and the summaries there are or that the indexer chooses."""
-        recent = windowed_pairs(new, cached, self.window)
-        if self.ratio is None:
-            return recent
-        chosen = None if self.indexer is None else self.indexer.top_k * self.ratio
-        covered = full_pairs(new, cached) if chosen is None else windowed_pairs(new, cached, chosen)
-        return recent + covered / self.ratio
+        most = None if self.indexer is None else self.indexer.top_k
+        return windowed_pairs(new, cached, self.window) + self._summary_pairs(new, cached, most)
 
     def indexed_pairs(self, new: Num, cached: Num) -> Num:
         """Every summary there is, query by query."""
-        return new * 0 if self.indexer is None or self.ratio is None else full_pairs(new, cached) / self.ratio
+        return new * 0 if self.indexer is None else self._summary_pairs(new, cached, None)
+
+    def _summary_pairs(self, new: Num, cached: Num, most: int | None) -> Num:
+        """Query by query, the summaries there are, or the `most` of them that one query may choose."""
+        ratio = self.ratio
+        if ratio is None:
+            return new * 0
+
+        def until(tokens: Num) -> Num:
+            if most is None:
+                return summary_pairs(tokens, ratio)
+            full = most * ratio  # from here on every query has its choice
+            return summary_pairs(minimum(tokens, full), ratio) + most * maximum(tokens - full, 0)
+
+        return until(cached + new) - until(cached)
 
     @property
     def key_elements(self) -> int:
@@ -143,5 +154,4 @@ def whole(context: Num, ratio: int) -> Num:
     """
     if isinstance(context, int):
         return context // ratio
-    groups: Num = ceil(context * -1 / ratio) * -1
-    return groups
+    return summaries(context, ratio)

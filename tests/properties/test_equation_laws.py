@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from roofline.equations import (
     attention,
     collectives,
+    compression,
     cost,
     energy,
     exchanges,
@@ -692,3 +693,11 @@ def test_the_logarithm_of_two_is_good_to_eighteen_digits() -> None:
 @given(value=st.floats(1e-6, 1e6))
 def test_natural_logarithms_are(value: float) -> None:
     assert logarithms.natural_logarithm(value) == pytest.approx(math.log(value), rel=1e-12, abs=1e-12)
+
+
+@given(tokens=st.integers(0, 200), group=st.integers(1, 20))
+def test_summaries_are_counted_query_by_query(tokens: int, group: int) -> None:
+    """Each query sees the groups that are whole when it comes."""
+    seen = sum(query // group for query in range(1, tokens + 1))
+    assert compression.summary_pairs(tokens, group) == seen
+    assert compression.summaries(tokens, group) == tokens // group

@@ -117,7 +117,7 @@ def changed(
     factor=st.floats(1, 1e3),
 )
 def test_time_never_rises_with_a_rate(case: Case, rate: str, factor: float) -> None:
-    """More of anything per second never hurts, at a fixed layout: every term divides by rates and none subtracts one."""
+    """More of anything per second never hurts, at a fixed layout: terms divide by rates and subtract none."""
     faster = case.on(scaled(case.resolved.machine, **{rate: factor}))
     for before, after in zip(case.three, faster.three, strict=True):
         assert after <= before
@@ -347,8 +347,8 @@ def test_a_symbol_with_a_number_put_in_is_the_number(case: Case, symbolic: tuple
 def test_time_never_falls_with_the_batch(case: Case, more: int) -> None:
     """More sequences never take less time.
 
-    In a pipeline, between multiples of the number of stages: there every micro-batch is full. Elsewhere ⌈batch/pp⌉ makes
-    fewer, larger micro-batches of one more sequence, and fewer passes of the slowest stage may take less.
+    In a pipeline, between multiples of the number of stages: there every micro-batch is full. Elsewhere ⌈batch/pp⌉
+    makes fewer, larger micro-batches of one more sequence, and fewer passes of the slowest stage may take less.
     """
     stages = case.resolved.layout.pp
     few, many = case.at(batch=case.point.batch * stages), case.at(batch=(case.point.batch + more) * stages)
