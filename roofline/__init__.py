@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from roofline.describe.hardware import Accelerator as Accelerator
     from roofline.describe.hardware import HbmAccelerator as HbmAccelerator
     from roofline.describe.hardware import SramAccelerator as SramAccelerator
+    from roofline.describe.link import Link as Link
     from roofline.describe.model import ModelShape as ModelShape
     from roofline.describe.model_catalog import load_model as model
     from roofline.describe.model_catalog import model_names as models
+    from roofline.describe.systems import system as system
+    from roofline.describe.systems import systems as systems
+    from roofline.describe.workload import Slo as Slo
+    from roofline.describe.workload import Traffic as Traffic
     from roofline.errors import ConfigError as ConfigError
     from roofline.errors import DoesNotFit as DoesNotFit
     from roofline.errors import InvalidInput as InvalidInput
@@ -33,68 +38,129 @@ if TYPE_CHECKING:
     from roofline.errors import SpecError as SpecError
     from roofline.errors import UnknownName as UnknownName
     from roofline.errors import UnsupportedFormat as UnsupportedFormat
+    from roofline.estimate.attention_ffn import AttentionFfn as AttentionFfn
+    from roofline.estimate.balance import Balance as Balance
+    from roofline.estimate.balance import balance as balance
     from roofline.estimate.capacity import Capacity as Capacity
     from roofline.estimate.deployment import Deployment as Deployment
+    from roofline.estimate.disaggregation import PrefillDecode as PrefillDecode
+    from roofline.estimate.economics import Ownership as Ownership
     from roofline.estimate.estimate import Estimate as Estimate
     from roofline.estimate.layout import Layout as Layout
+    from roofline.estimate.service import Service as Service
+    from roofline.estimate.serving import serve as serve
+    from roofline.estimate.speculative import Speculative as Speculative
     from roofline.estimate.timing import Times as Times
+    from roofline.explore.crossovers import Crossover as Crossover
+    from roofline.explore.crossovers import crossover as crossover
+    from roofline.explore.crossovers import largest_batch_within as largest_batch_within
+    from roofline.explore.grid import Grid as Grid
+    from roofline.explore.pareto import pareto as pareto
+    from roofline.explore.sensitivity import sensitivity as sensitivity
+    from roofline.explore.sweep import sweep as sweep
+    from roofline.explore.symbolic import closed_form as closed_form
     from roofline.trust.calibration import calibrate as calibrate
+    from roofline.trust.cross_checks import cross_check as cross_check
 
 _HOMES = {
     "Accelerator": "describe.hardware",
+    "AttentionFfn": "estimate.attention_ffn",
+    "Balance": "estimate.balance",
     "Capacity": "estimate.capacity",
     "ConfigError": "errors",
+    "Crossover": "explore.crossovers",
     "Deployment": "estimate.deployment",
     "DoesNotFit": "errors",
     "Efficiency": "describe.efficiency",
     "Estimate": "estimate.estimate",
+    "Grid": "explore.grid",
     "HbmAccelerator": "describe.hardware",
     "InvalidInput": "errors",
     "Layout": "estimate.layout",
     "LayoutError": "errors",
+    "Link": "describe.link",
     "MissingNumber": "errors",
     "ModelShape": "describe.model",
+    "Ownership": "estimate.economics",
+    "PrefillDecode": "estimate.disaggregation",
     "Quantization": "describe.formats",
     "RooflineError": "errors",
+    "Service": "estimate.service",
+    "Slo": "describe.workload",
     "SpecError": "errors",
+    "Speculative": "estimate.speculative",
     "SramAccelerator": "describe.hardware",
     "Times": "estimate.timing",
+    "Traffic": "describe.workload",
     "UnknownName": "errors",
     "UnsupportedFormat": "errors",
     "accelerator": "describe.catalog",
     "accelerators": "describe.catalog",
+    "balance": "estimate.balance",
     "calibrate": "trust.calibration",
+    "closed_form": "explore.symbolic",
+    "cross_check": "trust.cross_checks",
+    "crossover": "explore.crossovers",
+    "largest_batch_within": "explore.crossovers",
     "model": "describe.model_catalog:load_model",
     "models": "describe.model_catalog:model_names",
+    "pareto": "explore.pareto",
+    "sensitivity": "explore.sensitivity",
+    "serve": "estimate.serving",
+    "sweep": "explore.sweep",
+    "system": "describe.systems",
+    "systems": "describe.systems",
 }
 """Where each public name lives, and under which name if not its own."""
 
 __all__ = [
     "Accelerator",
+    "AttentionFfn",
+    "Balance",
     "Capacity",
     "ConfigError",
+    "Crossover",
     "Deployment",
     "DoesNotFit",
     "Efficiency",
     "Estimate",
+    "Grid",
     "HbmAccelerator",
     "InvalidInput",
     "Layout",
     "LayoutError",
+    "Link",
     "MissingNumber",
     "ModelShape",
+    "Ownership",
+    "PrefillDecode",
     "Quantization",
     "RooflineError",
+    "Service",
+    "Slo",
     "SpecError",
+    "Speculative",
     "SramAccelerator",
     "Times",
+    "Traffic",
     "UnknownName",
     "UnsupportedFormat",
     "accelerator",
     "accelerators",
+    "balance",
     "calibrate",
+    "closed_form",
+    "cross_check",
+    "crossover",
+    "largest_batch_within",
     "model",
     "models",
+    "pareto",
+    "sensitivity",
+    "serve",
+    "sweep",
+    "system",
+    "systems",
 ]
 
 
