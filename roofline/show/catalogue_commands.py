@@ -58,6 +58,21 @@ def hardware_new(name: str, like: str, output: str | None, force: bool) -> Answe
 
 
 @click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-v", "--verbose", is_flag=True, help="Every check, those too that lack a fact.")
+@with_format
+def check(names: tuple[str, ...], verbose: bool, form: str) -> Answer:
+    """Whether the numbers of parts fit together.
+
+    A spec says many things twice: links times the rate of one link is the link's bandwidth. NAME is a .toml file or a
+    part of the catalogue. The exit status is 1 where two facts contradict each other.
+    """
+    from roofline.show.check_view import checked
+
+    return checked(names, form, verbose=verbose)
+
+
+@click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @with_format
 def model(names: tuple[str, ...], form: str) -> Answer:
@@ -75,5 +90,5 @@ def model(names: tuple[str, ...], form: str) -> Answer:
     return answered(rows, form, lambda width: model_view.model_details(rows, width))
 
 
-COMMANDS = (hardware, hardware_new, model)
+COMMANDS = (hardware, hardware_new, check, model)
 """In the order of the help."""

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from roofline.show.lines import Line, cells, listed, paragraph, shorten
+from roofline.show.lines import KEPT_BLANK, Line, cells, listed, paragraph, shorten
 
 Cell = str | tuple[str, str]
 """Text, or text and its style."""
@@ -163,7 +163,7 @@ def _row(row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int]) 
     for level in range(max(map(len, folded))):
         line = Line()
         for cell, column, room, texts in zip(row, columns, widths, folded, strict=True):
-            text = texts[level] if level < len(texts) else ""
+            text = texts[level].replace(KEPT_BLANK, " ") if level < len(texts) else ""
             _put(line, (text, _style(cell) or column.style), column, room)
         out.append(line)
     return out

@@ -7,7 +7,9 @@ import unicodedata
 
 from roofline.units import significant
 
-KEPT = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+KEPT_BLANK = "\N{NO-BREAK SPACE}"
+"""A blank at which a cell that folds is not broken; it is printed as any other."""
+KEPT = f"{KEPT_BLANK}×{KEPT_BLANK}"
 """A product that is not broken over two lines."""
 
 
