@@ -6,7 +6,7 @@ from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization
 from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
-from roofline.describe.parts import Matrix
+from roofline.describe.parts import Matrix, Projection
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.experts import dispatch_bytes
 from roofline.estimate.layout import Layout
@@ -30,6 +30,7 @@ def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quant
     mixer, feed_forward = layer.mixer, layer.feed_forward
     reduce = TransferKernel("all_reduce", "all_reduce", hidden * HIDDEN_WIDTH, hidden * HIDDEN_WIDTH, layout.tp)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
+    compiled.extend(_projections(layer.projections, layout.tp, quantization))
     if mixer is not None:
         compiled.append(norm)
         matrices = mixer.matrices(hidden)
@@ -48,6 +49,11 @@ def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quant
         elif layout.tp > 1:
             compiled.append(reduce)
     return tuple(compiled)
+
+
+def _projections(projections: tuple[Projection, ...], tp: int, quantization: Quantization) -> list[MatmulKernel]:
+    """What every token passes outside mixers and feed-forwards."""
+    return _matmuls("projections", tuple(each.matrix() for each in projections), tp, 1, quantization)
 
 
 def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> list[AttentionKernel | StateKernel]:
@@ -102,6 +108,7 @@ def _expert_kernels(
         on_fullest * layout.ep / mixture.experts,
         quantization.storage("experts"),
         quantization.computation("experts"),
+        mixture.zero_experts,
     )
     wide = (mixture.latent_width or hidden) * HIDDEN_WIDTH
     if layout.dp == 1:
@@ -127,13 +134,16 @@ def _expert_kernels(
     return joined
 
 
-def embedding_kernels(model: ModelShape, layout: Layout) -> tuple[StreamKernel | TransferKernel, ...]:
-    """The lookup of each token's row, and the reduction that a vocabulary cut over ranks needs."""
+def embedding_kernels(
+    model: ModelShape, layout: Layout, quantization: Quantization
+) -> tuple[MatmulKernel | StreamKernel | TransferKernel, ...]:
+    """The lookup of each token's row, the reduction of a vocabulary cut over ranks, and projections outside layers."""
+    beside = _projections(model.projections, layout.tp, quantization)
     row, ranks = (model.embedding_width or model.hidden) * HIDDEN_WIDTH, layout.tp * layout.vocab
     lookup = StreamKernel("embedding", 2 * row, 1)
     if ranks == 1:
-        return (lookup,)
-    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, ranks))
+        return (lookup, *beside)
+    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, ranks), *beside)
 
 
 def head_kernels(
@@ -162,7 +172,7 @@ def _matmuls(
     kernels: dict[str, tuple[int, int, str]] = {}
     for matrix in matrices:
         inner, columns = rank_shape(matrix, tp, kv_heads)
-        part = "lm_head" if matrix.part == "router" else "linear"
+        part = "lm_head" if matrix.part in ("router", "norm_other") else "linear"
         before = kernels.get(matrix.kernel)
         kernels[matrix.kernel] = (inner, columns + (before[1] if before else 0), part)
     return [
@@ -178,5 +188,5 @@ def rank_shape(matrix: Matrix, tp: int, kv_heads: int) -> tuple[int, int]:
     if matrix.split == "rows":
         return -(-matrix.inner // tp), matrix.columns
     if matrix.split == "kv_heads":
-        return matrix.inner, matrix.columns // kv_heads * -(-kv_heads // tp)
+        return matrix.inner, -(-matrix.columns * -(-kv_heads // tp) // kv_heads)
     return matrix.inner, -(-matrix.columns // tp)

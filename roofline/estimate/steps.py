@@ -44,7 +44,7 @@ class Plan:
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone."""
         layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
-        embedding = Counter[Kernel](embedding_kernels(model, layout) if vocabulary else ())
+        embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
         head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
         units = [*layers, embedding, head]
         kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))

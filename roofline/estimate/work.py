@@ -133,7 +133,8 @@ class AttentionKernel:
                 rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
                 flops = minimum(flops, rebuilt * self.head_share)
         width = exact_width(self.cache_format)
-        moved = (keys_read + load.new) * (self.key_elements * width)
+        written = 0 if getattr(mixer, "shares_kv", False) else load.new
+        moved = (keys_read + written) * (self.key_elements * width)
         if mixer.index_flops:
             flops = flops + index_pairs * (mixer.index_flops * self.head_share)
             moved = moved + mixer.index_elements(load.context) * width
@@ -176,7 +177,10 @@ class StateKernel:
 
 @dataclass(frozen=True, slots=True)
 class ExpertKernel:
-    """The routed experts of one layer, as one device of the expert group holds them."""
+    """The routed experts of one layer, as one device of the expert group holds them.
+
+    Of a token's `top_k` choices, those among the `empty` experts cost nothing.
+    """
 
     experts: int
     top_k: int
@@ -186,13 +190,16 @@ class ExpertKernel:
     imbalance: float
     stored: str
     computed: str
+    empty: int = 0
 
     def item(self, load: Load) -> Operation:
         """Tokens are spread evenly over experts; an expert's weights are read if at least one token is routed to it."""
         tokens, width = load.group_tokens, exact_width(self.stored)
-        touched = distinct_experts(self.experts, self.top_k, tokens)
+        chosen = self.top_k * self.experts / (self.experts + self.empty) if self.empty else self.top_k
+        fewest = max(self.top_k - self.empty, 0)
+        touched = distinct_experts(self.experts, chosen, tokens)
         per_expert = self.expert_elements * width / self.group
-        flops = tokens * (self.top_k * matmul_flops(1, self.expert_elements, 1) / self.group)
+        flops = tokens * (chosen * matmul_flops(1, self.expert_elements, 1) / self.group)
         return Operation(
             "routed_experts",
             "experts",
@@ -201,9 +208,9 @@ class ExpertKernel:
             flops * self.imbalance,
             touched * per_expert * self.imbalance,
             0,
-            tokens * (self.top_k * self.row_elements * activation_width(self.computed) / self.group),
-            flops,
-            self.top_k * per_expert,
+            tokens * (chosen * self.row_elements * activation_width(self.computed) / self.group),
+            flops if fewest == chosen else flops * (fewest / chosen),
+            fewest * per_expert,
         )
 
 
