@@ -65,7 +65,7 @@ class Choice:
     def _check(self) -> None:
         """Refuse ranks that no layout of the devices could have; open ones are taken as 1 for now."""
         ranks = {name: value or 1 for name, value in self.given.items()}
-        if None in (self.given["tp"], self.given["dp"]):
+        if None in (self.given["tp"], self.given["dp"]) and self.model.parameters().experts:
             ranks["ep"] = 1  # an open tp or dp may still make room for the expert groups asked for
         asked = checked_layout(self.model, self.devices, **ranks)
         if asked.devices > 1:

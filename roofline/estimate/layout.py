@@ -80,13 +80,9 @@ def vocabulary_cuts(pp: int) -> tuple[int, ...]:
     return tuple(sorted({*(cut for cut in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if cut < pp), pp}))
 
 
-def divides_heads(model: ModelShape, tp: int) -> bool:
-    """Whether `tp` ranks cut the heads of every mixer into equal shares; key-value heads may be replicated evenly."""
-    return all(tp in _head_divisors(layer) for layer, _ in model.groups())
-
-
 @lru_cache(maxsize=1024)
 def _head_divisors(layer: Layer) -> frozenset[int]:
+    """Widths that cut a mixer's heads into equal shares; key-value heads may be replicated evenly."""
     heads = getattr(layer.mixer, "heads", None) or 1
     kv_heads = getattr(layer.mixer, "kv_heads", None) or 1
     if layer.mixer is None:
@@ -97,7 +93,8 @@ def _head_divisors(layer: Layer) -> frozenset[int]:
 @lru_cache(maxsize=256)
 def possible_tp(model: ModelShape, limit: int) -> tuple[int, ...]:
     """Every tensor-parallel width up to `limit` that the model's heads allow."""
-    return tuple(tp for tp in range(1, limit + 1) if divides_heads(model, tp))
+    common = frozenset.intersection(*(_head_divisors(layer) for layer, _ in model.groups()))
+    return tuple(sorted(tp for tp in common if tp <= limit))
 
 
 def possible_ep(model: ModelShape, group: int) -> tuple[int, ...]:
@@ -105,7 +102,7 @@ def possible_ep(model: ModelShape, group: int) -> tuple[int, ...]:
     experts = _experts(model)
     if experts == 0:
         return (1,)
-    return tuple(ep for ep in range(1, group + 1) if group % ep == 0 and ep <= experts)
+    return tuple(ep for ep in range(1, min(group, experts) + 1) if group % ep == 0)
 
 
 def checked_layout(model: ModelShape, devices: int, *, tp: int, pp: int, dp: int, ep: int) -> Layout:
@@ -144,22 +141,27 @@ def candidate_layouts(
 ) -> Iterator[Layout]:
     """Layouts of up to `devices` devices that agree with the ranks already chosen, each with its longest pipeline.
 
-    Widths are those the heads allow. Data parallel attention is offered to mixtures of experts only: for a dense model
+    Widths are those the heads allow, or powers of two where there are no mixers. Data parallel attention is offered to mixtures of experts only: for a dense model
     it is the same as more replicas.
     """
-    for width in (tp,) if tp else possible_tp(model, devices):
+    has_mixers = any(layer.mixer is not None for layer, _ in model.groups())
+    for width in (tp,) if tp else possible_tp(model, devices) if has_mixers else _powers(devices):
         for ranks in (dp,) if dp else _powers(devices // width) if _experts(model) else (1,):
             longest = min(devices // (width * ranks), len(model.layers))
             if longest < (pp or 1):
                 continue
-            for degree in (ep,) if ep else _expert_degrees(model, width * ranks):
+            for degree in _expert_degrees(model, width * ranks, ep):
                 yield Layout(width, pp or longest, ranks, degree)
 
 
-def _expert_degrees(model: ModelShape, group: int) -> tuple[int, ...]:
-    """The two ends that are used in practice: experts cut over the group, or whole experts on each device."""
-    whole = group if group in possible_ep(model, group) else 1
-    return (1,) if whole == 1 else (1, whole)
+def _expert_degrees(model: ModelShape, group: int, given: int | None) -> tuple[int, ...]:
+    """The degree given where the group allows it, else the two ends that are used in practice.
+
+    Those are experts cut over the group and whole experts on each device.
+    """
+    if given is not None:
+        return (given,) if given in possible_ep(model, group) else ()
+    return (1,) if group == 1 or group > _experts(model) else (1, group)
 
 
 def _powers(limit: int) -> tuple[int, ...]:
