@@ -77,12 +77,13 @@ class Memory:
         groups = model.groups()
         held = [_layer_bytes(layer, model.hidden, layout, quantization) for layer, _ in groups]
         table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
+        bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
         outside = _outside_bytes(model, layout, quantization)
         rooms = []
         for stage, count in stages(model, layout):
             weights = sum(each * number for each, number in zip(held, stage.layers, strict=True))
             weights += (table + outside) * stage.embedding
-            weights += table * (stage.head and not (model.tied and stage.embedding))
+            weights += table * (stage.head and not (model.tied and stage.embedding)) + bias * stage.head
             mixers = tuple(
                 (layer.mixer, number)
                 for (layer, _), number in zip(groups, stage.layers, strict=True)
