@@ -236,4 +236,9 @@ def _count(what: str, value: Any) -> int:
 
 
 def _amount(what: str, value: Any) -> float | None:
-    return None if value is None else float(checked(what, value, least=0, most=1e12))
+    if value is None:
+        return None
+    amount = checked(what, value, least=0, most=1e12)
+    if not isinstance(amount, float):
+        raise InvalidInput(what, given=value, expected="a number from 0 to 1e+12")
+    return amount

@@ -24,6 +24,7 @@ from roofline.equations.rooflines import (
     streaming_time,
     unfed_operation_time,
 )
+from roofline.errors import InvalidInput
 from roofline.estimate.network import hop_seconds, least_transfer, transfer_time
 from roofline.estimate.rates import Rates
 from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
@@ -278,7 +279,8 @@ def largest(seconds: Mapping[Resource, Any]) -> Any:
     kinds = {kind(value) for value in seconds.values()}
     names = list(seconds)
     if SYMBOL in kinds:
-        raise TypeError("which resource binds depends on the symbols: substitute numbers, or ask for a crossover")
+        expected = "numbers: which resource binds depends on the symbols; substitute them, or ask for a crossover"
+        raise InvalidInput("bound", given="symbols", expected=expected)
     if ARRAY in kinds:
         stacked = np.stack(np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in seconds.values())))
         return np.array(names)[np.argmax(stacked, axis=0)]
