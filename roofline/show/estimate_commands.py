@@ -7,6 +7,8 @@ Commands import what they need when they run, so that help and complaints come a
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from roofline.show.answer import Answer
@@ -59,5 +61,57 @@ def explain(
     return questions.explanation(model, pools, *point, phase, quantization, form)
 
 
-COMMANDS = (compare, explain)
+@click.command(epilog=MODEL_HELP)
+@click.argument("model")
+@click.option("--on", multiple=True, metavar=POOL, help=f"Both phases on one pool. {POOL_HELP} Repeat it.")
+@click.option("--prefill", multiple=True, metavar=POOL, help="Prompts on a pool of their own …")
+@click.option("--decode", multiple=True, metavar=POOL, help="… and generation on another.")
+@click.option("--attention", multiple=True, metavar=POOL, help="Attention and caches on one pool …")
+@click.option("--ffn", multiple=True, metavar=POOL, help="… and feed-forwards on another.")
+@click.option("--link", metavar="LINK", help='Between pools, per device: "400 Gbit/s,2us", or h100-sxm.scale_out.')
+@click.option("--draft", metavar="MODEL", help="Each system once more, with drafts; mtp: a layer of MODEL itself.")
+@click.option("--draft-on", metavar=POOL, help="Devices of the draft.  [those of MODEL]")
+@click.option("--draft-length", metavar="TOKENS", help="Tokens drafted per step.  [4; mtp 1]")
+@click.option("--acceptance", metavar="SHARE", help="Probability that a drafted token is accepted.")
+@click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
+@click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+@click.option("--concurrency", metavar="N,…", help="Requests in flight.  [16]")
+@click.option("--rate", metavar="R,…", help="Requests that arrive per second, instead.")
+@click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
+@click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step of a pool of both phases.")
+@with_quantization
+@with_format
+def serve(
+    model: str,
+    draft: str | None,
+    draft_on: str | None,
+    draft_length: str | None,
+    acceptance: str | None,
+    isl: str,
+    osl: str,
+    concurrency: str | None,
+    rate: str | None,
+    cached_share: str,
+    chunk: str | None,
+    quantization: str | None,
+    form: str,
+    **pools: Any,
+) -> Answer:
+    """A traffic on MODEL in steady state, way by way of serving it.
+
+    Each --on is a system of its own, and so is each --prefill with each --decode, and each --attention with each --ffn;
+    --prefill with --attention and --ffn but no --decode splits three ways. The exit status is 1 where something does
+    not fit or cannot keep up.
+    """
+    from roofline.show.numbers import number
+    from roofline.show.serve_systems import Asked, Draft
+    from roofline.show.serve_view import answer, loads
+
+    most = number("chunk", chunk) if chunk is not None else None
+    offered = loads(isl, osl, concurrency, rate, cached_share)
+    asked = Asked(**pools, draft=Draft.parse(draft, draft_length, acceptance, draft_on))
+    return answer(model, asked, offered, quantization=quantization, chunk=most, form=form)
+
+
+COMMANDS = (compare, serve, explain)
 """In the order of the help."""

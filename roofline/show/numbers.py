@@ -9,8 +9,8 @@ from roofline.estimate.door import checked
 from roofline.units import parse_quantity, parse_unit
 
 
-def number(what: str, text: str) -> float:
-    """One number, from 1 up to what can be meant.
+def number(what: str, text: str, *, least: float = 1, most: float = 1e9) -> float:
+    """One number, by default from 1 up to what can be meant.
 
     >>> number("context", "4,096")
     Traceback (most recent call last):
@@ -22,12 +22,15 @@ def number(what: str, text: str) -> float:
     except ValueError:
         bare = text.replace(",", "").replace("_", "").strip()
         raise InvalidInput(
-            what, given=text, expected="a number from 1 to 1e+09", nearest=bare if bare.isdecimal() else None
+            what,
+            given=text,
+            expected=f"a number from {least:g} to {most:g}",
+            nearest=bare if bare.isdecimal() else None,
         ) from None
-    return float(checked(what, value))
+    return float(checked(what, value, least=least, most=most))
 
 
-def numbers(what: str, text: str) -> tuple[float, ...]:
+def numbers(what: str, text: str, *, least: float = 1) -> tuple[float, ...]:
     """Numbers with commas between them, each once, in the order given.
 
     >>> numbers("batch", "1,8,64")
@@ -35,7 +38,7 @@ def numbers(what: str, text: str) -> tuple[float, ...]:
     """
     if not text.strip():
         raise InvalidInput(what, given=text, expected="numbers with commas between them, such as 1,8,64")
-    return tuple(dict.fromkeys(number(what, item) for item in text.split(",")))
+    return tuple(dict.fromkeys(number(what, item, least=least) for item in text.split(",")))
 
 
 def quantity(what: str, text: str, unit: str, example: str) -> float:

@@ -1,0 +1,273 @@
+"""Ways of serving one traffic side by side: systems and their pools above, loads below, then what it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from roofline.describe.model_catalog import load_model
+from roofline.describe.workload import Traffic
+from roofline.errors import InvalidInput
+from roofline.show.answer import Answer, answered
+from roofline.show.failures import NO, OK
+from roofline.show.grid import Cell, Column, Grid, Heading, Sentence, left_out_line
+from roofline.show.lines import Line, figure, paragraph
+from roofline.show.numbers import number, numbers
+from roofline.show.progress import tracked
+from roofline.show.records import Row
+from roofline.show.serve_rows import overloaded, served
+from roofline.show.serve_systems import Asked
+from roofline.show.tables import BEST, milliseconds
+
+_POOLS = (
+    Column("system", ("system",), left=True, most=40),
+    Column("pool", ("pool",), left=True),
+    Column("devices", ("devices",)),
+    Column("part", ("part",), left=True, most=32),
+    Column("layout", ("layout",), left=True, need=5),
+    Column("format", ("format",), left=True, need=4),
+    Column("replicas", ("replicas",), need=8),
+    Column("batch", ("batch",), need=2),
+    Column("busy", ("busy", "%"), need=1),
+    Column("price", ("price", "USD/h"), need=6),
+    Column("power", ("power", "kW"), need=7),
+)
+_TIMES = (
+    Column("", (), left=True, most=40),
+    Column("time to the first token", ("first", "token s")),
+    Column("time per token", ("per", "token ms")),
+    Column("time to the last token", ("last", "token s"), need=5, gap=1),
+    Column("requests/s", ("req/s", ""), need=4),
+    Column("tokens/s", ("tok/s", "all")),
+    Column("tokens/s per user", ("tok/s", "/user"), need=7, gap=1),
+    Column("tokens/s per device", ("tok/s", "/dev"), need=1, gap=1),
+    Column("USD per million output tokens", ("USD/Mtok", "out"), need=3),
+    Column("USD per million input tokens", ("", "in"), need=6, gap=1),
+    Column("joules per output token", ("J", "/tok"), need=8),
+    Column("bound", ("bound",), left=True, need=2),
+    Column("limit", ("limited by",), left=True, need=9),
+)
+_BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
+    (1, "ttft", min),
+    (2, "tpot", min),
+    (3, "e2e_latency", min),
+    (4, "requests_per_second", max),
+    (5, "tokens_per_second", max),
+    (6, "tokens_per_second_per_user", max),
+    (7, "tokens_per_second_per_device", max),
+    (8, "usd_per_million_output_tokens", min),
+    (9, "usd_per_million_input_tokens", min),
+    (10, "joules_per_output_token", min),
+)
+_LEGEND = (
+    "means in steady state, output tokens; first token from the request on, waiting included; per device of all pools"
+)
+
+
+def loads(isl: str, osl: str, concurrency: str | None, rate: str | None, cached_share: str) -> list[Traffic]:
+    """The traffics of a command line: one for each concurrency, or for each rate."""
+    if concurrency is not None and rate is not None:
+        expected = "one of them: requests in flight, or requests per second"
+        raise InvalidInput("--concurrency and --rate", given="both", expected=expected)
+    tokens = number("isl", isl), number("osl", osl)
+    share = number("cached share", cached_share, least=0, most=1)
+    if rate is not None:
+        return [Traffic(*tokens, rate=each, cached_share=share) for each in numbers("rate", rate, least=1e-9)]
+    return [
+        Traffic(*tokens, concurrency=each, cached_share=share)
+        for each in numbers("concurrency", "16" if concurrency is None else concurrency)
+    ]
+
+
+def answer(
+    model: str,
+    asked: Asked,
+    loads: Sequence[Traffic],
+    *,
+    quantization: str | None,
+    chunk: float | None,
+    form: str,
+) -> Answer:
+    """Every way of serving that was typed under every load; status 1 where one does not fit or cannot keep up."""
+    shape = load_model(model)
+    systems = asked.systems(shape, quantization)
+    rows = served(systems, shape, loads, chunk=chunk, tracked=lambda given: tracked(list(given), "serving"))
+    fine = all(row["fits"] and not overloaded(row) for row in rows)
+    return answered(rows, form, lambda width: services(rows, width), OK if fine else NO)
+
+
+def services(rows: Sequence[Row], width: int) -> list[Line]:
+    """The whole answer, as lines of at most `width` cells."""
+    names = labels(rows)
+    first = rows[0]
+    cached = f", {first['cached_share']:.0%} of prompts cached" if first["cached_share"] else ""
+    title = f"{first['model']}: {first['isl']:,g} tokens in, {first['osl']:,g} out{cached}"
+    pools, times = pool_grid(rows, names), time_grid(rows, names)
+    out = [*paragraph(title, width, style="bold"), Line()]
+    if pools.lines:
+        out += [*pools.render(width), Line()]
+    out += times.render(width)
+    if pools.lines:
+        out += [Line(), *paragraph(_LEGEND, width, style="dim")]
+        out += left_out_line([*times.left_out(width), *pools.left_out(width)], width)
+    for heading, sentences in (
+        ("In short", findings(rows, names)),
+        ("Missing", missing(rows)),
+        ("Assumed", assumed(rows, names)),
+    ):
+        if sentences:
+            out += [Line(), Line((heading, "bold"))]
+        for sentence in sentences:
+            out += paragraph(sentence, width, bullet="· ")
+    return out
+
+
+def labels(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """What a system is called: its mode, with its pools where several have that mode."""
+    keys = list(dict.fromkeys(_key(row) for row in rows))
+    modes = [mode for mode, _ in keys]
+    return {(mode, text): mode if modes.count(mode) == 1 else f"{mode} {text}" for mode, text in keys}
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["mode"], row["deployment"]
+
+
+def pool_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
+    """What each pool of a system is and does under the last load that fits."""
+    loads = list(dict.fromkeys(_load(row) for row in rows if row["fits"]))
+    grid = Grid(_POOLS, [Heading("Pools", f"under {loads[-1]}")] if len(loads) > 1 else [])
+    for key, name in names.items():
+        fitting = [row for row in rows if _key(row) == key and row["fits"]]
+        for index, pool in enumerate(fitting[-1]["pools"] if fitting else ()):
+            money, power = pool["price"], pool["power"]
+            grid.lines.append(
+                [
+                    "" if index else name,
+                    pool["name"],
+                    f"{pool['devices']:,}",
+                    pool["part"],
+                    pool["layout"],
+                    pool["quantization"],
+                    f"{pool['replicas']:,}",
+                    "" if pool["batch"] is None else figure(pool["batch"]),
+                    figure(pool["utilisation"] * 100, 2),
+                    "" if money is None else f"{money * pool['devices']:,.2f}",
+                    "" if power is None else figure(power * pool["devices"] / 1e3),
+                ]
+            )
+    return grid
+
+
+def time_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
+    """Times, rates and costs of every system, grouped by load."""
+    grid = Grid(_TIMES)
+    for _, group in groupby(rows, key=_load):
+        of_group = list(group)
+        grid.lines.append(Heading(_load(of_group[0])))
+        best = {key: _best([row[key] for row in of_group], choose) for _, key, choose in _BEST_OF}
+        for row in of_group:
+            if row["fits"]:
+                grid.lines.append(_time_line(row, names[_key(row)], best))
+            else:
+                grid.lines.append(Sentence(names[_key(row)], row["message"]))
+    return grid
+
+
+def _load(row: Row) -> str:
+    if row["rate"] is None:
+        return f"{row['concurrency']:,g} in flight"
+    return f"{row['rate']:,g} requests/s"
+
+
+def _time_line(row: Row, name: str, best: dict[str, float | None]) -> Sequence[Cell]:
+    cells: list[Cell] = [
+        name,
+        ("∞", "yellow") if overloaded(row) else _number(row["ttft"]),
+        milliseconds(row["tpot"]),
+        _number(row["e2e_latency"]),
+        _number(row["requests_per_second"]),
+        _number(row["tokens_per_second"]),
+        _number(row["tokens_per_second_per_user"]),
+        _number(row["tokens_per_second_per_device"]),
+        _number(row["usd_per_million_output_tokens"]),
+        _number(row["usd_per_million_input_tokens"]),
+        _number(row["joules_per_output_token"]),
+        row["bound"],
+        row["limit"],
+    ]
+    for index, key, _ in _BEST_OF:
+        if best[key] is not None and row[key] == best[key]:
+            cells[index] = (str(cells[index]), BEST)
+    return cells
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "∞" if math.isinf(value) else figure(value)
+
+
+def _best(values: Sequence[float | None], choose: Callable[..., float]) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return choose(known) if len(known) > 1 else None
+
+
+def findings(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+    """Per load: who answers first, who is fastest then, who makes most of a device and of a dollar."""
+    found = []
+    for load, group in groupby(rows, key=_load):
+        of_load = list(group)
+        swamped = [
+            f"{names[_key(row)]} keeps up with {figure(row['requests_per_second'])}"
+            for row in of_load
+            if overloaded(row)
+        ]
+        if swamped:
+            found.append(f"{load}: the queue grows without end; {', '.join(swamped)}")
+        able = [row for row in of_load if row["fits"] and not overloaded(row)]
+        if len(able) > 1:
+            found.append(f"{load}: {'; '.join(_leaders(able, names))}")
+    return found
+
+
+def _leaders(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+    """Who leads in what, each leader once."""
+    questions: list[tuple[str, str, Callable[..., Row]]] = [
+        ("the first token is soonest", "ttft", min),
+        ("further tokens are fastest", "tpot", min),
+        ("a device makes the most", "tokens_per_second_per_device", max),
+        ("an output token is cheapest", "usd_per_million_output_tokens", min),
+    ]
+    leads: dict[str, list[str]] = {}
+    for words, key, choose in questions:
+        known = [row for row in rows if row[key] is not None]
+        if len(known) == len(rows):
+            first = choose(known, key=lambda row, by=key: row[by])
+            leads.setdefault(names[_key(first)], []).append(words)
+    return [f"{', '.join(words)} with {name}" for name, words in leads.items()]
+
+
+def missing(rows: Sequence[Row]) -> list[str]:
+    """Which parts have no published price or power, and what to type instead."""
+    found = []
+    pools = [pool for row in rows for pool in row["pools"]]
+    for key, example, unit in (("price", "2.50", "USD/h"), ("power", "700", "W")):
+        parts = dict.fromkeys(pool["part"] for pool in pools if pool[key] is None)
+        if parts:
+            gives = f"{key}={example} in the pool gives it in {unit}"
+            found.append(f"no {key} of {' or '.join(parts)} is published, so its cells are empty: {gives}")
+    return found
+
+
+def assumed(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+    """Assumptions of all rows, each once, with the systems that it was made for unless that is all."""
+    makers: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in row["assumptions"]:
+            found = makers.setdefault(sentence, [])
+            if names[_key(row)] not in found:
+                found.append(names[_key(row)])
+    every = len({_key(row) for row in rows if row["fits"]})
+    return [words if len(who) == every else f"{', '.join(who)}: {words}" for words, who in makers.items()]
