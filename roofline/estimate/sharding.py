@@ -71,8 +71,8 @@ def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> 
                 quantization.kv_cache,
             )
         )
-    if mixer.recurrent_elements:
-        state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    if state:
         compiled.append(StateKernel(state / layout.tp, mixer.state_flops / layout.tp, quantization.attention))
     return compiled
 
