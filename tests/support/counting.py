@@ -29,7 +29,7 @@ def matrices(model: ModelShape) -> Iterator[tuple[Matrix, int]]:
 
 
 def mixtures(model: ModelShape) -> Iterator[tuple[MoE, int, int]]:
-    """Every mixture of experts with the elements of the matrices of one expert and the number of layers that have it."""
+    """Every mixture, the elements of the matrices of one expert, and the number of layers that have it."""
     for layer, count in model.groups():
         if isinstance(layer.feed_forward, MoE):
             elements = sum(matrix.elements for matrix in layer.expert_matrices(model.hidden))
@@ -66,6 +66,17 @@ def mixing_flops(model: ModelShape, context: int) -> int:
     )
 
 
+def cache_traffic(model: ModelShape, context: int, kv_cache: str) -> Fraction:
+    """Bytes of the cache that a decoded token reads and writes: keys it sees and its own, index keys, states twice."""
+    total = Fraction(0)
+    for mixer, count in mixers(model):
+        keys = int(mixer.visible_keys(context)) + (0 if getattr(mixer, "shares_kv", False) else 1)  # type: ignore[call-overload]
+        elements = keys * mixer.key_elements + int(mixer.index_elements(context))  # type: ignore[call-overload]
+        states = 4 * mixer.recurrent_elements + 2 * mixer.convolution_elements
+        total += count * (elements * width(kv_cache) + 2 * states)
+    return total
+
+
 def stored_as(part: str) -> str:
     """Which field of a quantization says how a part of a model is stored."""
     return "experts" if part == "experts" else "linear" if part in LINEAR else "lm_head"
@@ -83,7 +94,7 @@ def every_weight(model: ModelShape, quantization: Quantization) -> Fraction:
 
 def vector_elements(model: ModelShape) -> Fraction:
     """Norms, biases and filters among the active parameters: added or scaled with, never multiplied as a matrix."""
-    total = Fraction(sum(vector.elements for vector in model.extra))
+    total = Fraction(sum(vector.elements for vector in model.extra if vector.part not in ("embedding", "lm_head")))
     for layer, count in model.groups():
         total += count * sum(vector.elements for vector in layer.vectors(model.hidden))
         if isinstance(layer.feed_forward, MoE):

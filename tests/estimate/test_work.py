@@ -1,0 +1,353 @@
+"""The work of a step, counted exactly against the model's own shape: nothing forgotten, nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from roofline.describe.attention import Attention, LatentAttention
+from roofline.describe.catalog import accelerator
+from roofline.describe.feedforward import Dense, MoE
+from roofline.describe.formats import PRESETS, Quantization, width
+from roofline.describe.model import Layer, ModelShape
+from roofline.describe.model_catalog import load_model, model_names
+from roofline.describe.parts import Matrix
+from roofline.equations.experts import distinct_experts
+from roofline.estimate.layout import Layout
+from roofline.estimate.sharding import rank_shape
+from roofline.estimate.steps import Plan
+from roofline.estimate.timing import Step
+from roofline.estimate.work import HIDDEN_WIDTH, Operation, Transfer
+from tests.support import counting
+from tests.support.strategies import (
+    Case,
+    all_mixers,
+    cases,
+    common_mixers,
+    dense_networks,
+    layouts,
+    mixtures,
+    model_shapes,
+)
+
+ROUNDING = 1e-12
+MANY = 10.0**8
+"""Sequences enough that every expert is touched."""
+
+
+alone = st.just(Layout())
+
+
+def close(value: Any) -> Any:
+    return pytest.approx(float(value), rel=ROUNDING, abs=0)
+
+
+def plan(model: ModelShape, layout: Layout | None = None, quantization: Quantization = PRESETS["bf16"]) -> Plan:
+    return Plan.of(model, layout or Layout(), quantization, accelerator("h100-sxm").numbers())
+
+
+def term(step: Step, name: str) -> list[Operation]:
+    return [item for item in step.items if isinstance(item, Operation) and item.term == name]
+
+
+def transfers(step: Step) -> list[Transfer]:
+    return [item for item in step.items if isinstance(item, Transfer)]
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_decoded_token_costs_two_flop_per_active_weight_and_its_pairs(name: str) -> None:
+    model = load_model(name)
+    matrices = model.parameters().active_matmul - counting.vector_elements(model)
+    assert counting.matmul_flops(model) == 2 * matrices
+    compiled = plan(model)
+    for context in (1, 4096, 100_000):
+        step = compiled.decode(batch=1.0, context=float(context))
+        assert counting.worked(step, "flops") == close(2 * matrices + counting.mixing_flops(model, context))
+
+
+@given(case=cases(layout=lambda _model, _most: alone, phase="decode"))
+def test_every_matrix_is_multiplied_once_per_token(case: Case) -> None:
+    model, point = case.resolved.model, case.point
+    context = int(point.context)
+    expected = point.batch * (counting.matmul_flops(model) + counting.mixing_flops(model, context))
+    assert counting.worked(case.step, "flops") == close(expected)
+
+
+@given(case=cases(layout=lambda _model, _most: alone, phase="prefill", models=model_shapes(common_mixers)))
+def test_a_prefill_multiplies_every_new_token_and_heads_the_last_one(case: Case) -> None:
+    """The head sees each prompt's last token only; every query meets the keys before it and itself."""
+    model, point = case.resolved.model, case.point
+    assume(not any(isinstance(mixer, LatentAttention) for mixer, _ in counting.mixers(model)))
+    cached, new = int(point.cached) % 100, int(point.context) % 100 + 1
+    case = case.at(context=float(cached + new), cached=float(cached))
+    head = 2 * model.head.elements
+    linear = new * (counting.matmul_flops(model) - head) + head
+    pairs = sum(counting.mixing_flops(model, cached + position) for position in range(1, new + 1))
+    assert counting.worked(case.step, "flops") == close(point.batch * (linear + pairs))
+
+
+def test_latent_prefill_takes_the_cheaper_of_two_ways() -> None:
+    """Absorbed, a pair costs 2·heads·(2·kv_rank + rope); rebuilt, 2·heads·(nope + rope + value) and every cached token
+    once more its up-projection. Few new tokens behind a long prefix are cheaper absorbed.
+    """
+    mixer = LatentAttention(heads=4, q_rank=None, kv_rank=32, nope_dim=8, rope_dim=4, value_dim=8)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
+    absorbed, rebuilt, rebuild = 2 * 4 * (2 * 32 + 4), 2 * 4 * (8 + 4 + 8), 2 * 32 * 4 * (8 + 8)
+    assert (mixer.pair_flops, mixer.rebuilt_pair_flops, mixer.rebuild_flops) == (absorbed, rebuilt, rebuild)
+    short = plan(model).prefill(batch=1.0, prompt=1001.0, cached=1000.0)
+    assert [item.flops for item in term(short, "attention")] == [1001 * absorbed]
+    long = plan(model).prefill(batch=1.0, prompt=1000.0, cached=10.0)
+    pairs = (1000 * 1001 - 10 * 11) / 2
+    assert [item.flops for item in term(long, "attention")] == [pairs * rebuilt + 10 * rebuild]
+
+
+# -- bytes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_large_batch_reads_every_weight_but_the_input_embedding(name: str) -> None:
+    model = load_model(name)
+    for preset in ("bf16", "fp8", "w4a16", "nvfp4"):
+        step = plan(model, None, PRESETS[preset]).decode(batch=MANY, context=1.0)
+        assert counting.worked(step, "weights") == close(counting.every_weight(model, PRESETS[preset]))
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-v3", "mixtral-8x7b", "qwen3-32b"])
+def test_the_weights_read_are_the_parameters_counted(name: str) -> None:
+    """From the parameter counts alone: all but the input embedding and the norms, which are no matrices."""
+    model = load_model(name)
+    counts = model.parameters()
+    norms = sum(count * sum(v.elements for v in layer.vectors(model.hidden)) for layer, count in model.groups())
+    step = plan(model).decode(batch=MANY, context=1.0)
+    assert norms < 1e-3 * counts.total
+    outside = sum(vector.elements for vector in model.extra)
+    assert counting.worked(step, "weights") == close(2 * (counts.total - counts.embedding - norms - outside))
+
+
+@given(case=cases(layout=lambda _model, _most: alone, phase="decode"))
+def test_every_weight_is_read_once_however_many_sequences(case: Case) -> None:
+    step = case.at(batch=MANY).step
+    expected = counting.every_weight(case.resolved.model, case.resolved.quantization)
+    assert counting.worked(step, "weights") == close(expected)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_decode_step_reads_the_cache_and_writes_one_key(name: str) -> None:
+    model = load_model(name)
+    for kv_cache in ("bf16", "fp8"):
+        compiled = plan(model, None, PRESETS["bf16"].with_(kv_cache=kv_cache))
+        for context in (1, 100, 20_000):
+            step = compiled.decode(batch=7.0, context=float(context))
+            assert counting.worked(step, "cache") == close(7 * counting.cache_traffic(model, context, kv_cache))
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b"])
+def test_the_cache_read_is_the_cache_kept(name: str) -> None:
+    """Full and windowed attention read all that they keep, of every sequence, and add one key."""
+    model = load_model(name)
+    written = sum(mixer.key_elements * count for mixer, count in counting.mixers(model)) * width("fp8")
+    for context in (1, 100, 20_000):
+        step = plan(model, None, PRESETS["fp8"]).decode(batch=7.0, context=float(context))
+        assert counting.worked(step, "cache") == close(7 * (model.kv_bytes(context, "fp8") + written))
+
+
+@given(case=cases(layout=lambda _model, _most: alone, phase="decode"))
+def test_caches_are_read_whole_and_states_are_read_and_written(case: Case) -> None:
+    cached = case.resolved.quantization.kv_cache
+    expected = counting.cache_traffic(case.resolved.model, int(case.point.context), cached)
+    assert counting.worked(case.step, "cache") == close(case.point.batch * expected)
+
+
+def test_a_layer_that_reads_an_earlier_cache_writes_none() -> None:
+    own = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8)
+    borrowed = own.model_copy(update={"shares_kv": True})
+    layers = tuple(Layer(mixer=mixer, feed_forward=None) for mixer in (own, borrowed))
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False)
+    step = plan(model).decode(batch=3.0, context=50.0)
+    key = (8 + 8) * 2
+    assert counting.worked(step, "cache") == 3 * (2 * 50 * key + key)
+
+
+# -- mixtures of experts ----------------------------------------------------------------------------------------------
+
+
+@given(mixture=mixtures(zero_experts=False), batch=st.integers(1, 500))
+def test_experts_touched_lie_between_one_tokens_and_all(mixture: MoE, batch: int) -> None:
+    """At least those of one token, at most all there are and at most as many as there are choices."""
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    (routed,) = term(plan(model).decode(batch=float(batch), context=1.0), "routed_experts")
+    one = sum(matrix.elements for matrix in mixture.expert_matrices(16)) * 2
+    touched = routed.weights / one
+    assert mixture.top_k * (1 - ROUNDING) <= touched
+    assert touched <= min(mixture.experts, mixture.top_k * batch) * (1 + ROUNDING)
+    assert routed.fewest_weights / one == close(mixture.top_k)
+    assert routed.fewest_flops == routed.flops
+
+
+@given(network=dense_networks, batch=st.integers(1, 500), tp=st.sampled_from([1, 2, 4]))
+def test_one_expert_that_is_always_chosen_is_a_dense_network(network: Dense, batch: int, tp: int) -> None:
+    def model(feed_forward: Dense | MoE) -> ModelShape:
+        layer = Layer(mixer=None, feed_forward=feed_forward)
+        return ModelShape(name="a toy", hidden=16, vocab=10, layers=(layer,), tied=False)
+
+    mixture = MoE(experts=1, top_k=1, expert_width=network.width, gated=network.gated)
+    point = {"batch": float(batch), "context": 1.0}
+    one = plan(model(mixture), Layout(tp=tp)).decode(**point)
+    dense = plan(model(network), Layout(tp=tp)).decode(**point)
+    for field in ("flops", "weights", "fewest_flops", "fewest_weights"):
+        routed = counting.worked(one, field, terms=("routed_experts",))
+        assert routed == close(counting.worked(dense, field, terms=("dense_ffn",)))
+
+
+def test_experts_that_weigh_nothing_cost_nothing() -> None:
+    """Of four choices among two real and six empty experts, one in four falls on a real one, and all may miss them."""
+    mixture = MoE(experts=2, top_k=4, expert_width=8, zero_experts=6, gated=False)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    (routed,) = term(plan(model).decode(batch=10.0, context=1.0), "routed_experts")
+    elements = 2 * 16 * 8
+    assert routed.flops == 10 * 2 * elements * 4 * 2 / 8
+    assert routed.weights == close(2 * elements * distinct_experts(2, 1, 10))
+    assert (routed.fewest_flops, routed.fewest_weights) == (0, 0)
+
+
+def test_the_fullest_rank_of_uneven_experts_decides() -> None:
+    """Five experts on four ranks: one rank has two of them and works for 2 · 4 / 5 = 1.6 of the mean."""
+    mixture = MoE(experts=5, top_k=5, expert_width=8)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    (spread,) = term(plan(model, Layout(tp=4, ep=4)).decode(batch=3.0, context=1.0), "routed_experts")
+    (cut,) = term(plan(model, Layout(tp=4)).decode(batch=3.0, context=1.0), "routed_experts")
+    assert cut.weights == 5 * (3 * 16 * 8) * 2 / 4
+    assert spread.weights == close(cut.weights * 1.6)
+    assert spread.flops == close(cut.flops * 1.6)
+    assert (spread.fewest_flops, spread.fewest_weights) == (cut.fewest_flops, cut.fewest_weights)
+
+
+# -- cut over ranks ---------------------------------------------------------------------------------------------------
+
+
+@given(case=cases(phase="decode", models=model_shapes(all_mixers)))
+def test_ranks_together_do_at_least_all_of_it(case: Case) -> None:
+    """Cutting loses nothing: added over the ranks of a stage, weights are read at least once and every token multiplied
+    at least once; what is replicated or padded comes on top.
+    """
+    layout, step = case.resolved.layout, case.step
+    assume(layout.vocab == 1)
+    share = -(-case.point.batch // layout.pp)
+    whole = case.laid(tp=1, dp=1, ep=1, pp=1, vocab=1).at(batch=share).step
+    for field in ("flops", "weights", "cache"):
+        assert counting.worked(step, field) * layout.expert_group * (1 + ROUNDING) >= counting.worked(whole, field)
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "qwen3-32b", "mixtral-8x7b"])
+@pytest.mark.parametrize("tp", [2, 4, 8])
+def test_what_divides_is_divided_exactly(name: str, tp: int) -> None:
+    """Where heads, widths and vocabulary divide, the ranks' shares add up to one copy; the router is replicated."""
+    model = load_model(name)
+    steps = [plan(model, Layout(tp=ranks)).decode(batch=16.0, context=1000.0) for ranks in (1, tp)]
+    terms = ("attention_projections", "attention", "dense_ffn", "routed_experts", "lm_head")
+    for field in ("flops", "weights", "cache"):
+        one, cut = (counting.worked(step, field, terms=terms) for step in steps)
+        assert cut * tp == close(one)
+    one, cut = (counting.worked(step, "weights", terms=("router",)) for step in steps)
+    assert one == cut
+
+
+def test_key_value_heads_are_replicated_past_their_number() -> None:
+    """Eight key-value heads on sixteen ranks: every rank holds one, as on eight; queries are cut further."""
+    model = load_model("llama-3.1-70b")
+    eight, sixteen = (plan(model, Layout(tp=tp)).decode(batch=1.0, context=4096.0) for tp in (8, 16))
+    assert counting.worked(sixteen, "cache") == counting.worked(eight, "cache")
+    pairs = [sum(item.flops for item in term(step, "attention")) for step in (eight, sixteen)]
+    assert pairs[1] == pairs[0] / 2
+
+
+def test_a_latent_is_on_every_rank() -> None:
+    model = load_model("deepseek-v3")
+    one, eight = (plan(model, Layout(tp=tp)).decode(batch=4.0, context=4096.0) for tp in (1, 8))
+    assert counting.worked(eight, "cache") == counting.worked(one, "cache")
+
+
+@pytest.mark.parametrize(
+    ("split", "shape"),
+    [("replicated", (12, 24)), ("rows", (3, 24)), ("columns", (12, 6)), ("heads", (12, 6)), ("kv_heads", (12, 12))],
+)
+def test_a_matrix_is_cut_as_its_split_says(split: Any, shape: tuple[int, int]) -> None:
+    """12 × 24 over four ranks; two key-value heads of twelve columns are whole on every rank."""
+    assert rank_shape(Matrix("m", 12, 24, split, "attention"), 4, 2) == shape
+
+
+@pytest.mark.parametrize(("size", "tp", "held"), [(10, 4, 3), (10, 3, 4), (1, 4, 1)])
+def test_what_does_not_divide_is_padded(size: int, tp: int, held: int) -> None:
+    assert rank_shape(Matrix("m", size, 5, "rows", "dense_ffn"), tp, 1) == (held, 5)
+    assert rank_shape(Matrix("m", 5, size, "columns", "dense_ffn"), tp, 1) == (5, held)
+
+
+@given(model=model_shapes())
+def test_one_rank_holds_whole_matrices(model: ModelShape) -> None:
+    for layer, _ in model.groups():
+        kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
+        for matrix in layer.matrices(model.hidden):
+            assert rank_shape(matrix, 1, kv_heads) == (matrix.inner, matrix.columns)
+
+
+# -- what crosses the wires -------------------------------------------------------------------------------------------
+
+
+def test_tensor_parallel_layers_reduce_twice_and_gather_logits() -> None:
+    """Per layer one sum after the mixer and one after the feed-forward, of the residual stream in 16 bits; one for the
+    embedding; logits are gathered, of each sequence's last token.
+    """
+    model = load_model("llama-3.1-8b")
+    step = plan(model, Layout(tp=4)).decode(batch=3.0, context=100.0)
+    counts = {item: count for item, count in zip(step.items, step.path, strict=True) if isinstance(item, Transfer)}
+    sums = {item: count for item, count in counts.items() if item.collective == "all_reduce"}
+    assert sum(sums.values()) == 2 * 32 + 1
+    assert {(item.size, item.fewest, item.ranks) for item in sums} == {(3 * 4096 * HIDDEN_WIDTH, 3 * 4096 * 2, 4)}
+    (gather,) = counts.keys() - sums.keys()
+    assert (gather.collective, gather.ranks) == ("all_gather", 4)
+    assert gather.size == 3 * 128256 * 2
+    assert gather.fewest == gather.size * 3 / 4
+    prefill = plan(model, Layout(tp=4)).prefill(batch=3.0, prompt=50.0, cached=10.0)
+    sizes = {item.collective: item.size for item in transfers(prefill)}
+    assert sizes == {"all_reduce": 3 * 40 * 4096 * 2, "all_gather": 3 * 128256 * 2}
+
+
+def test_experts_on_ranks_exchange_tokens() -> None:
+    """Eight data-parallel ranks of four sequences: each token goes to its two experts in fp8 and comes back in bf16."""
+    model = load_model("mixtral-8x7b")
+    step = plan(model, Layout(dp=8, ep=8), PRESETS["fp8"]).decode(batch=32.0, context=100.0)
+    sent = {item.term: (item.collective, item.size, item.ranks) for item in transfers(step)}
+    assert sent["dispatch"] == ("all_to_all", 4 * 2 * 4096 * 1, 8)
+    assert sent["combine"] == ("all_to_all", 4 * 2 * 4096 * 2, 8)
+    shared = plan(model, Layout(dp=8)).decode(batch=32.0, context=100.0)
+    gathered = {item.term: (item.collective, item.size, item.fewest) for item in transfers(shared)}
+    whole = 32 * 4096 * 2
+    assert gathered["all_gather"] == ("all_gather", whole, whole * 7 / 8)
+    assert gathered["reduce_scatter"] == ("all_gather", whole, whole * 7 / 8)
+
+
+@given(case=cases(layout=lambda _model, _most: alone))
+def test_one_device_sends_nothing(case: Case) -> None:
+    assert transfers(case.step) == []
+    assert case.step.hops == ()
+
+
+# -- micro-batches ----------------------------------------------------------------------------------------------------
+
+
+@given(case=cases(layout=layouts))
+def test_a_batch_is_spread_over_stages_and_data_parallel_ranks(case: Case) -> None:
+    """Micro-batches of ⌈batch/pp⌉ sequences, ⌈of that/dp⌉ on each rank, and as many as make up the batch."""
+    layout, point = case.resolved.layout, case.point
+    share = -(-point.batch // layout.pp)
+    assert case.step.micro_batches == (-(-point.batch // share) if layout.pp > 1 else 1)
+    rows = -(-share // layout.dp) * point.new
+    assert case.step.hop_size == rows * case.resolved.model.hidden * HIDDEN_WIDTH
+    assert case.step.micro_batches * share >= point.batch
+    assert case.step.micro_batches <= layout.pp
