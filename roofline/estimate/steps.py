@@ -15,7 +15,7 @@ from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HIDDEN_WIDTH, Kernel, Load
-from roofline.numeric import Num, ceil
+from roofline.numeric import SCALAR, Num, ceil, kind
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class Plan:
         """A step of `batch` sequences with `new` tokens each, whose caches cover `context` tokens with the new ones."""
         share = self._micro_batch(batch)
         sequences = self._per_rank(share)
-        load = Load("decode", sequences, new, context - new, context, sequences * new, share * new)
+        single = kind(new) == SCALAR and new == 1  # the common step, spared two passes over arrays
+        rows, tokens = (sequences, share) if single else (sequences * new, share * new)
+        load = Load("decode", sequences, new, context - new, context, rows, tokens)
         step = self._step(batch, share, load)
         if not step.hops:
             return step
