@@ -41,6 +41,46 @@ def compare(
 
 @click.command(epilog=MODEL_HELP)
 @click.argument("model")
+@click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=f"{POOL_HELP} Repeat it.")
+@click.option("--phase", default="decode", metavar="PHASE", help="decode or prefill.  [decode]")
+@click.option("--batch", metavar="B,…", help="Sequences in flight: 1,8,64 or 1:256:x2.  [1:256:x2; prefill 1]")
+@click.option(
+    "--context", default="4096", metavar="TOKENS,…", help="Tokens in the cache; in prefill the prompt.  [4096]"
+)
+@click.option(
+    "--vary", multiple=True, metavar="PATH=V,…", help="A hardware number or a rank: memory.bandwidth=3TB/s,4TB/s."
+)
+@click.option("--pareto", is_flag=True, help="Only points that none beats per user and per device.")
+@click.option("--maximize", metavar="KEY,…", help="Only points that none beats in these …")
+@click.option("--minimize", metavar="KEY,…", help="… and these keys of the rows.")
+@with_quantization
+@with_format
+def sweep(
+    model: str,
+    pools: tuple[str, ...],
+    phase: str,
+    batch: str | None,
+    context: str,
+    vary: tuple[str, ...],
+    pareto: bool,
+    maximize: str | None,
+    minimize: str | None,
+    quantization: str | None,
+    form: str,
+) -> Answer:
+    """Every combination of batches, contexts and hardware numbers.
+
+    Every point is that of the pool asked there alone: a layout that the pool leaves open is chosen anew at each. The
+    exit status is 1 where no point fits.
+    """
+    from roofline.show.sweep_view import Wanted, answer
+
+    wanted = Wanted.parse(phase, batch, context, vary, pareto=pareto, maximize=maximize, minimize=minimize)
+    return answer(model, pools, wanted, quantization, form)
+
+
+@click.command(epilog=MODEL_HELP)
+@click.argument("model")
 @click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=POOL_HELP)
 @click.option("--batch", default="1", metavar="B", help="Sequences in flight.  [1]")
 @click.option("--context", default="4096", metavar="TOKENS", help="Tokens in the cache; in prefill the prompt.  [4096]")
@@ -113,5 +153,5 @@ def serve(
     return answer(model, asked, offered, quantization=quantization, chunk=most, form=form)
 
 
-COMMANDS = (compare, serve, explain)
+COMMANDS = (compare, serve, sweep, explain)
 """In the order of the help."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from roofline.estimate.estimate import Estimate
-from roofline.show.lines import Line
+from roofline.explore.sensitivity import Sensitivity
+from roofline.show.lines import Line, paragraph
 from roofline.show.records import Row
 
 _RESOURCES = ("compute", "memory", "feed", "network", "overhead", "total")
+_FELT = 0.02
+"""Elasticity below which a better number buys nothing worth a line."""
+_MOST = 4
+"""Numbers of the hardware that are shown."""
+_UNIT = " more tokens per second"
 _HEADINGS = ("Missing", "Assumed", "Sources")
 
 
@@ -23,12 +31,14 @@ def term_rows(estimate: Estimate) -> list[Row]:
     ]
 
 
-def explained(estimate: Estimate, _width: int) -> list[Line]:
-    """The estimate's own explanation: title and headings bold, what is small print dim."""
-    out = []
+def explained(estimate: Estimate, bought: Sequence[str], width: int) -> list[Line]:
+    """The estimate's own explanation, title and headings bold and small print dim, with what better hardware buys."""
+    out: list[Line] = []
     heading = ""
     for number, text in enumerate(estimate.explain().splitlines()):
         if text in _HEADINGS:
+            if not heading and bought:
+                out += [*_bought(bought, width), Line()]
             heading = text
         style = ""
         if number == 0 or text in _HEADINGS:
@@ -36,4 +46,20 @@ def explained(estimate: Estimate, _width: int) -> list[Line]:
         elif heading == "Sources" or text.startswith(("term ", "in ")):
             style = "dim"
         out.append(Line((text, style)))
+    return out
+
+
+def buying(found: Sensitivity) -> list[str]:
+    """What a tenth better buys in tokens per second: numbers of the part first, then of kernels; those that matter."""
+    order = sorted(found.numbers, key=lambda path: -abs(found[path]))
+    felt = [path for path in order if abs(found[path]) >= _FELT]
+    software = [path for path in felt if path.startswith(("kernels.", "collectives."))]
+    hardware = [path for path in felt if path not in software]
+    return [found.buys(path).removesuffix(_UNIT) for path in (*hardware[:_MOST], *software[: _MOST - 1])]
+
+
+def _bought(sentences: Sequence[str], width: int) -> list[Line]:
+    out = [Line(("To buy", "bold"), ("  in tokens per second, all else as it is", "dim"))]
+    for sentence in sentences:
+        out += paragraph(sentence, width, bullet="· ")
     return out

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from roofline.describe.model_catalog import load_model
 from roofline.errors import InvalidInput, nearest_names
+from roofline.explore.sensitivity import sensitivity
 from roofline.show.answer import Answer, answered
 from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Question, compared, estimated
-from roofline.show.explain_view import explained, term_rows
+from roofline.show.explain_view import buying, explained, term_rows
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.lines import Line
@@ -67,7 +68,15 @@ def explanation(
         raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
     deployment = Pool.parse(texts[0]).deployment(load_model(model), quantization)
     estimate = estimated(deployment, phase, batch, context)
-    return answered(term_rows(estimate), form, lambda width: explained(estimate, width))
+
+    def view(width: int) -> list[Line]:
+        if phase == "decode":
+            answers = sensitivity(deployment.decode, batch=batch, context=context)
+        else:
+            answers = sensitivity(deployment.prefill, batch=batch, prompt=context)
+        return explained(estimate, buying(answers), width)
+
+    return answered(term_rows(estimate), form, view)
 
 
 def _explaining(model: str, pool: Pool, question: Question) -> str:
