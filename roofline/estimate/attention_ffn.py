@@ -25,7 +25,7 @@ from roofline.estimate.door import checked
 from roofline.estimate.halves import OFFLOADS, Offload, attention_half, ffn_half
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.servers import Prompt, Use, settled_on
+from roofline.estimate.servers import Prompt, Use, chosen
 from roofline.estimate.steps import Plan
 from roofline.estimate.timing import RESOURCES, Resource, Step, passage, step_terms
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
@@ -127,8 +127,7 @@ class _Half:
 
     @classmethod
     def of(cls, deployment: Deployment, batch: float, context: float, *, vocabulary: bool) -> _Half:
-        room = deployment.capacity(np.array([context]), np.array([max(batch, 1.0)]))
-        settled = settled_on(deployment, room.layout, context)
+        settled = chosen(deployment, max(batch, 1.0), context)
         return cls(deployment.with_layout(settled.layout), settled, vocabulary)
 
     @property

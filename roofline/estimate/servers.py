@@ -82,6 +82,20 @@ def settled_on(deployment: Deployment, layout: Layout, context: float) -> Resolv
     return max(cuts, key=lambda cut: float(cut.memory.largest_batch(context)))
 
 
+def chosen(deployment: Deployment, batch: float, context: float) -> Resolved:
+    """A deployment on the layout for `batch` sequences per replica, or for as many of them as some layout holds."""
+    while True:
+        layout = deployment.capacity(np.array([context]), np.array([batch])).layout
+        settled = settled_on(deployment, layout, context)
+        if batch == 1 or settled.memory.largest_batch(context) >= 1:
+            return settled
+        batch = max(1.0, float(np.floor(batch / _FEWER)))
+
+
+_FEWER = 8
+"""Where no layout holds a batch, one for so many times fewer sequences is looked for."""
+
+
 @dataclass(frozen=True)
 class Whole:
     """A model on one kind of silicon, in one settled layout."""
@@ -94,8 +108,7 @@ class Whole:
     def of(cls, deployment: Deployment, traffic: Traffic, name: str = "devices") -> Whole:
         """The deployment, its layout chosen for decoding all requests in flight on one replica, or one at a rate."""
         batch = 1.0 if traffic.concurrency is None else traffic.concurrency
-        room = deployment.capacity(np.array([traffic.longest]), np.array([batch]))
-        settled = settled_on(deployment, room.layout, traffic.longest)
+        settled = chosen(deployment, batch, traffic.longest)
         return cls(deployment.with_layout(settled.layout), settled, name)
 
     @classmethod

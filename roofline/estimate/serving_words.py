@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ def explained(service: Service) -> str:
 
 
 def _times(service: Service) -> list[str]:
-    waiting = f"; {significant(service.queued)} requests wait" if service.queued > 0 else ""
+    waiting = f"; {significant(service.queued)} requests wait" if 0 < service.queued < math.inf else ""
+    if service.queued == math.inf:
+        waiting = f" of {significant(service.traffic.rate)} that arrive: the queue grows without end"
     return [
         f"{format_quantity(service.ttft, 's'):>10}  to the first token",
         f"{format_quantity(service.tpot, 's'):>10}  per further token, {service.bound}-bound",

@@ -74,6 +74,7 @@ def test_too_high_a_rate_waits_for_ever() -> None:
     assert service.ttft == np.inf
     assert service.requests_per_second < 100
     assert service.limit in ("the devices", "the cache")
+    assert "the queue grows without end" in service.explain()
 
 
 def test_chunks_postpone_the_first_token_only() -> None:

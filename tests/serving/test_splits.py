@@ -154,6 +154,53 @@ def test_verification_reads_the_cache_once_and_more_experts() -> None:
     assert dense_four.terms["dense_ffn"].compute == pytest.approx(4 * dense_one.terms["dense_ffn"].compute)
 
 
+def test_a_step_with_drafts_is_one_verification_and_the_drafts() -> None:
+    system = Speculative(GPU, SMALL, 3, 0.5, shared=True)
+    service = serve(system, Traffic(512, 512, concurrency=1))
+    context = 512 + 511 / 2
+    cycle = GPU.verify(1, context, 4).seconds + 3 * SMALL.decode(1, context).seconds
+    assert service.tpot == pytest.approx(cycle / (1 + 0.5 + 0.25 + 0.125))
+    assert service.ttft == pytest.approx(GPU.prefill(512).seconds + SMALL.prefill(512).seconds)
+    apart = serve(Speculative(GPU, SMALL, 3, 0.5, link=Link(1e9, 1e-4)), Traffic(512, 512, concurrency=1))
+    assert apart.tpot == pytest.approx((cycle + 2e-4) / 1.875)
+    assert apart.ttft == pytest.approx(GPU.prefill(512).seconds)
+
+
+def test_verification_needs_every_token_s_logits() -> None:
+    assert GPU.verify(16, 4096, 4).terms["lm_head"].compute == pytest.approx(
+        4 * GPU.decode(16, 4096).terms["lm_head"].compute
+    )
+    assert GPU.verify(16, 4096, 4).terms["attention"].compute == pytest.approx(
+        4 * GPU.decode(16, 4096).terms["attention"].compute, rel=0.01
+    )
+
+
+def test_a_pipeline_regroups_rather_than_queue() -> None:
+    """80 layers on 72 stages: past one sequence per stage, two at a time pass the long stages sooner."""
+    crowds = [60, 70, 80, 90, 120, 150]
+    tpot = serve(LPU, Traffic(512, 512, concurrency=crowds)).tpot
+    assert all(later >= sooner * (1 - 1e-9) for sooner, later in zip(tpot, tpot[1:], strict=False))
+
+
+def test_prompts_follow_each_other_through_a_pipeline() -> None:
+    service = serve(LPU, Traffic(256, 1, concurrency=500))
+    together = LPU.prefill(256, batch=72)
+    one_more = (together.seconds - LPU.prefill(256).seconds) / 71
+    assert service.requests_per_second == pytest.approx(1 / one_more, rel=0.1)
+    assert service.requests_per_second > 5 / LPU.prefill(256).seconds
+
+
+def test_balance_over_many_replicas_finds_the_best() -> None:
+    single = Deployment("llama-3.1-8b", "h100-sxm", quantization="fp8", tp=1, pp=1)
+    traffic = Traffic(isl=4000, osl=300, concurrency=1500)
+    found = balance(PrefillDecode(single, single, LINK), traffic, devices=120)
+    rates = [
+        serve(PrefillDecode(single.resized(120 - decode), single.resized(decode), LINK), traffic).requests_per_second
+        for decode in range(max(1, found.decode - 8), min(120, found.decode + 9))
+    ]
+    assert found.service.requests_per_second == pytest.approx(max(rates), rel=1e-6)
+
+
 def test_multi_token_prediction_gains_most_of_its_tokens() -> None:
     plain = serve(GPU, Traffic(512, 512, concurrency=8))
     drafted = serve(Speculative.mtp(GPU, acceptance=0.85), Traffic(512, 512, concurrency=8))
