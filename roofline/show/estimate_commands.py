@@ -153,5 +153,38 @@ def serve(
     return answer(model, asked, offered, quantization=quantization, chunk=most, form=form)
 
 
-COMMANDS = (compare, serve, sweep, explain)
+@click.command(epilog=MODEL_HELP)
+@click.argument("kind", metavar="KIND")
+@click.argument("model")
+@click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=f"{POOL_HELP} Repeat it.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where it is drawn: .svg, .png or .pdf.")
+@click.option("--phase", default="decode", metavar="PHASE", help="decode or prefill.  [decode]")
+@click.option("--batch", metavar="B,…", help="Sequences in flight.  [1:256:x2; breakdown 1,8,64]")
+@click.option(
+    "--context", default="4096", metavar="TOKENS,…", help="Tokens in the cache; in prefill the prompt.  [4096]"
+)
+@with_quantization
+def plot(
+    kind: str,
+    model: str,
+    pools: tuple[str, ...],
+    output: str,
+    phase: str,
+    batch: str | None,
+    context: str,
+    quantization: str | None,
+) -> Answer:
+    """Draw a roofline, a pareto front or a breakdown.
+
+    KIND roofline: what steps reach beneath the roofs of memory and arithmetic. pareto: speed of a user against tokens
+    of a device. breakdown: what the time of a step is owed to. Needs the extra roofline[plot].
+    """
+    from roofline.show.plot_questions import drawn
+
+    return drawn(
+        kind, model, pools, phase=phase, batch=batch, context=context, quantization=quantization, output=output
+    )
+
+
+COMMANDS = (compare, serve, sweep, explain, plot)
 """In the order of the help."""
