@@ -8,6 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "roofline"
 FLOORS = {"numeric": 0, "errors": 0, "units": 0, "equations": 1, "describe": 2, "estimate": 3, "explore": 4, "trust": 4}
+FLOORS |= {"laws": 4, "testing": 4}
+"""The last two are front pages of `trust`."""
 TOP = 5
 """`show`, and the package's own front page, may use everything."""
 HEAVY = {"rich": ("show",), "click": ("show",), "matplotlib": ("show",), "sympy": ("explore",), "xarray": ("explore",)}
