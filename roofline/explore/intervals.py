@@ -59,12 +59,12 @@ class Interval:
     def __pow__(self, other: Any) -> Interval:
         if np.any(self.low < 0):
             raise ValueError("a power of an interval below zero")
-        ends = (self.low**other, self.high**other)
+        low, high = _bounds(other)  # monotone in base and exponent alike, so the extremes are at the corners
+        ends = (self.low**low, self.low**high, self.high**low, self.high**high)
         return Interval(_least(ends), _most(ends))
 
     def __rpow__(self, base: Any) -> Interval:
-        ends = (base**self.low, base**self.high)
-        return Interval(_least(ends), _most(ends))
+        return Interval(base, base) ** self
 
     @staticmethod
     def maximum(*values: Any) -> Interval:

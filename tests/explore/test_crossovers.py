@@ -41,6 +41,7 @@ def test_a_crossing_crosses_and_nothing_else_does(case: Case, data: st.DataObjec
     found = crossover(case.method, a, b, of=of, **fixed)
     whole = of == "batch" and max(estimate.layout.pp, estimate.layout.dp) > 1
 
+    assert not whole or all(at == round(at) for at in found.crossings)
     if "equal" in found.holds_when:
         return
     # The sign at any point is the one that the crossings below it leave.
@@ -177,12 +178,13 @@ def test_largest_batch_is_the_largest(case: Case, factor: float) -> None:
     else:
         step = resolved.plan.prefill(batch=batches, prompt=fixed["prompt"], cached=fixed["cached_tokens"])
     seconds = np.broadcast_to(step_seconds(step, resolved.machine, resolved.rates), batches.shape)
-    within = batches[seconds <= limit]
+    # Powers of floats and of arrays may differ in the last digit.
+    surely, perhaps = (batches[seconds <= limit * (1 + slack)] for slack in (-1e-12, 1e-12))
     if found.value is None:
-        assert within.size == 0
+        assert surely.size == 0
     elif found.value <= batches[-1]:
-        assert found.value == within[-1]
-        assert found.seconds == seconds[found.value - 1] <= limit
+        assert surely.max(initial=0) <= found.value <= perhaps[-1]
+        assert found.seconds == pytest.approx(seconds[found.value - 1], rel=1e-12)
 
 
 def test_the_largest_batch_need_not_be_the_last_before_a_failure() -> None:

@@ -66,6 +66,20 @@ def test_a_kink_has_two_sides() -> None:
     assert shortest.down.tolist() == [1, 1]
 
 
+def test_at_a_kink_the_default_is_what_a_better_part_gains() -> None:
+    """The part is made so that the head's arithmetic takes exactly as long as its traffic."""
+    own = deployment("one GPU", "ideal")
+    head = next(item for item in own.settled().step(own.decode(1, 128).point).items if item.term == "lm_head")
+    tied = {"peak.bf16": head.flops * 2.0**20, "memory.bandwidth": (head.weights + head.activations) * 2.0**20}
+    gpu = own.varied(own.accelerator.with_(**tied))
+    better, worse = (sensitivity(gpu.decode, side=side, batch=1, context=128) for side in ("better", "worse"))
+    share = 2.0**-20 / gpu.decode(1, 128).seconds
+    # More of one alone gains nothing on the head: the other still takes as long.
+    assert worse["peak.bf16"] - better["peak.bf16"] == pytest.approx(-share, rel=1e-9)
+    assert worse["memory.bandwidth"] - better["memory.bandwidth"] == pytest.approx(-share, rel=1e-9)
+    assert sensitivity(gpu.decode, batch=1, context=128) == better
+
+
 def test_slopes_differentiate() -> None:
     x, y = Slope.inputs([3.0, 4.0])
     result = (2 * x - y + 1) / (x * y) + (1 - x) ** 2 + 12 / y + x / 2

@@ -114,6 +114,19 @@ def test_blocks_cover_every_point_and_progress_reaches_the_end(monkeypatch: pyte
             assert np.array_equal(column, whole[name]), name
 
 
+@given(st.lists(st.integers(1, 70), max_size=4), st.integers(1, 50))
+def test_blocks_are_small_and_disjoint(sizes: list[int], most: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweeping, "BLOCK", most)
+        if math.prod(sizes) > 20_000:
+            return
+        seen = np.zeros(sizes, int)
+        for block in sweeping._cut(sizes):
+            assert seen[block].size <= most
+            seen[block] += 1
+        assert (seen == 1).all()
+
+
 def test_views_agree() -> None:
     grid = sweep(deployment("dense on GPUs").decode, batch=[1, 8, 10**6], context=[128.5, 4096])
     assert grid.shape == (3, 2)
