@@ -150,6 +150,12 @@ def model_bytes(model: ModelShape, quantization: Quantization) -> int:
     return -(-total.numerator // total.denominator)
 
 
+def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) -> Num:
+    """Bytes of one copy of a sequence's caches: keys and values and index keys in the cache's format, states [B]."""
+    cached = quantization.kv_cache
+    return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes()
+
+
 def _layer_bytes(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> float:
     """Bytes of one layer's weights on one device [B]."""
     linear, wide = exact_width(quantization.weights), exact_width(quantization.lm_head)

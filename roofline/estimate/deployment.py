@@ -15,7 +15,7 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.errors import InvalidInput, LayoutError, UnknownName
-from roofline.estimate.capacity import Capacity, model_bytes
+from roofline.estimate.capacity import Capacity, model_bytes, sequence_bytes
 from roofline.estimate.choice import Choice
 from roofline.estimate.door import checked, one_kind
 from roofline.estimate.estimate import Estimate
@@ -114,7 +114,7 @@ class Deployment:
         return Capacity(
             fits=bool(missing == 0) if scalar else missing == 0,
             weights_bytes=model_bytes(self.model, self.quantization),
-            kv_bytes_per_sequence=self.model.cache_bytes(point.context, self.quantization.kv_cache),
+            kv_bytes_per_sequence=sequence_bytes(self.model, self.quantization, point.context),
             usable_bytes=memory.usable * layout.devices,
             max_batch=memory.largest_batch(point.context),
             shortfall_bytes=missing,
