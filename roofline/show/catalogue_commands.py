@@ -59,17 +59,25 @@ def hardware_new(name: str, like: str, output: str | None, force: bool) -> Answe
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("-v", "--verbose", is_flag=True, help="Every check, those too that lack a fact.")
+@click.option("-v", "--verbose", is_flag=True, help="Every check, those too that lack a fact, and every law.")
+@click.option("--facts", is_flag=True, help="Only facts against each other, no laws: much faster.")
+@click.option("--examples", metavar="N", help="Estimates on which each law is tried.  [14]")
 @with_format
-def check(names: tuple[str, ...], verbose: bool, form: str) -> Answer:
-    """Whether the numbers of parts fit together.
+def check(names: tuple[str, ...], verbose: bool, facts: bool, examples: str | None, form: str) -> Answer:
+    """Whether the numbers of parts fit together, and obey the laws.
 
-    A spec says many things twice: links times the rate of one link is the link's bandwidth. NAME is a .toml file or a
-    part of the catalogue. The exit status is 1 where two facts contradict each other.
+    A spec says many things twice: links times the rate of one link is the link's bandwidth. And whatever its numbers,
+    twice the bandwidth must not take longer. NAME is a .toml file or a part of the catalogue. The exit status is 1
+    where two facts contradict each other or a law is broken.
     """
+    from roofline.errors import InvalidInput
     from roofline.show.check_view import checked
+    from roofline.show.numbers import number
 
-    return checked(names, form, verbose=verbose)
+    tried = number("examples", examples if examples is not None else "14", most=10_000)
+    if tried != int(tried) or (facts and examples is not None):
+        raise InvalidInput("--examples", given=examples, expected="a whole number, and no --facts")
+    return checked(names, form, verbose=verbose, examples=None if facts else int(tried))
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Whether a part's numbers fit together: every cross-check with the two facts that it compares."""
+"""Whether a part's numbers fit together: cross-checks with the two facts that they compare, and laws of estimates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading, Sentence
 from roofline.show.lines import KEPT_BLANK, Line, figure, listed, paragraph
+from roofline.show.progress import telling
 from roofline.show.records import Row
 from roofline.trust.cross_checks import CheckResult, cross_check
 from roofline.units import format_quantity
@@ -19,29 +20,58 @@ FAIL, PASS, NOT_APPLICABLE = "fail", "pass", "not applicable"
 _STYLES = {FAIL: "red", PASS: "green", NOT_APPLICABLE: "dim"}
 _RELATIONS = {"at most": "≤", "at least": "≥"}
 _CHECKS = (
-    Column("check", (), left=True, most=34),
+    Column("check", (), left=True, most=40),
     Column("verdict", (), left=True, most=8),
     Column("what is compared", (), left=True, folds=True),
 )
 
 
-def checked(names: Sequence[str], form: str, *, verbose: bool) -> Answer:
-    """Every check on every part; status 1 where one fails."""
-    by_name = {name: check_rows(name) for name in dict.fromkeys(names)}
+def checked(names: Sequence[str], form: str, *, verbose: bool, examples: int | None = None) -> Answer:
+    """Every check and every law on every part; status 1 where one fails."""
+    by_name = {}
+    with telling("checking") as told:
+        for name in dict.fromkeys(names):
+            told(f"checking {_title(name)}")
+            by_name[name] = check_rows(name, examples)
     rows = [row for of_part in by_name.values() for row in of_part]
     failed = any(row["verdict"] == FAIL for row in rows)
     return answered(rows, form, lambda width: checks(by_name, width, verbose=verbose), NO if failed else OK)
 
 
-def check_rows(name: str) -> list[Row]:
-    """One row per comparison, or one that says which facts a check lacks; `difference` is left over right, less one."""
-    return [_row(name, result) for result in cross_check(accelerator(name))]
+def check_rows(name: str, examples: int | None = None) -> list[Row]:
+    """Facts against each other, one row per comparison or one that says which facts a check lacks; then laws.
+
+    `difference` is left over right, less one; `cases` on how many estimates a law was tried: `examples`, or none.
+    """
+    part = accelerator(name)
+    facts = [_row(name, result) for result in cross_check(part)]
+    if examples is None:
+        return facts
+    from roofline.trust.laws import FACTS, check_laws  # noqa: PLC0415  a second of estimates, where they are wanted
+
+    laws = [result for result in check_laws(part, examples=examples) if result.group != FACTS]
+    words = {"holds": PASS, "fails": FAIL}
+    return facts + [
+        {
+            **dict.fromkeys(facts[0]),
+            "accelerator": name,
+            "group": law.group,
+            "check": law.name,
+            "verdict": words.get(law.verdict, NOT_APPLICABLE),
+            "missing": [],
+            "reason": law.statement,
+            "cases": law.cases,
+            "counterexample": law.counterexample or None,
+        }
+        for law in laws
+    ]
 
 
 def _row(name: str, result: CheckResult) -> Row:
     said = result.comparison
     return {
         "accelerator": name,
+        "group": "facts",
         "check": result.check.name,
         "verdict": result.verdict,
         "left": said.left.text if said else None,
@@ -54,6 +84,8 @@ def _row(name: str, result: CheckResult) -> Row:
         "tolerance": said.tolerance if said else None,
         "missing": list(result.missing),
         "reason": result.check.reason,
+        "cases": None,
+        "counterexample": None,
     }
 
 
@@ -67,25 +99,64 @@ def checks(by_name: dict[str, list[Row]], width: int, *, verbose: bool) -> list[
             continue
         grid.lines.append(Heading(_title(name), _count(rows)))
         for verdict in (FAIL, PASS, NOT_APPLICABLE):
-            of_verdict = [row for row in rows if row["verdict"] == verdict and verdict in shown]
-            for check, group in groupby(of_verdict, key=lambda row: row["check"]):
+            facts, laws = _apart([row for row in rows if row["verdict"] == verdict and verdict in shown])
+            for check, group in groupby(facts, key=lambda row: row["check"]):
                 for index, (words, of_line) in enumerate(_compared(list(group))):
                     name_once = "" if index else check.replace("_", " ")
                     grid.lines.append(_line(verdict, name_once, words))
                     if verdict == FAIL:
                         grid.lines.append(Sentence("", _off(of_line), _STYLES[FAIL]))
+            grid.lines += _law_lines(laws, verdict, verbose=verbose)
     out = [*grid.render(width), Line()]
-    failing = [_title(name) for name, rows in by_name.items() if any(row["verdict"] == FAIL for row in rows)]
-    if failing:
-        verb = "contradicts itself" if len(failing) == 1 else "contradict themselves"
-        out += paragraph(f"{listed(failing)} {verb}: one of the two facts of each failure was read wrongly", width)
-    else:
-        out += paragraph("no fact contradicts another", width)
+    out += _conclusion(by_name, width)
     hidden = {PASS, NOT_APPLICABLE} - shown
     if hidden:
         words = "what passes, and what lacks a fact" if PASS in hidden else "the checks that lack a fact, and which"
         out += paragraph(f"-v adds {words}", width, style="dim")
     return out
+
+
+def _conclusion(by_name: dict[str, list[Row]], width: int) -> list[Line]:
+    """Who contradicts themselves and who breaks a law, or that nobody does."""
+    failing = {name: _apart([row for row in rows if row["verdict"] == FAIL]) for name, rows in by_name.items()}
+    contradicting = [_title(name) for name, (facts, _) in failing.items() if facts]
+    breaking = [_title(name) for name, (_, laws) in failing.items() if laws]
+    out = []
+    if contradicting:
+        verb = "contradicts itself" if len(contradicting) == 1 else "contradict themselves"
+        out += paragraph(f"{listed(contradicting)} {verb}: one of the two facts of each failure was misread", width)
+    else:
+        out += paragraph("no fact contradicts another", width)
+    if breaking:
+        verb = "breaks" if len(breaking) == 1 else "break"
+        out += paragraph(
+            f"{listed(breaking)} {verb} a law: a number is impossible, or this library has a mistake", width
+        )
+    elif any(row["cases"] is not None for rows in by_name.values() for row in rows):
+        out += paragraph("no law is broken in any case tried", width)
+    return out
+
+
+def _apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Comparisons of facts, and laws."""
+    return [row for row in rows if row["cases"] is None], [row for row in rows if row["cases"] is not None]
+
+
+def _law_lines(laws: Sequence[Row], verdict: str, *, verbose: bool) -> list[Sequence[Cell] | Sentence]:
+    """A line per law that fails, with its counterexample; those that hold by group unless each is asked for."""
+    lines: list[Sequence[Cell] | Sentence] = []
+    if verdict == PASS and not verbose:
+        for group, of_group in groupby(laws, key=lambda row: row["group"]):
+            kind = list(of_group)
+            most = max(row["cases"] for row in kind)
+            words = f"{len(kind)} {'law holds' if len(kind) == 1 else 'laws hold'} on up to {most} cases"
+            lines.append(_line(verdict, f"laws of {group}", words))
+        return lines
+    for row in laws:
+        lines.append(_line(verdict, row["check"].replace("_", " "), row["reason"]))
+        if verdict == FAIL:
+            lines.append(Sentence("", row["counterexample"], _STYLES[FAIL]))
+    return lines
 
 
 def _title(name: str) -> str:

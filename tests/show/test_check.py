@@ -1,4 +1,4 @@
-"""`roofline check`: every cross-check of the library, what fails first, and an exit status that says no."""
+"""`roofline check`: every cross-check and every law of the library, what fails first, and a status that says no."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 import roofline as rl
 from roofline.trust.cross_checks import CROSS_CHECKS, cross_check
+from roofline.trust.laws import LAWS, LawResult, check_laws
 from tests.show.conftest import Snapshots
 from tests.show.support import CHIP, DATA, Terminal, structure
 
@@ -24,7 +25,7 @@ def wrong(tmp_path: Path, terminal: Terminal) -> Path:
 
 @pytest.mark.parametrize("name", ["h100-sxm", "groq-lpu-v1", "tpu-8i", CHIP])
 def test_rows_are_the_checks_of_the_library(terminal: Terminal, name: str) -> None:
-    run = terminal.run("check", name, "--format", "json")
+    run = terminal.run("check", name, "--facts", "--format", "json")
     results = cross_check(rl.accelerator(name))
     rows = json.loads(run.out)
     assert [(row["check"], row["verdict"]) for row in rows] == [(r.check.name, r.verdict) for r in results]
@@ -37,47 +38,71 @@ def test_rows_are_the_checks_of_the_library(terminal: Terminal, name: str) -> No
 
 
 def test_the_catalogue_does_not_contradict_itself(terminal: Terminal) -> None:
-    run = terminal.run("check", *rl.accelerators())
+    run = terminal.run("check", "--facts", *rl.accelerators())
     assert (run.status, run.err) == (0, "")
     assert "no fact contradicts another" in run.out
     assert sum(" pass " in line for line in run.lines) == len(rl.accelerators())
 
 
 def test_a_contradiction_names_both_facts_and_is_a_no(terminal: Terminal, wrong: Path) -> None:
-    run = terminal.run("check", str(wrong), width=140)
+    run = terminal.run("check", "--facts", str(wrong), width=140)
     assert (run.status, run.err) == (1, "")
     failing = next(line for line in run.lines if line.startswith("links make the bandwidth"))
     assert failing.split("fail")[1].strip() == "links × link_bandwidth (450 GB/s) ≠ link.bandwidth (900 GB/s)"
     assert run.lines[0].startswith("wrong.toml  2 fail, ")
     assert "off by -50.0%" in run.lines[2]
     assert "wrong.toml contradicts itself" in run.out
-    assert terminal.run("check", str(wrong), "--format", "csv").status == 1
+    assert terminal.run("check", "--facts", str(wrong), "--format", "csv").status == 1
 
 
 def test_of_several_parts_what_passes_is_counted(terminal: Terminal, wrong: Path) -> None:
-    run = terminal.run("check", "h100-sxm", str(wrong), "h100-sxm")
+    run = terminal.run("check", "--facts", "h100-sxm", str(wrong), "h100-sxm")
     assert run.status == 1
     assert [line for line in run.lines if line.startswith("h100-sxm")] == [run.lines[0]]
     assert run.out.count("off by") == 2
     assert "clocks are sane" not in run.out
-    assert "clocks are sane" in terminal.run("check", "h100-sxm", str(wrong), "-v").out
+    assert "clocks are sane" in terminal.run("check", "--facts", "h100-sxm", str(wrong), "-v").out
 
 
 @pytest.mark.parametrize("width", [20, 80, 140])
 def test_every_check_is_shown_when_asked_for(terminal: Terminal, width: int) -> None:
-    run = terminal.run("check", "h100-sxm", "-v", width=width)
+    run = terminal.run("check", "h100-sxm", "-v", "--examples", "2", width=width)
     assert run.status == 0
     assert max(map(len, run.lines)) <= width
     if width > 20:
         assert all(f"\n{check.name.replace('_', ' ')} " in run.out for check in CROSS_CHECKS)
         assert "needs peer_bandwidth" in run.out
-    brief = terminal.run("check", "h100-sxm", width=width).out
+        assert all(law.name.replace("_", " ") in run.out for law in LAWS if len(law.name) <= 40)
+    brief = terminal.run("check", "--facts", "h100-sxm", width=width).out
     assert "needs" not in brief
+
+
+def test_laws_are_tried_too(terminal: Terminal) -> None:
+    run = terminal.run("check", CHIP, "--examples", "3", "--format", "json")
+    facts = json.loads(terminal.run("check", CHIP, "--facts", "--format", "json").out)
+    rows = json.loads(run.out)
+    assert rows[: len(facts)] == facts
+    laws = [result for result in check_laws(CHIP, examples=3) if result.group != "facts"]
+    assert [(row["check"], row["group"], row["cases"], row["reason"]) for row in rows[len(facts) :]] == [
+        (law.name, law.group, law.cases, law.statement) for law in laws
+    ]
+    assert {row["verdict"] for row in rows[len(facts) :]} <= {"pass", "not applicable"}
+
+
+def test_a_broken_law_shows_its_counterexample(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = LawResult("no_free_lunch", "bounds", "Lunch costs.", "fails", 3, "at batch 1 lunch = 0 USD")
+    monkeypatch.setattr("roofline.trust.laws.check_laws", lambda *_arguments, **_options: (broken,))
+    run = terminal.run("check", "h100-sxm", "groq-lpu-v1")
+    assert run.status == 1
+    assert "h100-sxm  1 fail, " in run.out
+    line = run.lines.index("no free lunch  fail  Lunch costs.")
+    assert run.lines[line + 1].strip() == "at batch 1 lunch = 0 USD"
+    assert "h100-sxm and groq-lpu-v1 break a law" in run.out
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_checks_read_as_stored(terminal: Terminal, snapshots: Snapshots, wrong: Path, width: int) -> None:
-    run = terminal.run("check", str(wrong), width=width)
+    run = terminal.run("check", "--examples", "1", str(wrong), width=width)
     shown = run.lines[: next(index for index, line in enumerate(run.lines) if line.startswith("dram is whole"))]
     snapshots.check(f"check_{width}", structure("".join(f"{line}\n" for line in shown)))
 
@@ -87,6 +112,9 @@ def test_checks_read_as_stored(terminal: Terminal, snapshots: Snapshots, wrong: 
     [
         ((), "check: got nothing, expected NAME"),
         (("h100",), "nearest: h100-nvl"),
+        (("h100-sxm", "--examples", "0"), "examples: got 0.0"),
+        (("h100-sxm", "--examples", "1.5"), "a whole number"),
+        (("h100-sxm", "--examples", "2", "--facts"), "no --facts"),
         (("h100-sxm", "none.toml"), "no such file"),
         ((str(DATA),), "a .toml file"),
         ((str(DATA / "config.json"),), "config.json"),
