@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from roofline.trust.laws import assert_laws as check_laws
 
 if TYPE_CHECKING:
-    from roofline.trust.strategies import accelerators
-    from roofline.trust.strategies import model_shapes
-    from roofline.trust.testing import deployments
-    from roofline.trust.testing import traffics
+    from roofline.trust.strategies import accelerators, model_shapes
+    from roofline.trust.testing import deployments, traffics
 
 __all__ = ["accelerators", "check_laws", "deployments", "model_shapes", "traffics"]
 

@@ -109,7 +109,8 @@ def _attribution_sums(case: Case) -> Iterator[Claim]:
     estimate = case.estimate
     yield equal("what resources are owed", sum(estimate.attributed.values()), "seconds", estimate.seconds)
     for name, times in estimate.terms.items():
-        rest = abs(sum(times.attributed.values()) - times.total)
+        difference: Any = sum(times.attributed.values()) - times.total
+        rest = abs(difference)
         yield at_most(f"what is owed of {name} but not spent", rest, "rounding", 1e-11 * estimate.seconds)
 
 
@@ -169,7 +170,7 @@ def _one_device(case: Case) -> Iterator[Claim]:
     for name, seconds in alone.times.items():
         yield identical(f"{name} of one device without links", bare.times[name], "with them", seconds)
     for name, times in alone.estimate.terms.items():
-        yield identical(f"network time of {name} on one device", float(times.network), "none", 0.0)
+        yield identical(f"network time of {name} on one device", times.network, "none", 0)
 
 
 def _last_token(case: Case) -> Iterator[Claim]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.estimate import timing
 from roofline.estimate.capacity import Memory, model_bytes
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point
@@ -47,18 +48,20 @@ def _array_is_loop(case: Case) -> Iterator[Claim]:
     batches, contexts = [1.0, case.point.batch, 200.0], [case.point.context, case.point.context + 900.0]
     phase, cached = case.point.phase, case.point.cached
     grid = Point(phase, np.array(batches)[:, None], np.array(contexts)[None, :], cached)
-    estimate = Estimate(case.resolved, grid)
-    fits = estimate.fits
-    for name in ("seconds", "floor"):
-        whole = getattr(estimate, name)
+    masked = np.isnan(Estimate(case.resolved, grid).seconds)
+    resolved = case.resolved
+    for row, batch in enumerate(batches):
+        for column, context in enumerate(contexts):
+            fits = resolved.fits(Point(phase, batch, context, cached))
+            found = bool(masked[row, column])
+            yield true(fits != found, f"nan is {found} at {batch:g} × {context:g} of an array, fits {fits} of numbers")
+    for name, evaluator in (("seconds", timing.step_seconds), ("floor", timing.step_floor)):
+        whole = resolved.evaluate(grid, evaluator)
         for row, batch in enumerate(batches):
             for column, context in enumerate(contexts):
-                one = getattr(Estimate(case.resolved, Point(phase, batch, context, cached)), name)
-                found = float(whole[row, column])
-                if fits[row, column]:
-                    yield equal(f"{name} at {batch:g} × {context:g} of an array", found, "of numbers", one)
-                else:
-                    yield true(np.isnan(found), f"{name} of what does not fit is {found}, not nan")
+                one = resolved.evaluate(Point(phase, batch, context, cached), evaluator)
+                where = f"{name} at {batch:g} × {context:g} of an array"
+                yield equal(where, float(whole[row, column]), "of numbers", one)
 
 
 # -- capacity ---------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Rates span many decades, so that each resource binds somewhere.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
