@@ -53,27 +53,3 @@ def telling(what: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(escape(what)) as status:
         yield lambda message: status.update(escape(message))
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that is told how many are done and of how many; a bar on a terminal once patience is over."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    started = time.monotonic()
-    bar = Progress(console=Console(stderr=True), transient=True)
-    task = bar.add_task(what)
-
-    def tell(done: int, total: int) -> None:
-        if time.monotonic() - started > PATIENCE and done < total:
-            bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield tell
-    finally:
-        bar.stop()

@@ -23,7 +23,7 @@ from roofline.show.hardware_view import cited
 from roofline.show.lines import Line, command, figure, paragraph
 from roofline.show.options import chosen
 from roofline.show.pools import InPool, Pool
-from roofline.show.progress import counting
+from roofline.show.progress import telling
 from roofline.show.records import Row
 from roofline.show.rows import plain
 from roofline.show.tables import milliseconds
@@ -102,7 +102,11 @@ def answer(model: str, texts: Sequence[str], wanted: Wanted, quantization: str |
     """The rows of every pool; status 1 where none fits."""
     shape = load_model(model)
     pools = [Pool.parse(text) for text in dict.fromkeys(texts)]
-    with counting("sweeping") as told:
+    with telling("sweeping") as tell:
+
+        def told(done: int, points: int) -> None:
+            tell(f"sweeping: {done:,} of {points:,} points")
+
         rows = [row for pool in pools for row in grid_rows(pool, shape, wanted, quantization, told)]
     fits = any(row["fits"] for row in rows)
     every = len(rows)
