@@ -78,10 +78,9 @@ def _way_round(case: Case) -> Iterator[Claim]:
     yield at_most("all micro-batches in one stage", busy, "ideal", case.times["ideal"])
 
 
-def _cheapest_device_is_whole(case: Case) -> Iterator[Claim]:
-    """The devices of a replica cannot together do more than their number of times one."""
+def _cut_work_adds_up(case: Case) -> Iterator[Claim]:
     layout = case.resolved.layout
-    if layout.devices > 1 and layout.devices <= 1024:
+    if layout.devices > 1 and layout.vocab == 1:
         alone = case.laid(tp=1, pp=1, dp=1, ep=1, vocab=1).at(batch=case.point.batch)
         flops = case.resolved.model_flops(case.point)
         yield identical("FLOP of the model on one device", alone.resolved.model_flops(case.point), "on all", flops)
@@ -262,7 +261,8 @@ CONSERVATION = (
         "One per sequence in decode, in prefill those that were not cached.", "all cases", _tokens_counted),
     Law("cutting_loses_no_work", "conservation",
         "All ranks together do at least the model's FLOP, which no layout changes.",
-        "Shares round up; some work is repeated, none is lost.", "more than one device", _cheapest_device_is_whole),
+        "Shares round up; some work is repeated, none is lost.",
+        "more than one device, the vocabulary's tables on one stage each", _cut_work_adds_up),
     Law("two_flop_per_weight_and_token", "conservation",
         "A step does at least 2 FLOP for every matrix weight of the layers and new token, routed experts apart.",
         "A multiplication and an addition.", "models without latent attention, which may absorb matrices",

@@ -11,7 +11,8 @@ import numpy as np
 from roofline.estimate import timing
 from roofline.estimate.capacity import Memory, model_bytes
 from roofline.estimate.estimate import Estimate
-from roofline.estimate.resolved import Point
+from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.work import exact_width
 from roofline.trust.law import Claim, Law, at_most, equal, identical, true
 from roofline.trust.law_cases import Case
 
@@ -111,7 +112,16 @@ def _no_weight_lost(case: Case) -> Iterator[Claim]:
     shared = resolved.model.tied and resolved.layout.pp == 1
     yield at_most("bytes of one copy", least, "bytes on all devices", held, within=1e-9)
     if resolved.layout.devices == 1 and (shared or not resolved.model.tied):
-        yield equal("bytes on one device", held, "bytes of one copy", float(least), within=1e-3)
+        most = least + _vector_bytes(resolved)
+        yield at_most("bytes on one device", held, "bytes of one copy, vectors wide", most, within=1e-9)
+
+
+def _vector_bytes(resolved: Resolved) -> float:
+    """Bytes of all vectors in the format of embedding and head: what narrow layers keep wide at most [B]."""
+    model, elements = resolved.model, sum(vector.elements for vector in resolved.model.extra)
+    for layer, count in model.groups():
+        elements += count * sum(vector.elements for vector in layer.vectors(model.hidden))
+    return elements * exact_width(resolved.quantization.lm_head)
 
 
 def _usable_is_within(case: Case) -> Iterator[Claim]:
