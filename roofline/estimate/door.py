@@ -34,9 +34,13 @@ def checked(what: str, value: Any, *, least: float = 1, most: float = LARGEST) -
         return _number_of(value, what, least, most) if value.is_number else value
     if kind(value) == ARRAY:
         return _checked_array(what, value, least, most, expected)
-    if not least <= value <= most:  # false for nan, too
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond any float
+        number = math.inf
+    if not least <= number <= most:  # false for nan, too
         raise InvalidInput(what, given=value, expected=expected)
-    return float(value)
+    return number
 
 
 def _number_of(value: Any, what: str, least: float, most: float) -> float:

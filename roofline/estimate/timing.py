@@ -215,7 +215,7 @@ def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
         compute, memory, feed, overhead = resource_seconds(item, machine, rates)
         total = _operation_time(compute, memory, feed, overhead)
         winners = _winners(compute, memory, feed)
-        attributed: dict[Resource, Num] = {"network": 0, "overhead": overhead, **winners}
+        attributed: dict[Resource, Num] = {**winners, "network": 0, "overhead": overhead}
         return Times(compute, memory, feed, 0, overhead, total, attributed)
     seconds = transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
     return Times(0, 0, 0, seconds, 0, seconds, {**dict.fromkeys(RESOURCES, 0), "network": seconds})
