@@ -1,0 +1,183 @@
+"""Which wires join some ranks, and what a collective over them takes and must take at least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from roofline.describe.efficiency import CollectiveFit
+from roofline.describe.hardware import parse_accelerator
+from roofline.describe.machine import Machine, Wire
+from roofline.errors import LayoutError, MissingNumber
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.network import (
+    Route,
+    hop_seconds,
+    least_transfer,
+    reach,
+    reached_bandwidth,
+    route,
+    stage_hops,
+    transfer_time,
+)
+from roofline.estimate.work import Transfer
+from tests.support.strategies import accelerators, specs
+
+NODE = Wire("node", bandwidth=100.0, latency=2.0, hops=1, domain=8, topology="switch")
+ROW = Wire("row", bandwidth=10.0, latency=3.0, hops=2, domain=64, topology="dragonfly")
+HALL = Wire("hall", bandwidth=1.0, latency=5.0, hops=4, domain=None, topology="fat_tree")
+WIRES = (NODE, ROW, HALL)
+PLAIN = CollectiveFit(
+    overhead=0, staged_overhead=0, bandwidth=1, points=0, error=0, low=1, high=1, source="a test: nothing lost"
+)
+FITTED = PLAIN.model_copy(update={"overhead": 0.25, "staged_overhead": 0.5, "bandwidth": 0.5})
+
+
+def seconds(collective: Any, size: float, ranks: int, wires: Any = WIRES, fit: CollectiveFit = PLAIN) -> Any:
+    return transfer_time(Transfer("any", collective, size, 0, ranks), wires, fit, "a part")
+
+
+# -- routes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        (2, Route(NODE, 2, None, 1)),
+        (8, Route(NODE, 8, None, 1)),
+        (9, Route(NODE, 8, ROW, 2)),
+        (64, Route(NODE, 8, ROW, 8)),
+        (65, Route(ROW, 64, HALL, 2)),
+        (1000, Route(ROW, 64, HALL, 16)),
+    ],
+)
+def test_the_smallest_domain_joins(ranks: int, expected: Route) -> None:
+    assert route(ranks, WIRES, "a part") == expected
+
+
+def test_what_nothing_joins_is_refused() -> None:
+    with pytest.raises(LayoutError, match="ranks on a part: got 65, expected at most the 64 its links join"):
+        route(65, (NODE, ROW), "a part")
+    with pytest.raises(MissingNumber, match="a part: no link to other devices is published, and 2 ranks need one"):
+        route(2, (), "a part")
+
+
+def test_reach() -> None:
+    assert (reach(()), reach((NODE,)), reach((NODE, ROW)), reach(WIRES)) == (1, 8, 64, float("inf"))
+
+
+def test_a_mesh_gives_few_ranks_few_wires() -> None:
+    """Eight devices, each with seventy units over seven wires: two exchange at ten, four at thirty, eight at all."""
+    mesh = Wire("mesh", 70.0, 1.0, 1, 8, "all_to_all")
+    assert [reached_bandwidth(mesh, ranks) for ranks in (2, 4, 8)] == [10, 30, 70]
+    assert [reached_bandwidth(NODE, ranks) for ranks in (2, 4, 8)] == [100, 100, 100]
+
+
+# -- collectives by hand ----------------------------------------------------------------------------------------------
+
+
+def test_one_rank_needs_nothing() -> None:
+    for collective in ("all_reduce", "all_gather", "all_to_all"):
+        assert seconds(collective, 1e9, 1, ()) == 0
+    assert least_transfer(Transfer("any", "all_reduce", 9, 9, 1), (), "a part") == (0, 0)
+
+
+def test_a_sum_takes_the_cheaper_of_one_and_two_shots() -> None:
+    assert seconds("all_reduce", 100, 4) == 2 + 3 * 100 / 100  # one shot: three buffers come in
+    assert seconds("all_reduce", 1000, 4) == 4 + 2 * 3 / 4 * 1000 / 100  # two: a share out of each, then the sums
+    assert seconds("all_reduce", 50, 4, fit=FITTED) == 0.25 + 2 + 3 * 50 / 50
+    assert seconds("all_reduce", 1000, 4, fit=FITTED) == 0.5 + 4 + 2 * 3 / 4 * 1000 / 50
+
+
+def test_a_ring_sums_step_by_step() -> None:
+    ring = Wire("ring", 100.0, 2.0, 1, 16, "torus")
+    assert seconds("all_reduce", 100, 4, (ring,), FITTED) == 0.5 + 2 * 3 * 2 + 2 * 3 / 4 * 100 / 50
+
+
+def test_gathers_and_exchanges_keep_the_own_share() -> None:
+    for collective in ("all_gather", "all_to_all"):
+        assert seconds(collective, 100, 4) == 2 + 3 / 4 * 100 / 100
+        assert seconds(collective, 100, 4, fit=FITTED) == 0.25 + 2 + 3 / 4 * 100 / 50
+
+
+def test_sums_over_groups_scatter_join_and_gather() -> None:
+    """Sixteen ranks, two nodes of eight: inside, seven eighths twice; across, an eighth in two shots of two."""
+    inside, across = 2 + 7 / 8 * 800 / 100, 2 * (2 * 3) + 2 * 1 / 2 * 100 / 10
+    assert seconds("all_reduce", 800, 16) == pytest.approx(2 * inside + across)
+
+
+def test_gathers_over_groups_cross_with_what_leaves_the_group() -> None:
+    for collective in ("all_gather", "all_to_all"):
+        across, inside = 2 * 3 + 1 / 2 * 800 / 10, 2 + 7 / 8 * 400 / 100
+        assert seconds(collective, 800, 16) == pytest.approx(across + inside)
+
+
+def test_least_bytes_over_every_wire_and_one_latency() -> None:
+    assert least_transfer(Transfer("any", "all_reduce", 500, 200, 8), WIRES, "a part") == (200 / 100, 2)
+    assert least_transfer(Transfer("any", "all_reduce", 500, 220, 16), WIRES, "a part") == (220 / 110, 2)
+
+
+@given(
+    part=accelerators(least_links=1),
+    ranks=st.integers(2, 64),
+    size=st.floats(1, 1e9),
+    collective=st.sampled_from(["all_reduce", "all_gather", "all_to_all"]),
+)
+def test_no_collective_beats_its_least(part: Any, ranks: int, size: float, collective: Any) -> None:
+    """What must cross: a whole buffer in a sum, all but the own share in a gather, nothing for sure in an exchange."""
+    machine: Machine = part.numbers()
+    assume(ranks <= reach(machine.wires))
+    fewest = {"all_reduce": size, "all_gather": size * (ranks - 1) / ranks, "all_to_all": 0.0}[collective]
+    transfer = Transfer("any", collective, size, fewest, ranks)
+    crossing, latency = least_transfer(transfer, machine.wires, machine.name)
+    taken = transfer_time(transfer, machine.wires, PLAIN, machine.name)
+    assert max(crossing, latency) <= taken * (1 + 1e-12)
+    assert taken <= transfer_time(transfer, machine.wires, FITTED, machine.name)
+    assert taken <= transfer_time(Transfer("any", collective, 2 * size, 0, ranks), machine.wires, PLAIN, machine.name)
+
+
+# -- stages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "pp", "expected"),
+    [
+        (8, 1, ()),
+        (1, 8, ((NODE, 7),)),
+        (4, 4, ((NODE, 2), (ROW, 1))),  # within a node, out of it, within the next
+        (8, 8, ((ROW, 7),)),
+        (8, 9, ((ROW, 7), (HALL, 1))),
+        (3, 3, ((NODE, 1), (ROW, 1))),  # the third stage begins at device 6 and ends at 8
+        (2, 32, ((NODE, 24), (ROW, 7))),
+        (100, 2, ((HALL, 1),)),
+    ],
+)
+def test_a_hand_over_takes_the_smallest_domain_of_both_stages(width: int, pp: int, expected: Any) -> None:
+    assert stage_hops(width, pp, WIRES, "a part") == expected
+    assert sum(count for _, count in expected) == pp - 1
+
+
+def test_hand_overs_pay_hops_and_bytes() -> None:
+    assert hop_seconds(((NODE, 3), (ROW, 2)), 50, PLAIN) == 3 * (2 + 50 / 100) + 2 * (2 * 3 + 50 / 10)
+    assert hop_seconds(((NODE, 1),), 50, FITTED) == 2 + 50 / 50
+    mesh = Wire("mesh", 70.0, 1.0, 1, 8, "all_to_all")
+    assert hop_seconds(((mesh, 1),), 50, PLAIN) == 1 + 50 / 10  # one wire of seven leads there
+
+
+def test_the_token_returns_over_the_widest_wire_it_crossed() -> None:
+    """Four stages of four GPUs leave their node of eight once; the way back does, too."""
+    part = Deployment("llama-3.1-8b", "h100-sxm", 16, tp=4, pp=4)
+    step = part.settled().plan.decode(batch=1.0, context=10.0)
+    assert [(wire.name, count) for wire, count in step.hops] == [("scale_up", 2), ("scale_out", 2)]
+    prefill = part.settled().plan.prefill(batch=1.0, prompt=10.0, cached=0.0)
+    assert [(wire.name, count) for wire, count in prefill.hops] == [("scale_up", 2), ("scale_out", 1)]
+
+
+@given(spec=specs(least_links=0, most_links=0))
+def test_a_missing_latency_or_hop_count_is_none_and_one(spec: dict[str, Any]) -> None:
+    spec["link"] = {"only": {"topology": "switch", "bandwidth": {"value": "1 GB/s", "source": "a test"}}}
+    (wire,) = parse_accelerator(spec, where="a test").numbers().wires
+    assert (wire.latency, wire.hops, wire.domain, wire.bandwidth) == (0, 1, None, 1e9)

@@ -1,0 +1,175 @@
+"""What a part reaches, and in which formats it runs: its own figures, its class's, and what is said of substitutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import roofline as rl
+from roofline.describe.catalog import accelerator, calibration, part_class
+from roofline.describe.efficiency import KERNEL_CLASSES, CollectiveFit, Efficiency, KernelFit
+from roofline.describe.formats import PRESETS, Quantization
+from roofline.errors import SpecError, UnsupportedFormat
+from roofline.estimate.quantize import native_quantization, runnable
+from roofline.estimate.rates import Rates
+from roofline.estimate.work import Operation, Transfer
+
+EVIDENCE: dict[str, Any] = {"points": 1, "error": 0, "low": 1, "high": 1, "source": "a test"}
+
+
+def matmul(stored: str, computed: str, kernel_class: Any = "matmul") -> Operation:
+    return Operation("a term", kernel_class, stored, computed, 1, 1, 0, 0, 1, 1)
+
+
+def kernel(overhead: float) -> KernelFit:
+    return KernelFit(overhead=overhead, compute=1, memory=1, **EVIDENCE)
+
+
+def partial() -> Efficiency:
+    """Figures for products alone: in fp8, of 4-bit weights in bf16, and in any other format."""
+    fits = {"fp8": kernel(1e-6), "int4-bf16": kernel(2e-6), "any": kernel(3e-6)}
+    return Efficiency(name="mine", source="a test", kernels={"matmul": fits})
+
+
+@pytest.mark.parametrize(
+    ("stored", "computed", "overhead"),
+    [("fp8", "fp8", 1e-6), ("int4", "bf16", 2e-6), ("fp8", "bf16", 1e-6), ("bf16", "bf16", 3e-6)],
+)
+def test_the_nearest_format_is_taken(stored: str, computed: str, overhead: float) -> None:
+    """Both formats, the stored one, the computed one, any: in that order."""
+    rates = Rates.of(accelerator("h100-sxm"), partial(), {"bf16": "bf16", "fp8": "fp8"})
+    assert rates.of_operation(matmul(stored, computed)) == (computed, kernel(overhead))
+
+
+def test_what_the_callers_figures_leave_out_is_the_classs() -> None:
+    rates = Rates.of(accelerator("h100-sxm"), partial(), {"bf16": "bf16"})
+    default = part_class("hbm").efficiency
+    found = rates.of_operation(matmul("bf16", "bf16", "experts"))[1]
+    assert found == default.kernel("experts", "bf16", "bf16")
+    assert rates.of_transfer(Transfer("t", "all_gather", 1, 1, 2)) == default.collectives["all_reduce"]
+    assert rates.of_transfer(Transfer("t", "all_to_all", 1, 1, 2)) == default.collectives["all_to_all"]
+    (sentence,) = rates.assumptions()
+    assert "no kernels measured" in sentence
+    assert "experts bf16" in sentence
+
+
+def test_a_part_with_measured_kernels_takes_its_own() -> None:
+    own = calibration("h100-sxm")
+    rates = Rates.of(accelerator("h100-sxm"), "calibrated", {"bf16": "bf16"})
+    assert rates.sources == (own, part_class("hbm").efficiency)
+    assert own is not None
+    assert rates.of_operation(matmul("bf16", "bf16"))[1] == own.kernel("matmul", "bf16", "bf16")
+    assert rates.assumptions() == []
+
+
+def test_a_part_without_measured_kernels_takes_its_classs_and_says_so() -> None:
+    deployment = rl.Deployment("llama-3.1-8b", "mi300x")
+    assert deployment.rates.sources == (part_class("hbm").efficiency,)
+    assert "AMD Instinct MI300X has no measured kernels: efficiencies of class-hbm" in " ".join(
+        deployment.decode().assumptions
+    )
+
+
+def test_ideal_loses_nothing_and_assumes_nothing() -> None:
+    rates = Rates.of(accelerator("mi300x"), "ideal", {"bf16": "bf16"})
+    for kernel_class in KERNEL_CLASSES:
+        fit = rates.of_operation(matmul("int4", "bf16", kernel_class))[1]
+        assert (fit.overhead, fit.compute, fit.memory, fit.low, fit.high) == (0, 1, 1, 1, 1)
+    wires = rates.of_transfer(Transfer("t", "all_reduce", 1, 1, 2))
+    assert (wires.overhead, wires.staged_overhead, wires.bandwidth) == (0, 0, 1)
+    assert rates.assumptions() == []
+
+
+@pytest.mark.parametrize("make", [str, Path])
+def test_figures_from_a_file(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nsource = "a test"\n[kernels.matmul.any]\noverhead = 0.5\ncompute = 1\nmemory = 1\n'
+        'points = 1\nerror = 0\nlow = 1\nhigh = 1\nsource = "a test"\n',
+        encoding="utf-8",
+    )
+    step = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=make(path)).decode()
+    assert step.terms["lm_head"].overhead == 0.5
+    assert "a test" in step.sources
+
+
+def test_figures_that_nobody_has_are_named() -> None:
+    bare = Efficiency(name="bare", source="a test")
+    rates = Rates(accelerator("h100-sxm"), (bare,), {"bf16": "bf16"})
+    with pytest.raises(SpecError, match=r"no table kernels\.matmul"):
+        rates.of_operation(matmul("bf16", "bf16"))
+    with pytest.raises(SpecError, match=r"no table collectives\.all_reduce"):
+        rates.of_transfer(Transfer("t", "all_reduce", 1, 1, 2))
+
+
+def test_a_changed_copy_forgets_what_it_looked_up() -> None:
+    from dataclasses import replace
+
+    rates = Rates.of(accelerator("h100-sxm"), "ideal", {"bf16": "bf16"})
+    assert rates.of_operation(matmul("bf16", "bf16"))[1].overhead == 0
+    changed = replace(rates, sources=(partial(),))
+    assert changed.of_operation(matmul("bf16", "bf16"))[1].overhead == 3e-6
+
+
+def test_fits_of_collectives_and_kernels_are_bounded() -> None:
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        KernelFit(overhead=0, compute=1.01, memory=1, **EVIDENCE)
+    with pytest.raises(ValueError, match="greater than 0"):
+        CollectiveFit(overhead=0, staged_overhead=0, bandwidth=0, **EVIDENCE)
+
+
+# -- formats ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_format_that_is_native_runs_as_it_is() -> None:
+    found = runnable(PRESETS["fp8"], accelerator("h100-sxm"))
+    assert (found.quantization, found.peaks, found.notes) == (PRESETS["fp8"], {"fp8": "fp8", "bf16": "bf16"}, ())
+
+
+def test_the_other_16_bit_format_stands_in_and_is_said() -> None:
+    found = runnable(PRESETS["int8"], accelerator("groq-lpu-v1"))
+    assert found.peaks == {"int8": "int8", "bf16": "fp16"}
+    assert found.notes == ("Groq LPU v1 (GroqChip 1) has no bf16 peak: fp16, of the same width, is taken",)
+    step = rl.Deployment("llama-3.1-8b", "groq-lpu-v1", 64, quantization="int8").decode()
+    assert found.notes[0] in step.assumptions
+
+
+def test_weights_narrower_than_any_peak_of_mxfp4_are_multiplied_in_16_bits() -> None:
+    found = runnable(PRESETS["mxfp4"], accelerator("h100-sxm"))
+    assert found.quantization.activations == "bf16"
+    assert found.quantization.weights == "mxfp4"
+    assert found.peaks == {"bf16": "bf16"}
+    assert found.notes == ("NVIDIA H100 SXM5 80GB has no MXFP4 peak: such weights are multiplied in bf16",)
+
+
+def test_attention_runs_at_the_widest_rate_there_is() -> None:
+    part = accelerator("groq-3-lpu")
+    found = runnable(PRESETS["fp8"], part)
+    assert set(part.peak) == {"fp8"}
+    assert found.peaks == {"fp8": "fp8", "bf16": "fp8"}
+    assert len(found.notes) == 1
+    assert "attention and head are taken to run at its fp8 rate" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "got"),
+    [
+        ("h100-sxm", "fp8", "fp8"),
+        ("h100-sxm", "nvfp4", "mxfp4"),
+        ("groq-lpu-v1", "bf16", "bf16"),
+        ("groq-lpu-v1", "fp8", "int8"),
+        ("groq-3-lpu", "bf16", "fp8"),
+        ("a100-sxm-80gb", "fp8", "int8"),
+    ],
+)
+def test_the_nearest_native_format_is_by_width(name: str, wanted: str, got: str) -> None:
+    assert native_quantization(PRESETS[wanted], accelerator(name)) == PRESETS[got]
+
+
+def test_what_cannot_run_is_refused_with_what_can() -> None:
+    with pytest.raises(UnsupportedFormat, match="expected a format it computes in: fp8"):
+        runnable(Quantization(weights="bf16"), accelerator("groq-3-lpu"))
+    own = Quantization(weights="fp8", activations="fp8", kv_cache="fp8", experts="mxint4")
+    assert runnable(own, accelerator("h100-sxm")).quantization.experts == "mxint4"

@@ -1,0 +1,148 @@
+"""Labels and sums of times: argmax of the very numbers, ties to the first, in floats, arrays and symbols alike."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.describe.efficiency import Efficiency
+from roofline.describe.machine import Machine, Tier
+from roofline.estimate.timing import (
+    RESOURCES,
+    Step,
+    Times,
+    largest,
+    step_floor,
+    step_interval,
+    step_seconds,
+    step_terms,
+)
+from roofline.estimate.work import Operation
+from tests.support.strategies import accelerators
+
+amounts = st.sampled_from([0.0, 1.0, 2.0, 3.0])
+
+
+def operation(flops: float = 0, weights: float = 0, activations: float = 0, **changes: Any) -> Operation:
+    values = {
+        "term": "a term", "kernel_class": "matmul", "stored": "bf16", "computed": "bf16",
+        "flops": flops, "weights": weights, "cache": 0, "activations": activations,
+        "fewest_flops": flops, "fewest_weights": weights,
+    }  # fmt: skip
+    return Operation(**{**values, **changes})
+
+
+def step(*operations: Operation, counts: tuple[int, ...] | None = None) -> Step:
+    path = counts or (1,) * len(operations)
+    return Step("decode", operations, path, (path,), 1, 1, (), 0)
+
+
+def machine(feed: float | None = None) -> Machine:
+    """One of everything per second."""
+    return Machine("a toy", {"bf16": 1.0}, (Tier("only", 1e9, 1e9, 1.0),), feed, ())
+
+
+class Plain:
+    """Rates that reach the peak, launch in no time, and err by what they are told."""
+
+    def __init__(self, low: float = 1.0, high: float = 1.0, overhead: float = 0.0) -> None:
+        figures = {"low": low, "high": high, "overhead": overhead}
+        self.fit = Efficiency.ideal().kernels["matmul"]["any"].model_copy(update=figures)
+
+    def of_operation(self, _operation: Operation) -> tuple[str, Any]:
+        return "bf16", self.fit
+
+
+@given(flops=amounts, weights=amounts, activations=amounts, feed=st.sampled_from([None, 0.5, 1.0, 2.0]))
+def test_the_largest_of_three_counts_and_is_named(
+    flops: float, weights: float, activations: float, feed: float | None
+) -> None:
+    """Compute before memory before feed, where they tie."""
+    one = step(operation(flops, weights, activations))
+    times = step_terms(one, machine(feed), Plain())["a term"]  # type: ignore[arg-type]
+    expected = {"compute": flops, "memory": weights + activations, "feed": weights / feed if feed else 0}
+    assert {name: getattr(times, name) for name in expected} == expected
+    assert times.total == max(expected.values()) == step_seconds(one, machine(feed), Plain())  # type: ignore[arg-type]
+    winner = max(expected, key=lambda name: expected[name])
+    assert {name: seconds for name, seconds in times.attributed.items() if seconds} == (
+        {winner: times.total} if times.total else {}
+    )
+    assert times.bound == winner
+
+
+SYMBOLS = sympy.symbols("f w a", positive=True)
+
+
+@given(numbers=st.lists(st.tuples(amounts, amounts, amounts), min_size=1, max_size=6))
+def test_arrays_are_attributed_as_numbers_are(numbers: list[tuple[float, float, float]]) -> None:
+    columns = [np.array(column) for column in zip(*numbers, strict=True)]
+    arrays = step_terms(step(operation(*columns)), machine(0.75), Plain())["a term"]  # type: ignore[arg-type]
+    for place, values in enumerate(numbers):
+        one = step_terms(step(operation(*values)), machine(0.75), Plain())["a term"]  # type: ignore[arg-type]
+        assert arrays.bound[place] == one.bound
+        for name in RESOURCES:
+            assert np.broadcast_to(arrays.attributed[name], len(numbers))[place] == one.attributed[name]
+
+
+def test_symbols_are_attributed_as_numbers_are() -> None:
+    closed = step_terms(step(operation(*SYMBOLS)), machine(0.75), Plain())["a term"]  # type: ignore[arg-type]
+    for values in product((1, 2, 3), repeat=3):
+        one = step_terms(step(operation(*map(float, values))), machine(0.75), Plain())["a term"]  # type: ignore[arg-type]
+        for name in RESOURCES:
+            put_in = sympy.sympify(closed.attributed[name]).subs(dict(zip(SYMBOLS, values, strict=True)))
+            assert float(put_in) == one.attributed[name], (values, name)
+
+
+def test_ties_go_to_the_first_resource() -> None:
+    assert largest({"compute": 1.0, "memory": 1.0, "feed": 0.5}) == "compute"
+    assert largest({"memory": 1.0, "network": 2.0, "overhead": 2.0}) == "network"
+    several = largest({"compute": np.array([1.0, 0.0]), "memory": 1.0, "network": np.array([[1.0], [3.0]])})
+    assert several.tolist() == [["compute", "memory"], ["network", "network"]]
+
+
+def test_times_in_turn_add_up() -> None:
+    one = Times(1, 2, 3, 4, 5, 12, {"compute": 0, "memory": 0, "feed": 3, "network": 4, "overhead": 5})
+    two = Times(10, 1, 0, 0, 1, 11, {"compute": 10, "memory": 0, "feed": 0, "network": 0, "overhead": 1})
+    owed = {"compute": 10, "memory": 0, "feed": 3, "network": 4, "overhead": 6}
+    assert one.plus(two) == Times(11, 3, 3, 4, 6, 23, owed)
+    assert one.plus(two).bound == "compute"
+    assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()})
+
+
+def test_a_step_is_a_sum_of_maxima_and_its_floor_a_maximum_of_sums() -> None:
+    """Two products and three readings: 2 · max(3, 1) + 3 · max(0, 2), but at least max(2 · 3, 2 · 1 + 3 · 2)."""
+    two_kinds = step(operation(3, 1), operation(0, 2, 5), counts=(2, 3))
+    assert step_seconds(two_kinds, machine(), Plain()) == 2 * 3 + 3 * 7  # type: ignore[arg-type]
+    assert step_floor(two_kinds, machine(), Plain()) == max(2 * 3, 2 * 1 + 3 * 2)  # type: ignore[arg-type]
+    launched = step_seconds(two_kinds, machine(), Plain(overhead=0.25))  # type: ignore[arg-type]
+    assert launched == 2 * 3 + 3 * 7 + 5 * 0.25
+
+
+def test_the_floor_takes_the_most_favourable_routing() -> None:
+    routed = operation(6, 8, fewest_flops=6, fewest_weights=2)
+    assert step_floor(step(routed), machine(), Plain()) == 6  # type: ignore[arg-type]
+    assert step_seconds(step(routed), machine(), Plain()) == 8  # type: ignore[arg-type]
+
+
+def test_kernels_of_a_class_err_together_and_classes_apart() -> None:
+    """Two terms of one class of 3 s and 5 s are off by a tenth of 8 s; with another class of 6 s, by √(0.8² + 0.6²)."""
+    same = step(operation(3, term="a"), operation(5, term="b"))
+    low, high = step_interval(same, machine(), Plain(0.9, 1.2))  # type: ignore[arg-type]
+    assert (low, high) == (pytest.approx(8 * 0.9), pytest.approx(8 * 1.2))
+    apart = step(operation(8), operation(6, kernel_class="experts"))
+    low, high = step_interval(apart, machine(), Plain(0.9, 1.2))  # type: ignore[arg-type]
+    assert (14 - low, high - 14) == (pytest.approx(1.0), pytest.approx(2.0))
+
+
+@given(part=accelerators())
+def test_parts_give_machines_of_plain_numbers(part: Any) -> None:
+    seen = part.numbers()
+    assert seen.memory is seen.tiers[0]
+    assert set(seen.peak) == set(part.peak)
+    assert (seen.feed is None) == (getattr(part, "feed", None) is None)
