@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,12 @@ from roofline.equations.serving import mean_decode_context
 from roofline.errors import InvalidInput
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.door import checked
+from roofline.estimate.half import Half, Passage
 from roofline.estimate.halves import OFFLOADS, Offload, attention_half, ffn_half
 from roofline.estimate.pools import deployed, linked, same_model
-from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.servers import Prompt, Use, chosen
-from roofline.estimate.steps import Plan
-from roofline.estimate.timing import RESOURCES, Resource, Step, passage, step_terms
+from roofline.estimate.resolved import Point
+from roofline.estimate.servers import Prompt, Use
+from roofline.estimate.timing import RESOURCES, Resource, step_terms
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 
 _DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -84,7 +83,7 @@ class AttentionFfn:
         """
         server = AttentionFfnServer.at(self, batch, context)
         crossings = len(server.ffn.model.layers)
-        here = _Half.of(self.attention.of_model(server.ffn.model), batch, 2.0, vocabulary=False)
+        here = Half.of(self.attention.of_model(server.ffn.model), batch, 2.0, vocabulary=False)
         there = server.tokens(np.array([batch])).total[0] / crossings
         size = batch * server.row_bytes / 2
         place = here.decode(np.array([batch / here.replicas]), 2.0).total[0] / crossings
@@ -109,73 +108,12 @@ class AttentionFfn:
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Seconds of a micro-batch in one half: through all `total`, in the `slowest` stage, `hops` between stages [s]."""
-
-    total: Any
-    hops: Any
-    slowest: Any
-
-
-@dataclass(frozen=True)
-class _Half:
-    """One half of the model on its pool, the layout settled."""
-
-    deployment: Deployment
-    resolved: Resolved
-    vocabulary: bool
-
-    @classmethod
-    def of(cls, deployment: Deployment, batch: float, context: float, *, vocabulary: bool) -> _Half:
-        settled = chosen(deployment, max(batch, 1.0), context)
-        return cls(deployment.with_layout(settled.layout), settled, vocabulary)
-
-    @property
-    def model(self) -> ModelShape:
-        return self.deployment.model
-
-    @property
-    def replicas(self) -> int:
-        return self.resolved.replicas
-
-    @property
-    def layout_devices(self) -> int:
-        return self.resolved.layout.devices
-
-    @property
-    def stage_devices(self) -> int:
-        """Devices of all replicas that one layer lies on: those that send and receive at one time."""
-        return self.resolved.layout.expert_group * self.replicas
-
-    @cached_property
-    def plan(self) -> Plan:
-        settled = self.resolved
-        return Plan.of(settled.model, settled.layout, settled.quantization, settled.machine, vocabulary=self.vocabulary)
-
-    def decode(self, share: Any, context: float) -> Passage:
-        """A micro-batch of `share` sequences on each replica."""
-        return self._passage(self.decode_step(share, context))
-
-    def decode_step(self, share: Any, context: float) -> Step:
-        stages = self.plan.layout.pp
-        whole = np.maximum(share, 1.0)
-        return self.plan.decode(batch=whole if stages == 1 else np.ceil(whole) * stages, context=context)
-
-    def prefill(self, prompts: float, prompt: float, cached: float) -> Passage:
-        """A micro-batch of `prompts` whole prompts on one replica."""
-        return self._passage(self.plan.prefill(batch=prompts * self.plan.layout.pp, prompt=prompt, cached=cached))
-
-    def _passage(self, step: Step) -> Passage:
-        return Passage(*passage(step, self.resolved.machine, self.resolved.rates))
-
-
-@dataclass(frozen=True)
 class AttentionFfnServer:
     """Both pools as one replica: every micro-batch is spread over all of either."""
 
     system: AttentionFfn
-    attention: _Half
-    ffn: _Half
+    attention: Half
+    ffn: Half
 
     @classmethod
     def of(cls, system: AttentionFfn, traffic: Traffic) -> AttentionFfnServer:
@@ -189,8 +127,8 @@ class AttentionFfnServer:
         away = system.ffn.of_model(ffn_half(system.model, system.offload))
         return cls(
             system,
-            _Half.of(held, batch, context, vocabulary=True),
-            _Half.of(away, batch, 2.0, vocabulary=False),
+            Half.of(held, batch, context, vocabulary=True),
+            Half.of(away, batch, 2.0, vocabulary=False),
         )
 
     @property

@@ -141,8 +141,8 @@ def candidate_layouts(
 ) -> Iterator[Layout]:
     """Layouts of up to `devices` devices that agree with the ranks already chosen, each with its longest pipeline.
 
-    Widths are those the heads allow, or powers of two where there are no mixers. Data parallel attention is offered to mixtures of experts only: for a dense model
-    it is the same as more replicas.
+    Widths are those the heads allow, or powers of two where there are no mixers. Data parallel attention is offered to
+    mixtures of experts only: for a dense model it is the same as more replicas.
     """
     has_mixers = any(layer.mixer is not None for layer, _ in model.groups())
     for width in (tp,) if tp else possible_tp(model, devices) if has_mixers else _powers(devices):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -179,7 +180,7 @@ def test_a_pipeline_regroups_rather_than_queue() -> None:
     """80 layers on 72 stages: past one sequence per stage, two at a time pass the long stages sooner."""
     crowds = [60, 70, 80, 90, 120, 150]
     tpot = serve(LPU, Traffic(512, 512, concurrency=crowds)).tpot
-    assert all(later >= sooner * (1 - 1e-9) for sooner, later in zip(tpot, tpot[1:], strict=False))
+    assert all(later >= sooner * (1 - 1e-9) for sooner, later in pairwise(tpot))
 
 
 def test_prompts_follow_each_other_through_a_pipeline() -> None:
@@ -190,15 +191,16 @@ def test_prompts_follow_each_other_through_a_pipeline() -> None:
     assert service.requests_per_second > 5 / LPU.prefill(256).seconds
 
 
-def test_balance_over_many_replicas_finds_the_best() -> None:
+@pytest.mark.parametrize("devices", [101, 120, 133])
+def test_balance_over_many_replicas_finds_the_best(devices: int) -> None:
     single = Deployment("llama-3.1-8b", "h100-sxm", quantization="fp8", tp=1, pp=1)
     traffic = Traffic(isl=4000, osl=300, concurrency=1500)
-    found = balance(PrefillDecode(single, single, LINK), traffic, devices=120)
+    found = balance(PrefillDecode(single, single, LINK), traffic, devices=devices)
     rates = [
-        serve(PrefillDecode(single.resized(120 - decode), single.resized(decode), LINK), traffic).requests_per_second
-        for decode in range(max(1, found.decode - 8), min(120, found.decode + 9))
+        serve(PrefillDecode(single.resized(devices - decode), single.resized(decode), LINK), traffic)
+        for decode in range(max(1, found.decode - 5), min(devices, found.decode + 6))
     ]
-    assert found.service.requests_per_second == pytest.approx(max(rates), rel=1e-6)
+    assert found.service.requests_per_second >= max(service.requests_per_second for service in rates) * (1 - 1e-9)
 
 
 def test_multi_token_prediction_gains_most_of_its_tokens() -> None:
