@@ -7,17 +7,19 @@ with intervals, so that "never" is an answer too.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.door import LARGEST, checked
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import step_seconds
+from roofline.estimate.timing import RESOURCES, step_seconds
 from roofline.explore.asking import LEAST, Asked, scalars
 from roofline.explore.hardware import canonical, numbers_used, placed
 from roofline.explore.search import Crossing, Difference, Unsettled, crossings, last_within
-from roofline.explore.sides import Side, sides
+from roofline.explore.sides import TRAFFIC, Side, sides
 from roofline.units import format_quantity, significant
 
 HARDWARE_RANGE = 1e6
@@ -178,21 +180,38 @@ def _words(question: _Question, first: tuple[str, Side], second: tuple[str, Side
             text += f"{smaller} takes no time here"
         else:
             text += f"{smaller} comes to {shares[0]:.3g} of it at one end and {shares[1]:.3g} at the other"
-    return text + _contexts(question, one, other) + _room(question, found)
+    contexts = _contexts(question, a, b, lambda asked: asked.difference(one, other))
+    return text + contexts + _room(question, found)
 
 
-def _contexts(question: _Question, first: Side, second: Side) -> str:
-    """The contexts at which a crossing over batch exists: where the largest batch is on the other side of batch 1."""
-    if question.of != "batch" or question.asked.phase != "decode":
+def _contexts(question: _Question, a: str, b: str, difference: Callable[[_Question], Difference]) -> str:
+    """The contexts at which a batch turns the order that batch 1 has, where both sides are straight lines in it.
+
+    Collectives, experts and shared batches bend them: lines that bend may cross twice, and no condition is named.
+    """
+    straight = {*RESOURCES, *TRAFFIC} - {"network"}
+    bent = question.range()[2] or question.resolved.model.parameters().experts
+    if question.of != "batch" or question.asked.phase != "decode" or not {a, b} <= straight or bent:
         return ""
-    swapped = _Question(question.asked, question.resolved, {"batch": LARGEST}, "context")
+    ends = [replace(question, given={"batch": batch}, of="context") for batch in (LEAST["batch"], LARGEST)]
     try:
-        found = crossings(swapped.difference(first, second), LEAST["context"], LARGEST)
+        turns = [crossings(difference(end), LEAST["context"], LARGEST) for end in ends]
     except Unsettled:
         return ""
-    if len(found) != 1:
+    edges = [LEAST["context"], *sorted(turn.at for end in turns for turn in end), LARGEST]
+    turned = []
+    for low, high in pairwise(edges):
+        one, other = (difference(end)(math.sqrt(low * high)) for end in ends)
+        turned.append((float(one[0]) > float(one[1])) != (float(other[0]) > float(other[1])))
+    if sum(turned) != 1:
         return ""
-    return f"; happens at contexts {'above' if found[0].rises else 'below'} {_plain(found[0].at)}"
+    place = turned.index(True)
+    low, high = edges[place], edges[place + 1]
+    if len(turned) == 1:
+        return "; happens at every context"
+    if place == 0:
+        return f"; happens at contexts below {_plain(high)}"
+    return f"; happens at contexts above {_plain(low)}" + ("" if high == LARGEST else f" and below {_plain(high)}")
 
 
 def _room(question: _Question, found: tuple[Crossing, ...]) -> str:

@@ -1,6 +1,7 @@
 """Crossovers: found where they are, all of them, and nowhere else; limits in whole sequences."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -126,18 +127,41 @@ def test_context_at_which_the_cache_outweighs_the_weights() -> None:
     assert found.value == pytest.approx(weights / (16 * per_token), rel=1e-3)
 
 
-def test_ceilings_make_many_crossings_in_whole_numbers() -> None:
-    lpu = deployment("dense on LPUs")
-    found = crossover(lpu.decode, "pipeline", "dense_ffn", of="batch", context=128)
+@pytest.mark.parametrize("name", ["dense on GPUs", "one GPU", "mesh", "mixture", "dense on LPUs"])
+@pytest.mark.parametrize(("a", "b"), [("compute", "memory"), ("overhead", "memory"), ("cache", "weights")])
+def test_the_contexts_named_are_those_where_it_happens(name: str, a: str, b: str) -> None:
+    decode = deployment(name).decode
+    words = crossover(decode, a, b, of="batch", context=700).holds_when
+    if "happens at contexts" not in words:
+        return
+    limits = dict(re.findall(r"(above|below) ([\d,.]+\d)", words.split("happens at contexts")[1].split(";")[0]))
+    low, high = (float(limits.get(side, end).replace(",", "")) for side, end in (("above", "1"), ("below", "1e9")))
+    for context in np.geomspace(1, 1e8, 25):
+        if min(abs(context / low - 1), abs(context / high - 1)) > 0.01:
+            value = crossover(decode, a, b, of="batch", context=context).value
+            assert (value is not None) == (low < context < high)
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "b", "context"),
+    [
+        ("dense on LPUs", "pipeline", "dense_ffn", 128.0),
+        ("latent attention, expert groups", "attention", "attention_projections", 1024.0),
+        ("latent attention, expert groups", "cache", "weights", 464_158.0),
+    ],
+)
+def test_shared_batches_are_whole_and_may_cross_often(name: str, a: str, b: str, context: float) -> None:
+    deployed = deployment(name)
+    found = crossover(deployed.decode, a, b, of="batch", context=context)
     signs = []
-    resolved = lpu.settled()
-    for batch in range(1, 400):
-        step = resolved.plan.decode(batch=float(batch), context=128.0)
-        first, second = (sides(resolved, step, name)(resolved, step) for name in ("pipeline", "dense_ffn"))
+    resolved = deployed.settled()
+    for batch in range(1, 2000):
+        step = resolved.plan.decode(batch=float(batch), context=context)
+        first, second = (sides(resolved, step, side)(resolved, step) for side in (a, b))
         signs.append(first > second)
-    flips = [batch for batch in range(2, 400) if signs[batch - 1] != signs[batch - 2]]
-    assert [at for at in found.crossings if at < 400] == flips
-    assert len(flips) > 2
+    flips = [batch for batch in range(2, 2000) if signs[batch - 1] != signs[batch - 2]]
+    assert [at for at in found.crossings if at < 2000] == flips
+    assert flips
 
 
 @given(

@@ -61,6 +61,8 @@ def test_hardware_numbers_enter_as_arrays() -> None:
     axes = {"memory.bandwidth": bandwidths, "kernels.matmul.bf16.overhead": overheads}
     grid = sweep(deployment("one GPU").decode, batch=[1, 64], context=512, **axes)
     assert grid.shape == (2, 2, 2)
+    assert grid.fixed == {"context": 512}
+    assert {row["context"] for row in grid} == {512}
     own = deployment("one GPU").accelerator
     for row in grid:
         chip = own.with_(**{"memory.bandwidth": row["memory.bandwidth"]})
