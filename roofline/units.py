@@ -54,6 +54,8 @@ _PREFIXES: dict[str, Fraction] = {
 _UNIT_WORDS = {
     prefix + base: (prefix, base) for base in _BASES for prefix in _PREFIXES if not (prefix and base in "1h")
 }
+LARGEST = Fraction(10**300)
+"""Beyond this no quantity is meant, and floats end."""
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
 
 
@@ -111,7 +113,10 @@ def parse_quantity(text: str) -> Quantity:
     if match is None:
         raise InvalidInput("quantity", given=text, expected='a number and a unit, such as "3.35 TB/s"')
     unit = parse_unit(match[2] or "1")
-    return Quantity(Fraction(match[1]) * unit.factor, unit.dimension)
+    exact = Fraction(match[1]) * unit.factor
+    if abs(exact) > LARGEST:
+        raise InvalidInput("quantity", given=text, expected="a number that fits a float")
+    return Quantity(exact, unit.dimension)
 
 
 def quantity_in(text: str | float, unit: str, what: str) -> float:

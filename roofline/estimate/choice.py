@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
@@ -12,7 +15,7 @@ from roofline.estimate.layout import Layout, candidate_layouts, checked_layout
 from roofline.estimate.network import reach, route
 from roofline.estimate.placement import Placement
 from roofline.estimate.resolved import Point
-from roofline.numeric import SCALAR
+from roofline.numeric import ARRAY, SCALAR
 
 _REMEMBERED = 4096
 
@@ -78,11 +81,22 @@ class Choice:
             return fitting[0]
         if fitting:
             return min(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices))
+        if point.kind == ARRAY and (partial := self._fastest_in_part(point)) is not None:
+            return partial
         cuts = (placement.cut(longest) for longest in self._longest)
         least = min(cuts, key=lambda cut: (cut[1], cut[0].devices))[0]
         if must_fit and point.kind == SCALAR:
             raise self._does_not_fit(least, placement)
         return least
+
+    def _fastest_in_part(self, point: Point) -> Layout | None:
+        """Of layouts that hold the smallest batch and context of arrays whose largest none holds, the fastest there."""
+        corner = replace(point, batch=float(np.min(point.batch)), context=float(np.min(point.context)))
+        corner = replace(corner, cached=min(float(np.min(point.cached)), corner.context - 1))
+        arguments = (self.model, self.accelerator, self.quantization)
+        placement = Placement(*arguments, batch=corner.batch, context=corner.context)
+        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
+        return min(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices), default=None)
 
     def _lengths(self, longest: Layout, placement: Placement) -> list[Layout]:
         """The shortest pipeline of a width that fits, and the longest; none where no length fits."""
@@ -96,7 +110,9 @@ class Choice:
 
     def _does_not_fit(self, layout: Layout, placement: Placement) -> DoesNotFit:
         missing, count = placement.missing(layout), placement.smallest_count()
-        would = f"{count:,} devices would do" if count else "no number of devices would do"
+        would = f"{count:,} devices would do" if count else "no replica of any size would do"
+        if count and count <= self.devices:
+            would += " in another layout"
         where = f"{self.devices} × {self.accelerator.name}" if self.devices > 1 else self.accelerator.name
         load = f"{placement.batch:,.10g} × {placement.context:,.10g} tokens"
         return DoesNotFit(

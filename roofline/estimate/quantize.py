@@ -54,8 +54,9 @@ def native_quantization(wanted: Quantization, accelerator: HbmAccelerator | Sram
         except UnsupportedFormat:
             continue
         return candidate
-    expected = f"a preset it runs: {', '.join(PRESETS)}"
-    raise UnsupportedFormat(f"format on {accelerator.name}", given=wanted.label, expected=expected)
+    own = accelerator.supported_formats()
+    expected = f"a Quantization in formats it computes in: {', '.join(own)}"
+    raise UnsupportedFormat(f"format on {accelerator.name}", given=wanted.label, expected=expected, nearest=own[0])
 
 
 def _nearest_first(wanted: Quantization) -> list[Quantization]:
