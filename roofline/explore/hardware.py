@@ -67,8 +67,17 @@ def numbers_used(resolved: Resolved, step: Step) -> dict[str, HardwareNumber]:
 
 
 def _computes(item: Operation) -> bool:
-    """Whether the operation does any arithmetic: elementwise work is not counted."""
-    return not (isinstance(item.flops, int) and item.flops == 0)
+    """Whether the operation does any arithmetic: that of elementwise work is not counted."""
+    return not _nothing(item.flops)
+
+
+def _moves(item: Operation) -> bool:
+    """Whether the operation moves any bytes: what a host does moves none."""
+    return not all(_nothing(moved) for moved in (item.weights, item.cache, item.activations))
+
+
+def _nothing(amount: Any) -> bool:
+    return isinstance(amount, int) and amount == 0
 
 
 def wires_used(resolved: Resolved, step: Step) -> tuple[Wire, ...]:
@@ -87,7 +96,8 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
         fit = resolved.rates.of_operation(item)[1]
         base = f"kernels.{item.kernel_class}.{_format(item)}"
         computes = {f"{base}.compute": (fit.compute, "1")} if _computes(item) else {}
-        return {**computes, f"{base}.memory": (fit.memory, "1"), f"{base}.overhead": (fit.overhead, "s")}
+        moves = {f"{base}.memory": (fit.memory, "1")} if _moves(item) else {}
+        return {**computes, **moves, f"{base}.overhead": (fit.overhead, "s")}
     if item.ranks == 1:
         return {}
     wires, base = resolved.rates.of_transfer(item), f"collectives.{_collective(item)}"

@@ -1,0 +1,270 @@
+"""Which silicon to rent: parts, device counts and layouts that keep to an objective, the cheapest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from roofline.describe.catalog import accelerator as described_part
+from roofline.describe.formats import Quantization
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.link import Link
+from roofline.describe.model import ModelShape
+from roofline.describe.model_catalog import load_model
+from roofline.describe.workload import Slo, Traffic
+from roofline.errors import DoesNotFit, InvalidInput, RooflineError, UnknownName
+from roofline.estimate.balance import balance
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode
+from roofline.estimate.door import checked
+from roofline.estimate.layout import Layout
+from roofline.estimate.quantize import native_quantization
+from roofline.estimate.service import Service
+from roofline.estimate.serving import serve
+from roofline.explore.grid import Progress
+from roofline.units import format_quantity, significant
+
+MINIMIZE = (
+    "usd_per_million_output_tokens",
+    "usd_per_million_input_tokens",
+    "usd_per_request",
+    "joules_per_output_token",
+    "devices",
+    "ttft",
+    "tpot",
+    "e2e_latency",
+)
+"""Attributes of `Service` by which options are ranked."""
+_SHOWN = 8
+_DECODE_SIZES = 3
+"""Replica sizes that decode is tried in where prefill has a pool of its own [1]."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to serve the traffic: its `system` and `service`, whether it `meets` the objective, the `value` asked.
+
+    `reason` says why it is out of the question: it misses the objective, or nobody published a price; empty otherwise.
+    """
+
+    parts: tuple[str, ...]
+    devices: int
+    quantization: str
+    system: Deployment | PrefillDecode
+    service: Service
+    meets: bool
+    value: float | None
+    reason: str
+
+    @property
+    def layout(self) -> str:
+        """Replicas of each pool, and the ranks of one."""
+        return " + ".join(f"{pool.replicas} × {pool.layout}" for pool in self.service.pools.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The option as one row."""
+        names = (
+            "ttft",
+            "tpot",
+            "e2e_latency",
+            "requests_per_second",
+            "tokens_per_second",
+            "tokens_per_second_per_user",
+            "tokens_per_second_per_device",
+            "usd_per_million_output_tokens",
+            "usd_per_million_input_tokens",
+            "joules_per_output_token",
+        )
+        return {
+            "parts": " + ".join(self.parts),
+            "devices": self.devices,
+            "layout": self.layout,
+            "quantization": self.quantization,
+            "meets": self.meets,
+            **{name: getattr(self.service, name) for name in names},
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every option tried, those that meet the objective first, by value; `best` is the first of them or None.
+
+    `left_out` says of each part that has no option why.
+    """
+
+    minimize: str
+    options: tuple[Option, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def best(self) -> Option | None:
+        """The option with the least value among those that meet the objective; None where none does."""
+        return self.options[0] if self.options and not self.options[0].reason else None
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One row per option."""
+        return [option.to_dict() for option in self.options]
+
+    def __str__(self) -> str:
+        lines = [] if self.best else ["no option meets the objective"]
+        for option in self.options[:_SHOWN]:
+            value = "–" if option.value is None else significant(float(option.value))
+            times = f"TTFT {_seconds(option.service.ttft)}, TPOT {_seconds(option.service.tpot)}"
+            what = f"{option.layout} {' + '.join(option.parts)}, {times}"
+            lines.append(f"{value:>9}  {what}{'; ' if option.reason else ''}{option.reason}")
+        return "\n".join([f"{self.minimize}:", *lines, *self.left_out])
+
+
+def plan(
+    model: ModelShape | str | Path | dict[str, Any],
+    traffic: Traffic,
+    *,
+    accelerators: Sequence[HbmAccelerator | SramAccelerator | str | Path],
+    slo: Slo,
+    minimize: str = "usd_per_million_output_tokens",
+    quantization: Quantization | str | None = None,
+    link: Link | str | None = None,
+    most_devices: int = 1024,
+    progress: Progress | None = None,
+) -> Plan:
+    """The ways to serve a traffic within an objective, the least of `minimize` first.
+
+    Each part is tried with replicas on the fewest devices that hold the model and the longest sequence and on
+    doublings, the fastest layout each, and with one replica and doublings, up to `most_devices`. With a `link`, every
+    pair of parts is also tried with prefill on one pool and decode on the other, in the split that serves most. Parts
+    run the model's own format or their nearest native one, unless `quantization` names one.
+    """
+    shape = model if isinstance(model, ModelShape) else load_model(model)
+    if minimize not in MINIMIZE:
+        raise UnknownName("minimize", given=minimize, known=MINIMIZE)
+    if not isinstance(slo, Slo):
+        raise InvalidInput("slo", given=slo, expected="an Slo(ttft=…, tpot=…) in seconds")
+    if not isinstance(traffic, Traffic) or traffic.shape:
+        raise InvalidInput("traffic", given=traffic, expected="a Traffic of plain numbers")
+    if isinstance(accelerators, str | Path) or not accelerators:
+        raise InvalidInput("accelerators", given=accelerators, expected="a list of names or parts")
+    most = int(checked("most_devices", most_devices))
+    left_out: list[str] = []
+    smallest: dict[str, Deployment] = {}
+    for part in {part.name: part for part in map(described_part, accelerators)}.values():
+        try:
+            smallest[part.name] = _smallest(shape, part, traffic, quantization, most)
+        except RooflineError as error:
+            left_out.append(f"{part.name}: {error}")
+    ways = [*_alone(smallest, traffic, most), *(_split(smallest, traffic, link, most) if link is not None else ())]
+    tried: list[Option] = []
+    for done, way in enumerate(ways, 1):
+        with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
+            system, service = way()
+            tried.append(_option(system, service, slo, minimize))
+        if progress is not None:
+            progress(done, len(ways))
+    return Plan(minimize, tuple(sorted(tried, key=_order)), tuple(left_out))
+
+
+def _order(option: Option) -> tuple[Any, ...]:
+    """Those that meet the objective by value; then those without a value; then the others, the nearest misses first."""
+    absent = option.value is None
+    return (not option.meets, absent, 0 if absent else option.value, option.service.tpot, option.devices)
+
+
+def _smallest(
+    model: ModelShape, part: Any, traffic: Traffic, quantization: Quantization | str | None, most: int
+) -> Deployment:
+    """A part on the fewest devices that hold the model and one sequence at its longest."""
+    formats = native_quantization(model.checkpoint, part) if quantization is None else Quantization.of(quantization)
+    one = Deployment(model, part, quantization=formats)
+    fewest = one.capacity(context=float(traffic.longest)).min_devices
+    if fewest is None or fewest > most:
+        needs = (
+            "no number of devices holds it" if fewest is None else f"it takes {fewest:,} devices, of {most:,} at most"
+        )
+        raise DoesNotFit(needs, shortfall_bytes=0.0, min_devices=fewest)
+    return one.resized(fewest)
+
+
+Way = Callable[[], tuple[Deployment | PrefillDecode, Service]]
+
+
+def _alone(smallest: dict[str, Deployment], traffic: Traffic, most: int) -> Iterator[Way]:
+    """Each part on each number of devices, in replicas of every size."""
+
+    def served(deployment: Deployment) -> tuple[Deployment, Service]:
+        return deployment, serve(deployment, traffic)
+
+    for deployment in smallest.values():
+        for layout in _layouts(deployment, traffic, most):
+            for count in _counts(layout.devices, most):
+                yield partial(served, deployment.resized(count).with_layout(layout))
+
+
+def _split(smallest: dict[str, Deployment], traffic: Traffic, link: Link | str, most: int) -> Iterator[Way]:
+    """Every pair of parts, decode in replicas of the smallest size and of a few larger ones."""
+
+    def balanced(system: PrefillDecode, count: int) -> tuple[PrefillDecode, Service]:
+        found = balance(system, traffic, count)
+        return found.system, found.service
+
+    for prefill in smallest.values():
+        prompts = prefill.with_layout(next(iter(_layouts(prefill, traffic, most))))
+        for decode in smallest.values():
+            for layout in _layouts(decode, traffic, most)[:_DECODE_SIZES]:
+                system = PrefillDecode(prompts, decode.resized(layout.devices).with_layout(layout), link)
+                least = prefill.devices + layout.devices
+                yield from (partial(balanced, system, count) for count in _counts(least, most))
+
+
+def _layouts(deployment: Deployment, traffic: Traffic, most: int) -> list[Layout]:
+    """The fastest layout of one replica on the fewest devices that hold it, on twice as many, and so on."""
+    layouts = []
+    for count in _counts(deployment.devices, most):
+        with suppress(DoesNotFit):
+            layouts.append(deployment.resized(count).laid_out(1, float(traffic.longest)).layout)
+    return list(dict.fromkeys(layouts))
+
+
+def _counts(fewest: int, most: int) -> list[int]:
+    """The fewest and its doublings."""
+    return [fewest * 2**power for power in range(most.bit_length()) if fewest * 2**power <= most]
+
+
+def _option(system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str) -> Option:
+    value = getattr(service, minimize)
+    meets = bool(slo.met(service.ttft, service.tpot))
+    return Option(
+        tuple(pool.part for pool in service.pools.values()),
+        service.devices,
+        " / ".join(dict.fromkeys(each.quantization.label for each in _deployments(system))),
+        system,
+        service,
+        meets,
+        None if value is None else float(value),
+        "" if meets and value is not None else _reason(service, slo, minimize, meets),
+    )
+
+
+def _deployments(system: Deployment | PrefillDecode) -> list[Deployment]:
+    if isinstance(system, Deployment):
+        return [system]
+    return [each for each in (system.prefill, system.decode) if isinstance(each, Deployment)]
+
+
+def _reason(service: Service, slo: Slo, minimize: str, meets: bool) -> str:
+    if meets:
+        return f"no {'power' if minimize.startswith('joules') else 'price'} is published"
+    missed = [
+        f"{name.upper()} {_seconds(getattr(service, name))} over {_seconds(limit)}"
+        for name, limit in (("ttft", slo.ttft), ("tpot", slo.tpot))
+        if limit is not None and not getattr(service, name) <= limit
+    ]
+    return "misses " + " and ".join(missed)
+
+
+def _seconds(value: float) -> str:
+    return "without end" if math.isinf(value) else format_quantity(float(value), "s")

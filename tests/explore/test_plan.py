@@ -1,0 +1,108 @@
+"""Plans: the cheapest of what was tried, each option as served alone, and a reason for the rest."""
+
+import math
+
+import pytest
+
+import roofline as rl
+from roofline.describe.workload import Slo, Traffic
+from roofline.estimate.serving import serve
+from roofline.explore.plan import MINIMIZE, Plan, plan
+
+TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
+PARTS = ["h100-sxm", "b200-sxm", "groq-lpu-v1"]
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    return plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=Slo(ttft=1, tpot=0.008), most_devices=32)
+
+
+def test_the_best_is_the_cheapest_that_meets_the_objective(planned: Plan) -> None:
+    meeting = [option for option in planned.options if option.meets and option.value is not None]
+    assert planned.best is not None
+    assert planned.best.value == min(option.value for option in meeting)  # type: ignore[type-var]
+    assert planned.best is planned.options[0]
+    for option in planned.options:
+        service = option.service
+        assert option.meets == (service.ttft <= 1 and service.tpot <= 0.008)
+        assert bool(option.reason) == (not option.meets or option.value is None)
+        assert option.value == service.usd_per_million_output_tokens
+
+
+def test_every_option_is_as_served_alone(planned: Plan) -> None:
+    assert {option.parts[0] for option in planned.options} == {rl.accelerator(part).name for part in PARTS[:2]}
+    for option in planned.options[::5]:
+        alone = serve(option.system, TRAFFIC)
+        assert (alone.ttft, alone.tpot, alone.devices) == (option.service.ttft, option.service.tpot, option.devices)
+
+
+def test_parts_that_cannot_are_named(planned: Plan) -> None:
+    (left_out,) = planned.left_out
+    assert left_out.startswith("Groq LPU v1")
+    assert "of 32 at most" in left_out
+    assert left_out in str(planned)
+
+
+def test_rows_and_text(planned: Plan) -> None:
+    rows = planned.to_dicts()
+    assert len(rows) == len(planned.options)
+    assert rows[0]["tpot"] == planned.options[0].service.tpot
+    assert rows[0]["layout"].startswith(f"{rows[0]['devices'] // planned.options[0].system.layout.devices} × ")
+    assert "TPOT" in str(planned).splitlines()[1]
+
+
+def test_no_option_meets_what_nothing_can() -> None:
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=1e-5), most_devices=4)
+    assert found.best is None
+    assert found.options
+    assert all("misses TPOT" in option.reason for option in found.options)
+    assert str(found).splitlines()[1] == "no option meets the objective"
+    busy = Traffic(isl=8192, osl=64, rate=500)
+    found = plan("llama-3.1-8b", busy, accelerators=["h100-sxm"], slo=Slo(ttft=1), most_devices=1)
+    assert math.isinf(found.options[0].service.ttft)
+    assert "TTFT without end over 1.00 s" in found.options[0].reason
+
+
+def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:
+    free = rl.accelerator("h100-sxm").with_(price=None)
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators=[free], slo=Slo(tpot=1), most_devices=2)
+    assert found.best is None
+    assert {option.reason for option in found.options} == {"no price is published"}
+    fast = plan("llama-3.1-8b", TRAFFIC, accelerators=[free], slo=Slo(tpot=1), most_devices=2, minimize="tpot")
+    assert fast.best is not None
+    assert fast.best.value == min(option.service.tpot for option in fast.options)
+
+
+def test_with_a_link_prefill_may_have_a_pool_of_its_own() -> None:
+    calls: list[tuple[int, int]] = []
+    found = plan(
+        "llama-3.1-8b",
+        TRAFFIC,
+        accelerators=PARTS[:2],
+        slo=Slo(ttft=1, tpot=0.05),
+        link="400 Gbit/s, 2 us",
+        most_devices=8,
+        progress=lambda *done: calls.append(done),
+    )
+    pairs = {option.parts for option in found.options if len(option.parts) == 2}
+    assert len(pairs) == 4
+    assert calls[-1][0] == calls[-1][1] == len(calls)
+    for option in found.options:
+        assert option.devices <= 8
+        assert option.devices == sum(pool.devices for pool in option.service.pools.values())
+
+
+def test_bad_questions_are_refused_in_one_line() -> None:
+    slo = Slo(tpot=1)
+    with pytest.raises(rl.UnknownName, match=r"minimize: got 'usd'.*nearest: usd_per"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=slo, minimize="usd")
+    with pytest.raises(rl.InvalidInput, match="a list of names or parts"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators="h100-sxm", slo=slo)
+    with pytest.raises(rl.InvalidInput, match="slo"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=0.02)  # type: ignore[arg-type]
+    with pytest.raises(rl.InvalidInput, match="plain numbers"):
+        plan("llama-3.1-8b", Traffic(isl=[1, 2], osl=2, concurrency=1), accelerators=PARTS, slo=slo)
+    with pytest.raises(rl.UnknownName, match="h100"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=["h1000"], slo=slo)
+    assert "usd_per_million_output_tokens" in MINIMIZE
