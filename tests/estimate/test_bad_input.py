@@ -261,7 +261,7 @@ def test_money_and_power_are_numbers(name: str, value: Any) -> None:
 
 
 def test_a_runtime_nobody_described() -> None:
-    refused(lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", runtime="vllm"), rl.UnknownName, "runtime: got 'vllm'")
+    refused(lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", runtime="nonsense"), rl.UnknownName, "runtime: got 'nonsense'")
 
 
 def test_a_part_without_links_names_what_is_missing() -> None:
@@ -287,7 +287,7 @@ def test_what_does_not_fit_says_by_how_much_and_what_would_do() -> None:
 
 def test_what_fits_nowhere_says_so() -> None:
     deployment = rl.Deployment("mistral-7b", "groq-lpu-v1", quantization="int8")
-    error = refused(lambda: deployment.decode(1e9, 1e9), rl.DoesNotFit, "no number of devices would do")
+    error = refused(lambda: deployment.decode(1e9, 1e9), rl.DoesNotFit, "no replica of any size would do")
     assert isinstance(error, rl.DoesNotFit)
     assert error.min_devices is None
 
@@ -314,3 +314,8 @@ def test_a_context_beyond_the_models_is_said_and_not_refused(gpu: rl.Deployment)
     assert beyond in gpu.decode(1, np.array([1000, 200_000])).assumptions
     assert beyond not in gpu.decode(1, 131_072).assumptions
     assert beyond not in gpu.decode(1, X).assumptions
+
+
+def test_ranks_that_are_given_and_do_not_fit_say_that_others_would() -> None:
+    whole = rl.Deployment("llama-3.1-70b", "h100-sxm", 4, tp=1, pp=1, quantization="bf16")
+    refused(whole.decode, rl.DoesNotFit, "4 × NVIDIA H100 SXM5 80GB (tp1)", "2 devices would do in another layout")

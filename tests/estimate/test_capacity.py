@@ -211,7 +211,7 @@ def test_what_would_do_does(model: ModelShape, part: Part, point: Any, data: st.
         with pytest.raises(DoesNotFit) as error:
             Deployment(model, part, quantization=quantization).decode(point.batch, point.context)
         assert (error.value.shortfall_bytes, error.value.min_devices) == (room.shortfall_bytes, count)
-        named = f"{count:,} devices would do" if count else "no number of devices would do"
+        named = f"{count:,} devices would do" if count else "no replica of any size would do"
         assert f"{room.shortfall_bytes:,.0f} bytes short; {named}" in str(error.value)
         assert "\n" not in str(error.value)
     if count and count > 1:
