@@ -1,7 +1,9 @@
 """Modules import from their own floor or a lower one, and each heavy library has one family of importers."""
 
 import ast
+import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,70 @@ def test_public_things_have_docstrings(path: Path) -> None:
         if not node.name.startswith("_") and ast.get_docstring(node) is None
     ]
     assert bare == []
+
+
+def loaded(path: Path) -> set[str]:
+    """Modules of the library that loading a file loads: imports inside functions and for type checkers are not."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module}
+    return {module for module in found if module.startswith("roofline.")}
+
+
+def test_loading_never_goes_in_circles() -> None:
+    graph = {
+        "roofline." + name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__"): loaded(path)
+        for path in MODULES
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_listed_names_are_sorted_and_complete(path: Path) -> None:
+    """Where a module lists what it offers, the list has every public function and class in it, constants first."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lists = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+    ]
+    for listed in lists:
+        names = ast.literal_eval(listed)
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert names == sorted(set(names), key=lambda name: (not name.isupper(), name[0].islower(), name))
+        assert {name for name in defined if not name.startswith("_")} <= set(names)
+
+
+ABSOLUTE = re.compile(r"(?<![\w.~:/}>])/(?:home|root|work|tmp|Users|opt|mnt|var|usr|private)/")
+TEXTS = sorted(
+    path
+    for folder in ("roofline", "tests", "docs", "benchmarks", "hardware_specs")
+    for path in (PACKAGE.parent / folder).rglob("*")
+    if path.suffix in (".py", ".md", ".toml", ".csv")  # not .json: configs are kept as their authors published them
+) + [PACKAGE.parent / name for name in ("README.md", "Makefile", "pyproject.toml")]
+
+
+def test_no_file_knows_where_it_lies() -> None:
+    """A path of somebody's machine in a file is a file that works on that machine."""
+    assert len(TEXTS) > 300
+    guilty = [
+        f"{path.name}:{number}"
+        for path in TEXTS
+        if path.is_file()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ABSOLUTE.search(line)
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    ("line", "guilty"),
+    [
+        ("see " + "/ho" + "me/someone/x.py", True),
+        ("open('" + "/tm" + "p/x')", True),
+        ("https://host/home/page", False),
+        ("https://host.example/a/work/b", False),
+        ("rates and/or work/time", False),
+    ],
+)
+def test_paths_of_a_machine_are_told_from_addresses(line: str, guilty: bool) -> None:
+    assert bool(ABSOLUTE.search(line)) == guilty
