@@ -261,7 +261,8 @@ def test_money_and_power_are_numbers(name: str, value: Any) -> None:
 
 
 def test_a_runtime_nobody_described() -> None:
-    refused(lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", runtime="nonsense"), rl.UnknownName, "runtime: got 'nonsense'")
+    ask = lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", runtime="nonsense")  # noqa: E731
+    refused(ask, rl.UnknownName, "runtime: got 'nonsense'")
 
 
 def test_a_part_without_links_names_what_is_missing() -> None:
