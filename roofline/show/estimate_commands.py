@@ -186,5 +186,54 @@ def plot(
     )
 
 
-COMMANDS = (compare, serve, sweep, explain, plot)
+@click.command(epilog=MODEL_HELP)
+@click.argument("model")
+@click.option(
+    "--on", "parts", multiple=True, required=True, metavar="PART", help="A part to rent, any number. Repeat it."
+)
+@click.option("--ttft", metavar="TIME", help="Longest wait for the first token, such as 500ms.")
+@click.option("--tpot", metavar="TIME", help="Longest mean gap between tokens, such as 20ms.")
+@click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
+@click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+@click.option("--concurrency", metavar="N", help="Requests in flight.  [16]")
+@click.option("--rate", metavar="R", help="Requests that arrive per second, instead.")
+@click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
+@click.option("--link", metavar="LINK", help='Splits of prefill and decode too, over "400 Gbit/s,2us".')
+@click.option(
+    "--minimize",
+    default="usd_per_million_output_tokens",
+    metavar="KEY",
+    help="What is to be least.  [usd_per_million_output_tokens]",
+)
+@click.option("--most-devices", default="1024", metavar="N", help="Devices of all pools.  [1024]")
+@with_quantization
+@with_format
+def plan(
+    model: str,
+    isl: str,
+    osl: str,
+    concurrency: str | None,
+    rate: str | None,
+    cached_share: str,
+    quantization: str | None,
+    form: str,
+    **given: Any,
+) -> Answer:
+    """Which silicon serves a traffic of MODEL within an objective.
+
+    Each PART is tried in counts from the fewest that hold the model, in replicas of several sizes, and with --link
+    every pair of parts in split phases. The exit status is 1 where nothing keeps to the objective.
+    """
+    from roofline.errors import InvalidInput
+    from roofline.show.plan_view import Asked, answer
+    from roofline.show.serve_view import loads
+
+    asked = Asked.parse(**given)
+    offered = loads(isl, osl, concurrency, rate, cached_share)
+    if len(offered) > 1:
+        raise InvalidInput("plan", given=f"{len(offered)} loads", expected="one load; serve takes several")
+    return answer(model, asked, offered[0], quantization, form)
+
+
+COMMANDS = (compare, serve, plan, sweep, explain, plot)
 """In the order of the help."""

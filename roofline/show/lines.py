@@ -82,7 +82,7 @@ def wrapped(text: str, width: int, bullet: str = "") -> list[str]:
     kept = text.replace(" × ", KEPT)
     long = any(cells(word) > room - len(bullet) for word in kept.split(" "))
     lines = textwrap.wrap(kept, room, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=long)
-    return [line.replace(KEPT, " × ") for line in lines]
+    return [line.replace(KEPT_BLANK, " ") for line in lines]
 
 
 def command(text: str, width: int) -> list[Line]:

@@ -1,0 +1,166 @@
+"""Which silicon to rent: options that keep to an objective, the best first, and why the others do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roofline.describe.formats import Quantization
+from roofline.describe.model_catalog import load_model
+from roofline.describe.workload import Slo, Traffic
+from roofline.errors import InvalidInput
+from roofline.explore.plan import MINIMIZE, Plan, plan
+from roofline.show.answer import Answer, answered
+from roofline.show.failures import NO, OK
+from roofline.show.grid import Cell, Column, Grid, Heading
+from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
+from roofline.show.numbers import number, quantity
+from roofline.show.options import chosen
+from roofline.show.progress import telling
+from roofline.show.records import Row
+from roofline.show.tables import BEST, milliseconds
+from roofline.units import format_quantity
+
+SHOWN, LATE = 12, 6
+"""Options that a table shows, and options that miss the objective."""
+_OPTIONS = (
+    Column("parts", ("parts",), left=True, most=44),
+    Column("devices", ("devices",)),
+    Column("layout", ("replicas ×", "layout"), left=True, need=1, most=40),
+    Column("format", ("format",), left=True, need=7),
+    Column("time to the first token", ("first", "token s")),
+    Column("time per token", ("per", "token ms"), gap=1),
+    Column("time to the last token", ("last", "token s"), need=9, gap=1),
+    Column("requests/s", ("req/s", ""), need=4),
+    Column("tokens/s per device", ("tok/s", "/dev"), need=3),
+    Column("USD per million output tokens", ("USD/Mtok", "out")),
+    Column("USD per million input tokens", ("", "in"), need=5, gap=1),
+    Column("joules per output token", ("J", "/tok"), need=8),
+    Column("misses", ("",), left=True, need=2, folds=True, style="yellow"),
+)
+_PLACES = {
+    "devices": 1,
+    "ttft": 4,
+    "tpot": 5,
+    "e2e_latency": 6,
+    "usd_per_million_output_tokens": 9,
+    "usd_per_million_input_tokens": 10,
+    "joules_per_output_token": 11,
+}
+"""The column of what is minimized."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Parts, an objective, and what is to be least."""
+
+    parts: tuple[str, ...]
+    slo: Slo
+    minimize: str
+    link: str | None
+    most_devices: int
+
+    @classmethod
+    def parse(
+        cls,
+        parts: Sequence[str],
+        *,
+        ttft: str | None,
+        tpot: str | None,
+        minimize: str,
+        link: str | None,
+        most_devices: str,
+    ) -> Asked:
+        """From the options of a command."""
+        if ttft is None and tpot is None:
+            expected = "what a user will wait: --ttft 500ms for the first token, --tpot 20ms for each further one"
+            raise InvalidInput("--ttft and --tpot", given="neither", expected=expected)
+        times = [
+            None if text is None else quantity(name, text, "s", "500 ms")
+            for name, text in (("--ttft", ttft), ("--tpot", tpot))
+        ]
+        chosen("--minimize", minimize, MINIMIZE)
+        most = number("most devices", most_devices, most=1e6)
+        return cls(tuple(dict.fromkeys(parts)), Slo(*times), minimize, link, int(most))
+
+
+def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, form: str) -> Answer:
+    """Every option tried; status 1 where none keeps to the objective."""
+    shape = load_model(model)
+    formats = None if quantization is None else Quantization.of(quantization)
+    with telling("planning") as tell:
+        found = plan(
+            shape,
+            load,
+            accelerators=asked.parts,
+            slo=asked.slo,
+            minimize=asked.minimize,
+            quantization=formats,
+            link=asked.link,
+            most_devices=asked.most_devices,
+            progress=lambda done, options: tell(f"planning: {done:,} of {options:,} options"),
+        )
+    rows = found.to_dicts()
+    status = OK if found.best else NO
+    return answered(rows, form, lambda width: options(shape.name, load, asked, found, width), status)
+
+
+def options(model: str, load: Traffic, asked: Asked, found: Plan, width: int) -> list[Line]:
+    """The options that keep to the objective, best first, then the nearest misses."""
+    wanted = [
+        f"{name} within {format_quantity(limit, 's').replace(' ', KEPT_BLANK)}"
+        for name, limit in (("first token", asked.slo.ttft), ("each further one", asked.slo.tpot))
+        if limit is not None
+    ]
+    out = [*paragraph(f"{model}: {load}; {', '.join(wanted)}", width, style="bold"), Line()]
+    rows = found.to_dicts()
+    grid = Grid(_OPTIONS)
+    least = asked.minimize.replace("_", " ").replace("usd", "USD")
+    sorts = (
+        (f"Least {least}", SHOWN, [row for row in rows if not row["reason"]]),
+        ("In time, at a price that is not known", SHOWN, [row for row in rows if row["meets"] and row["reason"]]),
+        ("Too late", LATE, [row for row in rows if not row["meets"]]),
+    )
+    for heading, most, of_sort in sorts:
+        shown = of_sort[:most]
+        if shown:
+            note = f"{most} of {len(of_sort):,}" if len(of_sort) > most else ""
+            grid.lines.append(Heading(heading, note))
+        for row in shown:
+            cells = _line(row)
+            if row is rows[0] and not row["reason"] and asked.minimize in _PLACES:
+                place = _PLACES[asked.minimize]
+                cells[place] = (str(cells[place]), BEST)
+            grid.lines.append(cells)
+    if grid.lines:
+        out += [*grid.render(width), Line(), *grid.left_out_line(width)]
+    if found.best is None:
+        words = " at a known price" if any(row["meets"] for row in rows) else ""
+        out += paragraph(f"no option tried keeps to the objective{words}", width, style="yellow")
+    out += [Line(), Line(("Left out", "bold"))] if found.left_out else []
+    for sentence in found.left_out:
+        out += paragraph(sentence, width, bullet="· ")
+    return out
+
+
+def _line(row: Row) -> list[Cell]:
+    return [
+        row["parts"],
+        f"{row['devices']:,}",
+        row["layout"],
+        row["quantization"],
+        _number(row["ttft"]),
+        milliseconds(row["tpot"]),
+        _number(row["e2e_latency"]),
+        _number(row["requests_per_second"]),
+        _number(row["tokens_per_second_per_device"]),
+        _number(row["usd_per_million_output_tokens"]),
+        _number(row["usd_per_million_input_tokens"]),
+        _number(row["joules_per_output_token"]),
+        row["reason"],
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else "∞" if math.isinf(value) else figure(value)

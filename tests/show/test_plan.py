@@ -1,0 +1,96 @@
+"""`roofline plan`: options are the library's, the best first; what misses says so; bad input is one line."""
+
+import json
+from typing import Any
+
+import pytest
+
+import roofline as rl
+from roofline.explore.plan import MINIMIZE, plan
+from tests.show.conftest import Snapshots
+from tests.show.support import Terminal, structure
+
+PLAN = ("plan", "llama-3.1-8b", "--on", "h100-sxm", "--on", "groq-lpu-v1", "--most-devices", "256")
+LOAD = ("--isl", "2048", "--osl", "256", "--rate", "2")
+TIMES = ("--ttft", "500ms", "--tpot", "20 ms")
+
+
+def rows_of(terminal: Terminal, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
+    run = terminal.run(*PLAN, *LOAD, *arguments, "--format", "json")
+    assert (run.status, run.err) == (status, "")
+    rows: list[dict[str, Any]] = json.loads(run.out)
+    return rows
+
+
+@pytest.mark.parametrize("minimize", ["usd_per_million_output_tokens", "devices"])
+@pytest.mark.parametrize("link", [None, "400 Gbit/s,2us"])
+def test_options_are_the_librarys(terminal: Terminal, minimize: str, link: str | None) -> None:
+    splits = () if link is None else ("--link", link)
+    rows = rows_of(terminal, *TIMES, "--minimize", minimize, *splits)
+    found = plan(
+        "llama-3.1-8b",
+        rl.Traffic(2048, 256, rate=2),
+        accelerators=["h100-sxm", "groq-lpu-v1"],
+        slo=rl.Slo(ttft=0.5, tpot=0.02),
+        minimize=minimize,
+        link=link,
+        most_devices=256,
+    )
+    expected = [
+        {key: None if value in (float("inf"),) else value for key, value in row.items()} for row in found.to_dicts()
+    ]
+    assert rows == expected
+    assert found.best is not None
+    assert rows[0][minimize] == getattr(found.best.service, minimize)
+
+
+def test_no_option_is_a_no(terminal: Terminal) -> None:
+    rows = rows_of(terminal, "--tpot", "1us", status=1)
+    assert rows
+    assert not any(row["meets"] for row in rows)
+    run = terminal.run(*PLAN, *LOAD, "--tpot", "1us")
+    assert (run.status, run.err) == (1, "")
+    assert "no option tried keeps to the objective" in run.out
+    assert "misses TPOT" in terminal.run(*PLAN, *LOAD, "--tpot", "1us", width=140).out
+
+
+def test_a_part_without_an_option_says_why(terminal: Terminal) -> None:
+    run = terminal.run("plan", "llama-3.1-405b", "--on", "l4", "--on", "mi300x", *TIMES, "--most-devices", "16")
+    words = " ".join(run.out.split())
+    assert "Left out · NVIDIA L4" in words
+    assert "no number of devices holds it" in words
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_plan_reads_as_stored(terminal: Terminal, snapshots: Snapshots, width: int) -> None:
+    run = terminal.run(*PLAN, *LOAD, *TIMES, width=width)
+    assert run.status == 0
+    assert max(map(len, run.lines)) <= width
+    snapshots.check(f"plan_{width}", structure("".join(f"{line}\n" for line in run.lines[:5])))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--ttft and --tpot: got 'neither'"),
+        (("--ttft", "500"), "a quantity in s, such as 500 ms"),
+        (("--ttft", "0ms"), "a quantity in s"),
+        (("--tpot", "20 W"), "a quantity in s"),
+        ((*TIMES, "--minimize", "usd"), "nearest: usd_per_million_output_tokens"),
+        ((*TIMES, "--minimize", "speed"), MINIMIZE[0]),
+        ((*TIMES, "--most-devices", "0"), "most devices"),
+        ((*TIMES, "--most-devices", "1e9"), "most devices"),
+        ((*TIMES, "--rate", "1,2"), "one load"),
+        ((*TIMES, "--concurrency", "1"), "one of them"),
+        ((*TIMES, "--link", "fast"), "link"),
+        ((*TIMES, "--on", "h100"), "nearest: h100-nvl"),
+        ((*TIMES, "--on", "h100-sxm:8"), "nearest: h100-sxm"),
+        ((*TIMES, "--quantization", "fp9"), "nearest: fp8"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+    run = terminal.run(*PLAN, *LOAD, *arguments)
+    assert (run.status, run.out) == (2, "")
+    assert run.err.count("\n") == 1
+    assert "mistake of ours" not in run.err
+    assert words in run.err
