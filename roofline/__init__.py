@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from roofline.explore.crossovers import largest_batch_within as largest_batch_within
     from roofline.explore.grid import Grid as Grid
     from roofline.explore.pareto import pareto as pareto
+    from roofline.explore.plan import plan as plan
     from roofline.explore.sensitivity import sensitivity as sensitivity
     from roofline.explore.sweep import sweep as sweep
     from roofline.explore.symbolic import closed_form as closed_form
@@ -105,6 +106,7 @@ _HOMES = {
     "model": "describe.model_catalog:load_model",
     "models": "describe.model_catalog:model_names",
     "pareto": "explore.pareto",
+    "plan": "explore.plan",
     "sensitivity": "explore.sensitivity",
     "serve": "estimate.serving",
     "sweep": "explore.sweep",
@@ -156,6 +158,7 @@ __all__ = [
     "model",
     "models",
     "pareto",
+    "plan",
     "sensitivity",
     "serve",
     "sweep",
