@@ -188,6 +188,14 @@ def test_decode_in_two_unequal_stages_of_sram() -> None:
     assert Deployment(toy_model(3), sram(), 2, tp=1, pp=2).decode(2, 10).ideal < step.seconds
 
 
+def test_the_stage_with_the_head_may_be_the_slowest() -> None:
+    """Two layers on two stages: 34.56 + 0.64 and 34.56 + 32.64 µs. Two micro-batches pass the second."""
+    step = Deployment(toy_model(2), sram(), 2, tp=1, pp=2, efficiency="ideal").decode(4, 10)
+    first, second = 34.56 + 0.64, 34.56 + 32.64
+    assert step.seconds / US == pytest.approx(max(first + second + 2 * 1.82, 2 * second))
+    assert step.floor / US == pytest.approx(2 * (2 * 11 * 16 + 256 + 128 + 512 + 256 + 1600) * 0.02)
+
+
 def test_prefill_in_two_unequal_stages_of_sram() -> None:
     """The second micro-batch follows the first at the pace of the slower stage: the sum of both, and that once more."""
     two = Deployment(toy_model(3), sram(), 2, tp=1, pp=2, efficiency="ideal")

@@ -325,6 +325,10 @@ def test_experts_on_ranks_exchange_tokens() -> None:
     sent = {item.term: (item.collective, item.size, item.ranks) for item in transfers(step)}
     assert sent["dispatch"] == ("all_to_all", 4 * 2 * 4096 * 1, 8)
     assert sent["combine"] == ("all_to_all", 4 * 2 * 4096 * 2, 8)
+    halved = plan(model, Layout(tp=2, dp=4, ep=8), PRESETS["fp8"]).decode(batch=32.0, context=100.0)
+    sent = {item.term: (item.collective, item.size, item.ranks) for item in transfers(halved)}
+    assert sent["dispatch"] == ("all_to_all", 8 * 2 * 4096 * 1 / 2, 8)  # each of two ranks sends half of eight rows
+    assert sent["combine"] == ("all_to_all", 8 * 2 * 4096 * 2 / 2, 8)
     shared = plan(model, Layout(dp=8)).decode(batch=32.0, context=100.0)
     gathered = {item.term: (item.collective, item.size, item.fewest) for item in transfers(shared)}
     whole = 32 * 4096 * 2
