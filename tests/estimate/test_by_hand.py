@@ -81,6 +81,8 @@ def test_decode_on_one_dram_device() -> None:
     assert owed == pytest.approx({"compute": compute, "memory": memory, "feed": 0, "network": 0, "overhead": 0})
     # all the FLOP at peak, or all weights and caches at full bandwidth: 2 · 5,888 + 6,400 FLOP, 2 · 1,856 + 1,600 B
     assert step.floor / US == pytest.approx(max(18176 * 0.005, 5312 * 0.01))
+    single = Deployment(toy_model(), hbm(), efficiency="ideal").decode(1, 10)  # a quarter of the FLOP and of the caches
+    assert single.floor / US == pytest.approx((2 * (1152 + 11 * 16) + 1600) * 0.01)
     assert step.mfu == pytest.approx(18176 * 0.005 / 115.2)
     assert step.mbu == pytest.approx(5312 * 0.01 / 115.2)
     assert step.tokens_per_second == pytest.approx(4 / 115.2e-6)
@@ -180,7 +182,14 @@ def test_decode_in_two_unequal_stages_of_sram() -> None:
     # with wires that take no time, the first stage and its two micro-batches decide: 2 · 69.76
     near = Deployment(toy_model(3), sram(1e-12), 2, tp=1, pp=2, efficiency="ideal").decode(3, 10)
     assert near.seconds / US == pytest.approx(2 * first, rel=1e-6)
-    assert near.terms["pipeline"].total / US == pytest.approx(first - second, rel=1e-4)
+    waiting = near.terms["pipeline"]
+    assert waiting.total / US == pytest.approx(first - second, rel=1e-4)
+    # of it 0.64 µs are hand-overs; the rest is owed to what the stages do, of which 122.24 of 136.96 µs is feeding
+    fed = 3 * (256 + 2 * 11 * 16 + 128 + 512 + 256) * 0.02 + 1600 * 0.02
+    assert waiting.attributed["network"] / US == pytest.approx(0.64, rel=1e-4)
+    assert waiting.attributed["feed"] / US == pytest.approx(
+        (2 * first - first - second - 0.64) * fed / 136.96, rel=1e-4
+    )
     # four sequences are two full micro-batches: the same step, and a third more tokens
     full = Deployment(toy_model(3), sram(), 2, tp=1, pp=2, efficiency="ideal").decode(4, 10)
     assert (full.seconds, full.tokens_per_second) == (step.seconds, pytest.approx(step.tokens_per_second * 4 / 3))

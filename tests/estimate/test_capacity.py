@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from roofline.describe.catalog import accelerator
+from roofline.describe.feedforward import Dense
 from roofline.describe.formats import PRESETS, width
 from roofline.describe.hardware import parse_accelerator
-from roofline.describe.model import ModelShape
+from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.errors import DoesNotFit, LayoutError
 from roofline.estimate.capacity import Memory, model_bytes, sequence_bytes, usable_bytes
@@ -232,6 +233,24 @@ def test_a_vocabulary_is_cut_over_as_few_stages_as_fit(case: Case) -> None:
     fewer = [replace(whole, vocab=stages) for stages in range(1, cut.vocab)]
     tried = [layout for layout in fewer if layout.vocab in (1, 2, 3, 4)]
     assert all(placement.missing(layout) > missing for layout in tried)
+
+
+@pytest.mark.parametrize(("tied", "one", "first", "last"), [(True, 1, 1, 1), (False, 2, 1, 1)])
+@pytest.mark.parametrize("vocab", [1, 2])
+def test_tables_lie_at_the_ends(tied: bool, one: int, first: int, last: int, vocab: int) -> None:
+    """Embedding and head: both on a device alone, one table where they are tied; apart in a pipeline, each its own even
+    where they are tied; cut over two stages, both stages hold half of both, or of the one.
+    """
+    layer = Layer(mixer=None, feed_forward=Dense(width=16), norms=0)
+    model = ModelShape(name="a toy", hidden=8, vocab=100, layers=(layer, layer), tied=tied)
+    part, table, network = accelerator("h100-sxm"), 8 * 100 * 2, 3 * 8 * 16 * 2
+    (alone,) = Memory.of(model, part, Layout(), PRESETS["bf16"]).rooms
+    assert alone.weights == 2 * network + one * table
+    rooms = Memory.of(model, part, Layout(pp=2, vocab=vocab), PRESETS["bf16"]).rooms
+    if vocab == 1:
+        assert [room.weights for room in rooms] == [network + first * table, network + last * table]
+    else:
+        assert [(room.weights, room.devices) for room in rooms] == [(network + one * table / 2, 2)]
 
 
 # -- what a user sees -------------------------------------------------------------------------------------------------

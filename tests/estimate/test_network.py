@@ -92,6 +92,12 @@ def test_a_sum_takes_the_cheaper_of_one_and_two_shots() -> None:
     assert seconds("all_reduce", 1000, 4, fit=FITTED) == 0.5 + 4 + 2 * 3 / 4 * 1000 / 50
 
 
+def test_a_message_pays_every_hop_of_its_domain() -> None:
+    assert seconds("all_reduce", 10, 4, (ROW,)) == 2 * 3 + 3 * 10 / 10
+    assert seconds("all_reduce", 1000, 4, (ROW,)) == 2 * (2 * 3) + 2 * 3 / 4 * 1000 / 10
+    assert seconds("all_gather", 10, 4, (ROW,)) == 2 * 3 + 3 / 4 * 10 / 10
+
+
 def test_a_ring_sums_step_by_step() -> None:
     ring = Wire("ring", 100.0, 2.0, 1, 16, "torus")
     assert seconds("all_reduce", 100, 4, (ring,), FITTED) == 0.5 + 2 * 3 * 2 + 2 * 3 / 4 * 100 / 50
@@ -107,12 +113,16 @@ def test_sums_over_groups_scatter_join_and_gather() -> None:
     """Sixteen ranks, two nodes of eight: inside, seven eighths twice; across, an eighth in two shots of two."""
     inside, across = 2 + 7 / 8 * 800 / 100, 2 * (2 * 3) + 2 * 1 / 2 * 100 / 10
     assert seconds("all_reduce", 800, 16) == pytest.approx(2 * inside + across)
+    inside, across = 2 + 7 / 8 * 800 / 50, 2 * (2 * 3) + 2 * 1 / 2 * 100 / 5
+    assert seconds("all_reduce", 800, 16, fit=FITTED) == pytest.approx(0.5 + 2 * inside + across)
 
 
 def test_gathers_over_groups_cross_with_what_leaves_the_group() -> None:
     for collective in ("all_gather", "all_to_all"):
         across, inside = 2 * 3 + 1 / 2 * 800 / 10, 2 + 7 / 8 * 400 / 100
         assert seconds(collective, 800, 16) == pytest.approx(across + inside)
+        across, inside = 2 * 3 + 1 / 2 * 800 / 5, 2 + 7 / 8 * 400 / 50
+        assert seconds(collective, 800, 16, fit=FITTED) == pytest.approx(0.5 + across + inside)
 
 
 def test_least_bytes_over_every_wire_and_one_latency() -> None:
