@@ -11,17 +11,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from roofline.describe.catalog import accelerator
-from roofline.describe.feedforward import Dense
+from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, width
 from roofline.describe.hardware import parse_accelerator
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.errors import DoesNotFit, LayoutError
-from roofline.estimate.capacity import Memory, model_bytes, sequence_bytes, usable_bytes
+from roofline.estimate.capacity import Memory, Room, model_bytes, sequence_bytes, usable_bytes
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.layout import Layout, possible_ep, possible_tp
 from roofline.estimate.placement import Placement
 from roofline.estimate.quantize import runnable
+from tests.support import counting
 from tests.support.strategies import (
     Case,
     Part,
@@ -78,20 +79,23 @@ def test_all_devices_together_hold_at_least_one_copy(case: Case) -> None:
         assert caches / layout.dp == close(one)
 
 
-@given(case=cases(parts=accelerators("hbm"), layout=lambda _model, _most: st.just(Layout())))
+@given(case=cases(parts=accelerators("hbm", least_links=1)))
 def test_what_is_read_is_what_is_held(case: Case) -> None:
-    """A step that touches every expert reads all that a device holds but the input embedding, norms and biases."""
-    step = case.at(phase="decode", cached=0, batch=1e8).step
-    (room,) = case.resolved.memory.rooms
-    read = sum(getattr(item, "weights", 0) * count for item, count in zip(step.items, step.path, strict=True))
-    assert read <= room.weights * (1 + ROUNDING)
-    model = case.resolved.model
+    """A step that touches every expert reads, on a device of every stage, all that it holds but the input embedding,
+    norms and biases; a table cut over stages is read by all of them at a time.
+    """
+    case = case.laid(vocab=1).at(phase="decode", cached=0, batch=1e8)
+    layout, model = case.resolved.layout, case.resolved.model
+    read = counting.worked(case.step, "weights")
+    held = sum(room.weights * room.devices for room in case.resolved.memory.rooms) / layout.expert_group
+    assert read <= held * (1 + ROUNDING)
     vectors = sum(
         count * (sum(v.elements for v in layer.vectors(model.hidden)) + _expert_biases(layer, model.hidden))
         for layer, count in model.groups()
     ) + sum(vector.elements for vector in model.extra)
-    other = (model.vocab if model.head_bias else 0) + (0 if model.tied else model.head.elements) + vectors
-    assert read >= (room.weights - other * 2) * (1 - ROUNDING)
+    table = -(-model.vocab // layout.tp)
+    embedding = 0 if model.tied and layout.pp == 1 else model.head.inner * table
+    assert read >= (held - 2 * (vectors + embedding + table * model.head_bias)) * (1 - ROUNDING)
 
 
 def _expert_biases(layer: Any, hidden: int) -> int:
@@ -99,6 +103,36 @@ def _expert_biases(layer: Any, hidden: int) -> int:
     if not hasattr(mixture, "experts"):
         return 0
     return mixture.experts * sum(vector.elements for vector in mixture.expert_vectors(hidden))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "held"),
+    [
+        ({}, 8),  # all experts
+        ({"tp": 4}, 8 / 4),  # a quarter of each
+        ({"tp": 4, "ep": 4}, 2),  # two whole ones
+        ({"tp": 2, "dp": 2, "ep": 2}, 4 / 2),  # half of each of four
+        ({"dp": 3, "ep": 3}, 3),  # the fullest of three ranks has three
+        ({"pp": 1, "dp": 8, "ep": 1}, 1),  # an eighth of each
+    ],
+)
+def test_experts_are_spread_over_their_group(ranks: dict[str, int], held: float) -> None:
+    mixture = MoE(experts=8, top_k=2, expert_width=16)
+    layer = Layer(mixer=None, feed_forward=mixture, norms=0)
+    model = ModelShape(name="a toy", hidden=8, vocab=1, layers=(layer,), tied=True)
+    (room,) = Memory.of(model, accelerator("h100-sxm"), Layout(**ranks), PRESETS["bf16"]).rooms
+    router, table, expert = 8 * 8 * 2, 8 * 2, 3 * 8 * 16 * 2
+    assert room.weights == router + table + held * expert
+
+
+def test_what_is_missing_is_added_over_all_devices() -> None:
+    """Two stages of two ranks need 300 and 500 bytes a device, of which there are 350: 150 are missing on two."""
+    rooms = (Room(300.0, (), 2), Room(500.0, (), 2))
+    memory = Memory(Layout(tp=2, pp=2), PRESETS["bf16"], usable=350.0, activations=0.0, rooms=rooms)
+    assert memory.shortfall(1.0, 1.0) == 2 * 150
+    assert not memory.fits(1.0, 1.0)
+    assert replace(memory, usable=500.0).fits(1.0, 1.0)
+    assert replace(memory, activations=10.0, usable=500.0).shortfall(3.0, 1.0) == 2 * 30
 
 
 @pytest.mark.parametrize(("context", "kept"), [(1, 1), (100, 100), (128, 128), (129, 128), (50_000, 128)])

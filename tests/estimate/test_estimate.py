@@ -158,6 +158,23 @@ def test_sources_are_documents(step: rl.Estimate) -> None:
     assert len(set(step.sources)) == len(step.sources)
 
 
+def test_no_interval_reaches_below_the_ideal() -> None:
+    """Kernels that reach the peak but scatter to half the time: the lower end stays where the machine's limit is."""
+    ideal = rl.Efficiency.ideal()
+    scattered = ideal.model_copy(
+        update={
+            "kernels": {
+                name: {"any": fits["any"].model_copy(update={"low": 0.5, "high": 2.0})}
+                for name, fits in ideal.kernels.items()
+            }
+        }
+    )
+    deployment = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=scattered)
+    one, several = deployment.decode(), deployment.decode([1, 2])
+    assert one.low == one.ideal == one.seconds < one.high
+    assert several.low.tolist() == several.ideal.tolist()
+
+
 # -- several new tokens at once ---------------------------------------------------------------------------------------
 
 
