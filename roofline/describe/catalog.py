@@ -21,7 +21,7 @@ from roofline.errors import SpecError, UnknownName
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _MAX_SPEC_BYTES = 1_000_000
-_NOT_VENDORS = ("calibration", "systems")
+_NOT_VENDORS = ("calibration", "systems", "runtimes")
 """Folders beside those of the vendors: files in them describe no parts."""
 
 

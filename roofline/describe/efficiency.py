@@ -14,7 +14,16 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 KernelClass = Literal[
-    "matmul", "attention_prefill", "attention_decode", "latent_prefill", "latent_decode", "experts", "elementwise"
+    "matmul",
+    "attention_prefill",
+    "attention_decode",
+    "latent_prefill",
+    "latent_decode",
+    "experts",
+    "elementwise",
+    "host_step",
+    "host_sequence",
+    "host_prompt",
 ]
 CollectiveClass = Literal["all_reduce", "all_to_all"]
 KERNEL_CLASSES: tuple[KernelClass, ...] = (
@@ -26,6 +35,8 @@ KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "experts",
     "elementwise",
 )
+HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt")
+"""What a serving stack's host adds: per decode step, per sequence in it, per prompt; overheads alone, no kernels."""
 COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 
@@ -96,7 +107,7 @@ class Efficiency(BaseModel):
         return cls(
             name="ideal",
             source=source,
-            kernels={kernel_class: {"any": kernel} for kernel_class in KERNEL_CLASSES},
+            kernels={kernel_class: {"any": kernel} for kernel_class in (*KERNEL_CLASSES, *HOST_CLASSES)},
             collectives=dict.fromkeys(COLLECTIVE_CLASSES, collective),
         )
 

@@ -20,7 +20,8 @@ from roofline.numeric import maximum, minimum
 class Mix:
     """One replica under its share of a traffic: `crowd` requests kept in flight, or None where they come at random.
 
-    `chunks` steps take the prompt of one request, 0 where it comes whole.
+    `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
+    the first token is seen count with them.
     """
 
     prompt: Prompt
@@ -73,6 +74,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     limit = server.largest_batch(traffic)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     chunks = 0.0 if chunk is None else float(-(-traffic.new_tokens // chunk))
+    stack = server.holder.runtime
+    chunks += 0.0 if stack is None else stack.first
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
     mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks)
     offered = None if traffic.rate is None else traffic.rate / server.replicas

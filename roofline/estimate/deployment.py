@@ -14,7 +14,9 @@ from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
-from roofline.errors import InvalidInput, LayoutError, UnknownName
+from roofline.describe.runtimes import Runtime
+from roofline.describe.runtimes import runtime as serving_stack
+from roofline.errors import InvalidInput, LayoutError
 from roofline.estimate.capacity import Capacity, model_bytes, sequence_bytes
 from roofline.estimate.choice import Choice
 from roofline.estimate.door import checked, one_kind
@@ -36,7 +38,8 @@ class Deployment:
     `tp`, `pp`, `dp`, `ep` are tensor, pipeline, attention-data and expert parallel ranks of one replica; devices left
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
     `Quantization` (None: the checkpoint's own). `efficiency` is `"calibrated"`, `"ideal"`, a path to a calibration
-    file or an `Efficiency`. `price` [USD per device-hour] and `power` [W per device] replace the spec's own.
+    file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `price`
+    [USD per device-hour] and `power` [W per device] replace the spec's own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -53,7 +56,7 @@ class Deployment:
         ep: int | None = None,
         quantization: Quantization | str | None = None,
         efficiency: str | Path | Efficiency = "calibrated",
-        runtime: str | None = None,
+        runtime: str | Runtime | None = None,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
@@ -67,9 +70,10 @@ class Deployment:
         chosen = self.model.checkpoint if quantization is None else Quantization.of(quantization)
         formats = runnable(chosen, self.accelerator)
         self.quantization, self._format_notes = formats.quantization, formats.notes
-        self.rates = Rates.of(self.accelerator, efficiency, formats.peaks)
-        if runtime is not None:
-            raise UnknownName("runtime", given=runtime, known=(), expected="None: no serving stack is described yet")
+        self.runtime = None if runtime is None else serving_stack(runtime)
+        self.rates = Rates.of(self.accelerator, efficiency, formats.peaks).under(
+            None if efficiency == "ideal" else self.runtime
+        )
         own_price, own_power = self.accelerator.price, self.accelerator.power
         self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
         self.power = own_power.value if power is None and own_power else _amount("power", power)

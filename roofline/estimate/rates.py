@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roofline.describe.catalog import calibration, part_class, read_efficiency
-from roofline.describe.efficiency import CollectiveFit, Efficiency, KernelFit
+from roofline.describe.efficiency import HOST_CLASSES, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput, SpecError
 from roofline.estimate.work import Operation, Transfer
 
@@ -19,9 +20,11 @@ class Rates:
 
     accelerator: HbmAccelerator | SramAccelerator
     sources: tuple[Efficiency, ...]
-    """The part's own figures, if any, before its class's."""
+    """The serving stack's figures, if one is named, before the part's own, if any, before its class's."""
     peaks: Mapping[str, str]
     """Which of the part's peaks bounds each compute format."""
+    runtime: Runtime | None = None
+    """The serving stack whose host costs are counted."""
     _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -49,6 +52,23 @@ class Rates:
         expected = '"calibrated", "ideal", a path to a calibration file or an Efficiency'
         raise InvalidInput("efficiency", given=efficiency, expected=expected)
 
+    def under(self, runtime: Runtime | None) -> Rates:
+        """The same under a serving stack: its host costs, and its figures of kernels before all others."""
+        own = self.own
+        return replace(self, runtime=runtime, sources=own if runtime is None else (runtime.efficiency, *own))
+
+    @property
+    def own(self) -> tuple[Efficiency, ...]:
+        """The sources without the serving stack's."""
+        return self.sources if self.runtime is None else self.sources[1:]
+
+    @property
+    def slower(self) -> float:
+        """Times as long as its class that kernels take on this part under the serving stack [1]."""
+        if self.runtime is None or len(self.own) > 1:
+            return 1.0
+        return self.runtime.slower.get(self.accelerator.vendor, 1.0)
+
     def of_operation(self, operation: Operation) -> tuple[str, KernelFit]:
         """The peak that bounds an operation, and what is reached of it."""
         key = (operation.kernel_class, operation.stored, operation.computed)
@@ -62,7 +82,8 @@ class Rates:
         collective = "all_to_all" if transfer.collective == "all_to_all" else "all_reduce"
         for source in self.sources:
             if collective in source.collectives:
-                return source.collectives[collective]
+                fit = source.collectives[collective]
+                return fit if self.slower == 1 else _slower_wires(fit, self.slower)
         raise self._missing(f"collectives.{collective}")
 
     def _peak(self, operation: Operation) -> str:
@@ -73,7 +94,8 @@ class Rates:
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
-                return fit
+                borrowed = operation.kernel_class not in HOST_CLASSES and self.slower != 1
+                return _slower_kernels(fit, self.slower) if borrowed else fit
         raise self._missing(f"kernels.{operation.kernel_class}")
 
     def _missing(self, table: str) -> SpecError:
@@ -84,13 +106,28 @@ class Rates:
 
     def assumptions(self) -> list[str]:
         """What is borrowed from the class because the part has no fitted figures of its own, in one sentence."""
-        if len(self.sources) == 1 and self.sources[0].name != "ideal":
-            return [f"{self.accelerator.name} has no measured kernels: efficiencies of {self.sources[0].name}"]
+        own = self.own
+        if len(own) == 1 and own[0].name != "ideal":
+            how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
+            return [f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"]
         borrowed = [
             f"{kernel_class} {stored if stored == computed else f'{stored}-{computed}'}"
             for kernel_class, stored, computed in sorted(self._kernels)
-            if self.sources[0].kernel(kernel_class, stored, computed) is None  # type: ignore[arg-type]
+            if all(source.kernel(kernel_class, stored, computed) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
         ]
         if not borrowed:
             return []
         return [f"no kernels measured on {self.accelerator.name} for {', '.join(borrowed)}: {self.sources[-1].name}"]
+
+
+def _slower_kernels(fit: KernelFit, times: float) -> KernelFit:
+    return fit.model_copy(
+        update={"overhead": fit.overhead * times, "compute": fit.compute / times, "memory": fit.memory / times}
+    )
+
+
+def _slower_wires(fit: CollectiveFit, times: float) -> CollectiveFit:
+    staged = fit.staged_overhead * times
+    return fit.model_copy(
+        update={"overhead": fit.overhead * times, "staged_overhead": staged, "bandwidth": fit.bandwidth / times}
+    )

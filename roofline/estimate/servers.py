@@ -155,16 +155,18 @@ class Whole:
         """A prompt by itself; where ranks and stages take several at once, each takes its share of them."""
         layout = self.settled.layout
         alone = float(self.prefill(traffic).seconds)
+        stack = self.settled.rates.runtime
+        waited = alone if stack is None else alone + stack.request
         if layout.dp * layout.pp == 1:
-            return Prompt(alone, alone)
+            return Prompt(waited, alone)
         room = max(1.0, float(self.settled.memory.largest_batch(traffic.isl)))
         ranks = min(float(layout.dp), room)
         filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
         one, all_ = self.prefill(traffic, np.array([ranks, filled])).seconds
         if filled == ranks:
-            return Prompt(alone, float(one) / ranks)
+            return Prompt(waited, float(one) / ranks)
         stage = float(all_ - one) / (filled / ranks - 1)  # one more micro-batch takes the slowest stage once
-        return Prompt(alone, max(stage / ranks, alone / filled))
+        return Prompt(waited, max(stage / ranks, alone / filled))
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""

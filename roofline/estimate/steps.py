@@ -14,7 +14,7 @@ from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
-from roofline.estimate.work import HIDDEN_WIDTH, Kernel, Load
+from roofline.estimate.work import HIDDEN_WIDTH, HostKernel, Kernel, Load
 from roofline.numeric import SCALAR, Num, ceil, kind
 
 
@@ -41,11 +41,13 @@ class Plan:
         machine: Machine,
         *,
         vocabulary: bool = True,
+        host: bool = False,
     ) -> Plan:
-        """Compile a model for a layout; without `vocabulary`, its layers alone."""
+        """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack."""
         layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
         embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
         head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
+        head.update([HostKernel(each=False), HostKernel(each=True)] if host else [])
         units = [*layers, embedding, head]
         kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
 

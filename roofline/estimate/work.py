@@ -65,7 +65,7 @@ class Operation:
     activations: Num
     fewest_flops: Num
     fewest_weights: Num
-    kernels: int = 1
+    kernels: Num = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +232,23 @@ class StreamKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class HostKernel:
+    """What a serving stack's host adds to a pass: once per decode step, or for `each` sequence or prompt of a rank."""
+
+    each: bool
+
+    def item(self, load: Load) -> Operation:
+        """Overhead alone; a decode step pays once and per sequence, a prefill for each prompt."""
+        name: KernelClass = "host_step"
+        times: Num = 1
+        if self.each:
+            name, times = ("host_sequence" if load.phase == "decode" else "host_prompt"), load.sequences
+        elif load.phase == "prefill":
+            times = 0
+        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
+
+
+@dataclass(frozen=True, slots=True)
 class TransferKernel:
     """A collective whose size grows with the rows of a rank, or with the tokens of the whole expert group."""
 
@@ -251,7 +268,7 @@ class TransferKernel:
         return Transfer(self.term, self.collective, size, fewest, self.ranks)
 
 
-Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | TransferKernel
+Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | HostKernel | TransferKernel
 
 
 @cache

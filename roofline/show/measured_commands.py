@@ -10,6 +10,27 @@ from __future__ import annotations
 import click
 
 from roofline.show.answer import Answer
+from roofline.show.options import with_format
+
+
+@click.command()
+@click.argument("rows")
+@click.option("--predictions", metavar="OUT.csv", help="Where a line for every row is written.")
+@click.option("--worst", default="5", metavar="N", help="Rows furthest off that are shown.  [5]")
+@with_format
+def validate(rows: str, predictions: str | None, worst: str, form: str) -> Answer:
+    """Predictions beside measured service.
+
+    ROWS is a CSV file; every row of it gets a prediction, or the reason why not.
+    """
+    from roofline.errors import InvalidInput
+    from roofline.show.numbers import number
+    from roofline.show.validate_view import answer
+
+    shown = number("worst", worst, least=0, most=1e6)
+    if shown != int(shown):
+        raise InvalidInput("worst", given=worst, expected="a whole number")
+    return answer(rows, predictions, int(shown), form)
 
 
 @click.command()
@@ -29,5 +50,5 @@ def calibrate(rows: str, output: str, accelerator: str | None) -> Answer:
     return Answer(f"{calibration.report}\n\nwritten: {output}; efficiency={output} in a pool takes it\n")
 
 
-COMMANDS = (calibrate,)
+COMMANDS = (validate, calibrate)
 """In the order of the help."""

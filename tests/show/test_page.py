@@ -34,6 +34,7 @@ def test_examples_print_what_the_page_shows(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "benchmarks").symlink_to(PAGE.parents[1] / "benchmarks")
     text = PAGE.read_text(encoding="utf-8")
     renewed: list[str] = []
     seen = 0

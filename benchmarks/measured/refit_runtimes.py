@@ -1,0 +1,140 @@
+"""Fits the constants of serving stacks to the rows in this folder, judges them on rows left out, and writes the page.
+
+    python -m benchmarks.measured.refit_runtimes
+
+Writes `hardware_specs/runtimes/*.toml`, `benchmarks/measured/validation.json` and `docs/validation.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measured.validation_page import SUMMARY, page, summary
+from roofline.describe.catalog import accelerator, part_class
+from roofline.describe.efficiency import Efficiency
+from roofline.describe.runtimes import Runtime, Spread, described, runtime
+from roofline.trust.measured_rows import Row, served
+from roofline.trust.predictions import Prediction, predict
+from roofline.trust.runtimes_fit import Evidence, evidence, fitted, fitted_waits
+from roofline.trust.validation import Validation, read_rows, validate
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVING = ROOT / "benchmarks/measured/serving.csv"
+PHASES = ROOT / "benchmarks/measured/phases.csv"
+SPECS = ROOT / "hardware_specs/runtimes"
+PAGE = ROOT / "docs/validation.md"
+STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
+COMMAND = "python -m benchmarks.measured.refit_runtimes"
+NOTHING = Spread(points=0, error=0, low=1, high=1)
+FOUR_BITS = ("nvfp4", "mxfp4-bf16", "mxfp4-mxfp4")
+"""Formats of experts whose measured kernels are another backend's than the one that stacks decode with."""
+
+
+def bare(name: str) -> Runtime:
+    """A stack that costs nothing, with the experts in 4 bits that it would run."""
+    usual = part_class("hbm").efficiency.kernels["experts"]["any"]
+    source = "class-hbm, experts of any format: the measured kernels in 4 bits are another backend's"
+    fit = usual.model_copy(update={"source": source})
+    experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": dict.fromkeys(FOUR_BITS, fit)})
+    fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
+    free = {"step": 0.0, "sequence": 0.0, "prompt": 0.0, "request": 0.0, "first": 0.0}
+    return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
+
+
+def constants(name: str, rows: Sequence[Evidence]) -> Runtime:
+    """A stack with the constants that rows give, to the digits that they can claim."""
+    numbers = fitted(rows)
+    waits = fitted_waits(rows, numbers)
+    step, sequence, prompt, slower = (float(f"{number:.3g}") for number in numbers)
+    request, first = (float(f"{number:.3g}") for number in waits)
+    vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
+    found = {"step": step, "sequence": sequence, "prompt": prompt, "request": request, "first": first}
+    return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
+
+
+def left_out(rows: Sequence[Evidence], asked: Sequence[Row], column: str) -> dict[str, Prediction]:
+    """Each row predicted with constants fitted without the rows that share its value of a column, by id."""
+    found: dict[str, Prediction] = {}
+    for value in sorted({row[column] for row in asked}):
+        stacks: dict[str, Runtime | None] = {}
+        for name in STACKS:
+            kept = [each for each in rows if each.row["runtime"] == name and each.row[column] != value]
+            others = kept or [each for each in rows if each.row[column] != value]
+            stacks[name] = constants(name, others)
+        for row in asked:
+            if row[column] == value:
+                found[row["id"]] = predict(row, stacks)
+    return found
+
+
+def spread(
+    predictions: Sequence[Prediction], name: str, value: Callable[[Prediction], float | None], column: str
+) -> Spread:
+    """How far the rows of one stack lie from predictions made without their model."""
+    ratios = [
+        float(each.row[column]) / (1e3 * seconds)
+        for each in predictions
+        if each.row["runtime"] == name and (seconds := value(each)) and float(each.row[column] or 0) > 0
+    ]
+    low, high = np.quantile(ratios, [0.1, 0.9])
+    error = float(np.median([abs(1 / ratio - 1) for ratio in ratios]))
+    return Spread(points=len(ratios), error=_digits(error), low=_digits(float(low)), high=_digits(float(high)))
+
+
+def _digits(number: float) -> float:
+    return float(f"{number:.4g}")
+
+
+def to_toml(stack: Runtime) -> str:
+    """A stack's file."""
+    lines = [f"# Made by `{COMMAND}`.", f'name = "{stack.name}"', f'source = "{stack.source}"']
+    lines += [f"{name} = {getattr(stack, name):g}" for name in ("step", "sequence", "prompt", "request", "first")]
+    if stack.slower:
+        lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]
+    for name in ("tpot", "ttft"):
+        figures: Mapping[str, float] = getattr(stack, name).model_dump()
+        lines += ["", f"[{name}]", *(f"{key} = {value:g}" for key, value in figures.items())]
+    assert stack.kernels is not None
+    lines += ["", "[kernels]", f'name = "{stack.kernels.name}"', f'source = "{stack.kernels.source}"']
+    for key, fit in stack.kernels.kernels["experts"].items():
+        figures = fit.model_dump()
+        source = figures.pop("source")
+        lines += ["", f"[kernels.kernels.experts.{key}]", *(f"{name} = {value:g}" for name, value in figures.items())]
+        lines.append(f'source = "{source}"')
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Fit, judge, write."""
+    rows = read_rows(SERVING)
+    counted = [row for row in rows if row["grade"] in ("A", "B")]
+    together = [row for row in counted if row["kind"] == "serving"]
+    known = evidence(together, {name: bare(name) for name in STACKS})
+    before = validate(rows, stacks=dict.fromkeys(STACKS))
+    without_model = left_out(known, counted, "model")
+    without_part = left_out(known, counted, "accelerator")
+    judged = [without_model[row["id"]] for row in together]
+    for name in STACKS:
+        stack = constants(name, [each for each in known if each.row["runtime"] == name])
+        tpot = spread(judged, name, lambda each: each.tpot, "tpot_ms")
+        ttft = spread(judged, name, lambda each: each.ttft, "ttft_ms")
+        stack = stack.model_copy(update={"tpot": tpot, "ttft": ttft})
+        (SPECS / f"{name}.toml").write_text(to_toml(stack), encoding="utf-8")
+    described.cache_clear()
+    shipped = {name: runtime(name) for name in STACKS}
+    outside = {
+        name: Validation(tuple(replace(each, stack=shipped[each.row["runtime"]]) for each in found.values()))
+        for name, found in (("model", without_model), ("part", without_part))
+    }
+    found = summary(before, validate(rows), outside, validate(PHASES))
+    SUMMARY.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

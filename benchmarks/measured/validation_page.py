@@ -1,0 +1,236 @@
+"""The page on how far estimates lie from measured service, from a stored summary of the figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from roofline.describe.runtimes import runtime, runtimes
+from roofline.trust.stations import ACCEPTANCE, DRAFTED, MOST_DRAFTED
+from roofline.trust.validation import FEWEST, Figures, Validation
+
+SUMMARY = Path(__file__).with_name("validation.json")
+SAMPLE = 37
+"""Every so many rows, the predictions are stored, so that a test can tell whether the page is up to date [1]."""
+TABLES = {
+    "model": "model",
+    "accelerator": "part",
+    "runtime": "serving stack",
+    "quantization": "weights",
+    "speculation": "speculation",
+    "band": "requests in flight",
+}
+ODD = 0.2
+"""Bias above which a group of rows is named as badly predicted [1]."""
+
+
+def summary(
+    before: Validation, within: Validation, outside: Mapping[str, Validation], phases: Validation
+) -> dict[str, Any]:
+    """All figures of the page."""
+    runs = {"before": before, "within": within, **outside}
+    return {
+        "counts": within.counts(),
+        "phase_counts": phases.counts(),
+        "faster": len(within.above_floor()),
+        "overall": {name: _overall(each) for name, each in runs.items()},
+        "apart": {kind: _plain(within.figures(kind=kind, graded=False)) for kind in ("serving", "disaggregated")},
+        "covered": {name: {q: each.covered(q) for q in ("tpot", "ttft")} for name, each in runs.items()},
+        "tables": {column: _table(outside["model"], within, column) for column in TABLES},
+        "odd": _odd(outside["model"]),
+        "worst": [[*_row(each.prediction.row), each.measured, each.predicted] for each in outside["model"].worst(12)],
+        "phases": {name: asdict(each) for name, each in phases.by("source", "value").items()},
+        "kinds": {name: asdict(each) for name, each in phases.by("kind", "value").items()},
+        "unsupported": _reasons(phases),
+        "sample": {
+            each.row["id"]: [_short(each.ttft), _short(each.tpot), _short(each.floor)]
+            for each in within.predictions[::SAMPLE]
+        },
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _plain(figures: Figures | None) -> dict[str, Any] | None:
+    return None if figures is None else asdict(figures)
+
+
+def _overall(run: Validation) -> dict[str, Any]:
+    kinds = ("serving", "disaggregated")
+    return {kind: {q: _plain(run.figures(q, kind=kind)) for q in ("tpot", "ttft", "throughput")} for kind in kinds}
+
+
+def _table(outside: Validation, within: Validation, column: str) -> dict[str, Any]:
+    runs = {"outside": outside, "within": within}
+    found: dict[str, Any] = {}
+    for name, each in runs.items():
+        for quantity in ("tpot", "ttft"):
+            for group, figures in each.by(column, quantity, kind="serving").items():
+                found.setdefault(group, {}).setdefault(name, {})[quantity] = asdict(figures)
+    return found
+
+
+def _odd(run: Validation) -> list[list[Any]]:
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for each in run.compared("tpot", kind="serving"):
+        row = each.prediction.row
+        key = tuple(row[name] for name in ("model", "accelerator", "quantization", "runtime"))
+        groups.setdefault(key, []).append(each)
+    found = []
+    for key, rows in groups.items():
+        biases = sorted(each.off for each in rows)
+        bias = biases[len(biases) // 2]
+        if len(rows) >= FEWEST // 2 and abs(bias) > ODD:
+            found.append([*key, len(rows), round(bias, 3)])
+    return sorted(found, key=lambda line: -abs(line[-1]))
+
+
+def _row(row: Mapping[str, str]) -> list[str]:
+    names = ("model", "quantization", "devices", "accelerator", "runtime", "isl", "osl", "concurrency")
+    return [row[name] for name in names]
+
+
+def _reasons(phases: Validation) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for each in phases.predictions:
+        if each.status != "ok":
+            reason = each.message.split(":")[0]
+            found[reason] = found.get(reason, 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def stored() -> dict[str, Any]:
+    """The figures behind the page."""
+    found: dict[str, Any] = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    return found
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The page in markdown."""
+    text = Path(__file__).with_name("validation_page.md").read_text(encoding="utf-8")
+    parts = {
+        "overall": _overall_table(found),
+        "constants": _constants(),
+        "covered": _covered(found),
+        "groups": _groups(found),
+        "odd": _odd_table(found),
+        "worst": _worst(found),
+        "phases": _phases(found),
+        "rows": f"{sum(found['counts'].values()):,}",
+        "faster": "none" if not found["faster"] else str(found["faster"]),
+        "unsupported": _unsupported(found),
+        "apart": _apart(found),
+        "acceptance": f"{ACCEPTANCE:g}",
+        "drafted": str(DRAFTED),
+        "most": str(MOST_DRAFTED),
+    }
+    for name, part in parts.items():
+        text = text.replace(f"<<{name}>>", part)
+    return text
+
+
+RUNS = {
+    "before": "devices alone, no serving stack",
+    "within": "with the stacks' constants, rows they were fitted to",
+    "model": "each row predicted without the rows of its model",
+    "part": "each row predicted without the rows of its part",
+}
+
+
+def _percent(figures: Mapping[str, Any] | None, name: str) -> str:
+    return "" if figures is None else f"{figures[name]:+.1%}" if name == "bias" else f"{figures[name]:.1%}"
+
+
+def _overall_table(found: Mapping[str, Any]) -> str:
+    lines = [
+        "| rows | predicted | rows | TPOT median | mean | bias | TTFT median | bias | output tokens/s median |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for kind, said in (("serving", "one pool"), ("disaggregated", "two pools")):
+        for name, what in RUNS.items():
+            each = found["overall"][name][kind]
+            tpot, ttft, rate = each["tpot"], each["ttft"], each["throughput"]
+            lines.append(
+                f"| {said} | {what} | {tpot['rows']:,} | {_percent(tpot, 'median')} | {_percent(tpot, 'mean')} "
+                f"| {_percent(tpot, 'bias')} | {_percent(ttft, 'median')} | {_percent(ttft, 'bias')} "
+                f"| {_percent(rate, 'median')} |"
+            )
+    return "\n".join(lines)
+
+
+def _constants() -> str:
+    lines = [
+        "| stack | step | sequence | prompt | request | first | slower | rows | TPOT error | TPOT range | TTFT error |",
+        "|---|---:|---:|---:|---:|---:|---|---:|---:|---|---:|",
+    ]
+    for name in runtimes():
+        each = runtime(name)
+        slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
+        lines.append(
+            f"| {name} | {each.step * 1e3:.3g} ms | {each.sequence * 1e6:.3g} us | {each.prompt * 1e3:.3g} ms "
+            f"| {each.request * 1e3:.3g} ms | {each.first:.3g} steps | {slower} | {each.tpot.points:,} "
+            f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def _covered(found: Mapping[str, Any]) -> str:
+    shares = found["covered"]["part"]
+    return f"{shares['tpot']:.0%} of the TPOT and {shares['ttft']:.0%} of the TTFT"
+
+
+def _groups(found: Mapping[str, Any]) -> str:
+    lines: list[str] = []
+    for column, heading in TABLES.items():
+        lines += [
+            f"| {heading} | rows | TPOT median | mean | bias | fitted to | TTFT median | bias |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        for name, each in found["tables"][column].items():
+            tpot, ttft = each["outside"]["tpot"], each["outside"].get("ttft")
+            lines.append(
+                f"| {name.split('|', 1)[-1]} | {tpot['rows']:,} "
+                f"| {_percent(tpot, 'median')} | {_percent(tpot, 'mean')} "
+                f"| {_percent(tpot, 'bias')} | {_percent(each['within']['tpot'], 'median')} "
+                f"| {_percent(ttft, 'median')} | {_percent(ttft, 'bias')} |"
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _odd_table(found: Mapping[str, Any]) -> str:
+    lines = ["| model | part | weights | stack | rows | bias |", "|---|---|---|---|---:|---:|"]
+    return "\n".join(lines + [f"| {' | '.join(line[:4])} | {line[4]} | {line[5]:+.0%} |" for line in found["odd"]])
+
+
+def _worst(found: Mapping[str, Any]) -> str:
+    lines = ["| row | measured ms | predicted ms |", "|---|---:|---:|"]
+    for model, weights, devices, part, stack, isl, osl, flying, measured, predicted in found["worst"]:
+        what = f"{model.split('/')[-1]} {weights}, {devices} × {part}, {stack}, {isl} in, {osl} out, {flying} in flight"
+        lines.append(f"| {what} | {measured:.3g} | {predicted:.3g} |")
+    return "\n".join(lines)
+
+
+def _phases(found: Mapping[str, Any]) -> str:
+    lines = ["| source | rows | median | bias |", "|---|---:|---:|---:|"]
+    both = {**found["kinds"], **found["phases"]}
+    for name, each in both.items():
+        shown = f"all of kind {name}" if name in found["kinds"] else name
+        lines.append(f"| {shown} | {each['rows']:,} | {_percent(each, 'median')} | {_percent(each, 'bias')} |")
+    return "\n".join(lines)
+
+
+def _unsupported(found: Mapping[str, Any]) -> str:
+    reasons = list(found["unsupported"].items())[:6]
+    return ", ".join(f"{name} {count:,}" for name, count in reasons)
+
+
+def _apart(found: Mapping[str, Any]) -> str:
+    said = {"serving": "one pool", "disaggregated": "two pools"}
+    figures = [(said[kind], each) for kind, each in found["apart"].items() if each]
+    return "; ".join(f"{kind}: {each['rows']} rows, TPOT median {each['median']:.0%}" for kind, each in figures)

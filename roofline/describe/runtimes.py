@@ -1,0 +1,96 @@
+"""Serving stacks: what their hosts add to a step, a sequence and a prompt, as constants fitted to measured service.
+
+`hardware_specs/runtimes/NAME.toml` holds one stack each. Its constants are shared by all models and parts; every figure
+says how many measured rows it was fitted to, by which command, and how far the rows lie from it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roofline.describe.catalog import read_toml, specs_directory
+from roofline.describe.efficiency import Efficiency, KernelFit
+from roofline.describe.hardware import validated
+from roofline.errors import UnknownName
+
+
+class Spread(BaseModel):
+    """How far measured rows lie from what a stack's constants predict, each row predicted without its own model.
+
+    `points` rows; `error` their median absolute relative error [1]; `low`, `high` the 10 % and 90 % points of measured
+    over predicted [1].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    points: int = Field(ge=0)
+    error: float = Field(ge=0)
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+
+class Runtime(BaseModel):
+    """A serving stack's measured constants.
+
+    `step` [s] once per decode step, `sequence` [s] for each sequence in it, `prompt` [s] of the devices' time for each
+    prompt beside its kernels, `request` [s] that each request waits in the host before its first token, and `first`
+    decode steps that pass before that token is seen: the step that runs, and tokens that are sent together [1].
+    `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
+    [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`, `ttft`: how far
+    measured rows lie.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: str = Field(min_length=3)
+    note: str = ""
+    step: float = Field(ge=0, lt=1)
+    sequence: float = Field(ge=0, lt=1)
+    prompt: float = Field(ge=0, lt=1)
+    request: float = Field(ge=0, lt=10)
+    first: float = Field(ge=0, lt=1000)
+    slower: dict[str, float] = {}
+    tpot: Spread
+    ttft: Spread
+    kernels: Efficiency | None = None
+
+    def __hash__(self) -> int:
+        """Of the constants, so that deployments can be told apart by their stack."""
+        constants = (self.step, self.sequence, self.prompt, self.request, self.first)
+        return hash((self.name, *constants, *sorted(self.slower.items())))
+
+    @property
+    def efficiency(self) -> Efficiency:
+        """The stack's figures in the form in which estimates look them up."""
+        own = {} if self.kernels is None else dict(self.kernels.kernels)
+        fits = {"host_step": self.step, "host_sequence": self.sequence, "host_prompt": self.prompt}
+        host = {name: {"any": self._host(seconds)} for name, seconds in fits.items()}
+        return Efficiency(name=self.name, source=self.source, kernels={**own, **host})
+
+    def _host(self, seconds: float) -> KernelFit:
+        evidence = self.tpot.model_dump()
+        return KernelFit(overhead=seconds, compute=1, memory=1, source=self.source, **evidence)
+
+
+def runtimes() -> list[str]:
+    """Names of the described serving stacks, sorted."""
+    return sorted(path.stem for path in (specs_directory() / "runtimes").glob("*.toml"))
+
+
+def runtime(name: str | Runtime) -> Runtime:
+    """A serving stack by its name; `UnknownName` with the nearest ones."""
+    if isinstance(name, Runtime):
+        return name
+    if name not in runtimes():
+        raise UnknownName("runtime", given=name, known=runtimes(), expected=f"one of {', '.join(runtimes())}")
+    return described(specs_directory() / "runtimes" / f"{name}.toml")
+
+
+@cache
+def described(path: Path) -> Runtime:
+    """The stack that a file describes."""
+    return validated(Runtime, read_toml(path), where=path.name)

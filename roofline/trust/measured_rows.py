@@ -1,0 +1,230 @@
+"""One measured row of service: pools, formats, traffic, and what is assumed where nothing is said."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from roofline.describe.catalog import accelerator
+from roofline.describe.formats import PRESETS, Quantization, number_format
+from roofline.describe.model import ModelShape
+from roofline.describe.model_catalog import load_model
+from roofline.describe.runtimes import Runtime, runtime, runtimes
+from roofline.errors import InvalidInput, LayoutError, RooflineError, UnsupportedFormat
+from roofline.estimate.deployment import Deployment
+from roofline.trust.calibration import catalogue_name
+
+Row = Mapping[str, str]
+RANDOM_LENGTHS = 0.9
+"""Mean length over the nominal one in InferenceX, which draws both lengths evenly from 80 to 100 % [1]."""
+SHORTEST_LENGTHS = 0.8
+"""The shortest lengths over the nominal ones there [1]."""
+_SPELLINGS = {
+    "fp16": "bf16",
+    "bfloat16": "bf16",
+    "int4": "w4a16",
+    "awq": "w4a16",
+    "gptq": "w4a16",
+    "gguf-q4_k_m": "w4a16",
+    "int8-wo": "w8a16",
+}
+_SAME_SHAPE = {
+    "Qwen/Qwen2-7B": "qwen2.5-7b",
+    "Qwen/Qwen2-72B": "qwen2.5-72b",
+    "huggyllama/llama-7b": "llama-2-7b",
+}
+_GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
+_FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """The devices of one pool and the ranks of one worker; `replicas` whole workers fit on them."""
+
+    devices: int
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a row says was served, in plain values that can be compared and cached."""
+
+    model: str
+    accelerator: str
+    quantization: str
+    kv_cache: str
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """The traffic of a row: mean and least lengths [token], requests in flight, whether tokens are drafted."""
+
+    isl: float
+    osl: float
+    least_isl: float
+    least_osl: float
+    concurrency: float
+    drafted: bool
+    undeclared: bool
+
+
+def number(row: Row, name: str, default: float | None = None) -> float:
+    """A number of a row; `InvalidInput` where there is none and no default."""
+    text = str(row.get(name) or "").strip()
+    if not text and default is not None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise InvalidInput(name, given=text or "nothing", expected="a number")
+    return value
+
+
+def ranks(row: Row, name: str) -> int:
+    """A count of a row; one where it is empty."""
+    return max(1, int(number(row, name, 1)))
+
+
+def served(row: Row) -> Served:
+    """Model, part, formats and serving stack of a row."""
+    return Served(
+        str(row.get("model") or "").strip(),
+        catalogue_name(str(row.get("accelerator") or "").strip()),
+        str(row.get("quantization") or "").strip().lower(),
+        _FORMATS.get(text := str(row.get("kv_cache") or "").strip().lower(), text),
+        stack_name(str(row.get("runtime") or "")),
+    )
+
+
+def stack_name(text: str) -> str:
+    """The described serving stack that a row's runtime is a version of; empty where there is none.
+
+    >>> stack_name("TensorRT-LLM v0.5"), stack_name("vLLM"), stack_name("llama.cpp")
+    ('tensorrt-llm', 'vllm', '')
+    """
+    lowered = text.strip().lower()
+    return next((name for name in runtimes() if lowered.startswith(name)), "")
+
+
+def load(row: Row) -> Load:
+    """The traffic of a row."""
+    random = str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
+    mean, least = (RANDOM_LENGTHS, SHORTEST_LENGTHS) if random else (1.0, 1.0)
+    isl, osl = number(row, "isl"), number(row, "osl")
+    said = str(row.get("speculation") or "").strip().lower()
+    return Load(
+        max(1.0, isl * mean),
+        max(1.0, osl * mean),
+        max(1.0, isl * least),
+        max(1.0, osl * least),
+        max(1.0, number(row, "concurrency")),
+        said not in ("", "none", "unknown"),
+        said == "unknown",
+    )
+
+
+def pool(row: Row, prefix: str = "") -> PoolRow:
+    """The layout of one worker of a pool.
+
+    Devices that the ranks leave over make more workers. Where a worker is said to be larger than its tensor and data
+    ranks, the rest are attention-data ranks, over which its experts are spread.
+    """
+    devices = int(number(row, f"{prefix}devices"))
+    tp, dp, ep = (ranks(row, f"{prefix}{name}") for name in ("tp", "dp", "ep"))
+    pp = 1 if prefix else ranks(row, "pp")
+    workers = ranks(row, f"{prefix}workers") if prefix else 1
+    each = devices // workers if prefix else devices
+    if each < 1:
+        raise InvalidInput(f"{prefix}devices", given=devices, expected=f"at least one for each of {workers} workers")
+    if tp * pp * dp < each and (prefix or ep > tp * dp) and each % (tp * pp) == 0:
+        dp = each // (tp * pp)
+        ep = each if ep == 1 and prefix else ep
+    if tp * pp * dp > each:
+        tp, pp, dp = each, 1, 1
+    if (tp * dp) % ep:
+        ep = max(n for n in range(1, tp * dp + 1) if (tp * dp) % n == 0 and n <= ep)
+    return PoolRow(devices, tp, pp, dp, ep)
+
+
+@cache
+def described(name: str) -> ModelShape:
+    """A model by the name of a row; `RooflineError` where it is not described.
+
+    Predecessors of the same shape stand in for each other; GPT models are described by the numbers in their name.
+    """
+    shape = _GPT.search(name)
+    if shape and name.startswith(("GPT", "Megatron")):
+        width, depth, heads = (int(number) for number in shape.groups())
+        sizes = {"n_embd": width, "n_layer": depth, "n_head": heads, "vocab_size": 51_200, "n_positions": 2048}
+        return load_model({"model_type": "gpt2", **sizes})
+    return load_model(_SAME_SHAPE.get(name, name))
+
+
+def formats(what: Served) -> Quantization:
+    """The formats that a row means, and defaults for those it does not record.
+
+    `quantization` names the bulk of the weights: where the checkpoint has that bulk, its own formats are taken. A cache
+    that is not recorded is fp8 where weights have 8 bits or fewer. Experts in MXFP4 are multiplied with MXFP8
+    activations where the part has 4-bit products, else with bf16 ones.
+    """
+    own = described(what.model).checkpoint
+    name = _SPELLINGS.get(what.quantization, what.quantization)
+    bulk = own.experts or own.weights
+    if not name or (name == "fp8" and bulk == "fp8_block"):
+        chosen = own
+    elif name == "mxfp4" and own.experts == "mxfp4":
+        products = "mxfp4" in accelerator(what.accelerator).peak
+        chosen = own.with_(activations="mxfp8" if products else "bf16")
+    elif name in PRESETS:
+        chosen = PRESETS[name]
+    else:
+        raise UnsupportedFormat("quantization", given=what.quantization, expected=f"one of {', '.join(PRESETS)}")
+    known = what.kv_cache if what.kv_cache in ("fp8", "bf16", "int8", "fp32", "nvfp4") else None
+    narrow = number_format(chosen.experts or chosen.weights).element_bits <= 8 and name not in ("w4a16", "w8a16")
+    return chosen.with_(kv_cache=known or ("fp8" if narrow else "bf16"))
+
+
+@cache
+def deployment(what: Served, where: PoolRow, stack: Runtime | None) -> Deployment:
+    """The deployment of a row; formats that the part cannot multiply are taken as storage for 16-bit products."""
+    chosen = formats(what)
+    try:
+        return _laid_out(what, where, chosen, stack)
+    except UnsupportedFormat:
+        return _laid_out(what, where, chosen.with_(activations="bf16"), stack)
+
+
+def _laid_out(what: Served, where: PoolRow, chosen: Quantization, stack: Runtime | None) -> Deployment:
+    """Ranks that do not divide the heads are data ranks of the attention, as stacks then have to have it."""
+    model, part = described(what.model), accelerator(what.accelerator)
+    ep = where.ep if model.parameters().experts else 1
+
+    def made(tp: int, dp: int, ep: int) -> Deployment:
+        ranks: dict[str, Any] = {"tp": tp, "pp": where.pp, "dp": dp, "ep": ep}
+        return Deployment(model, part, where.devices, **ranks, quantization=chosen, runtime=stack)
+
+    try:
+        return made(where.tp, where.dp, ep)
+    except LayoutError:
+        each = where.tp * where.dp
+        return made(1, each, each if model.parameters().experts else 1)
+
+
+def stack_of(what: Served) -> Runtime | None:
+    """The serving stack of a row, or None where it is not described."""
+    return runtime(what.runtime) if what.runtime else None
+
+
+def message(error: RooflineError) -> str:
+    """An error in one short line."""
+    return " ".join(str(error).split())[:240]

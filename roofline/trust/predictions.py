@@ -1,0 +1,161 @@
+"""What the library predicts for a measured row of service: one prediction for every row, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from roofline.describe.link import Link
+from roofline.describe.runtimes import Runtime
+from roofline.errors import DoesNotFit, RooflineError
+from roofline.estimate.colocated import Mix
+from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
+from roofline.trust.measured_rows import Load, PoolRow, Row, Served, load, message, number, pool, served, stack_of
+from roofline.trust.static_rows import static_value
+from roofline.trust.stations import BATCHES, Array, Station, station
+
+_HALVINGS = 48
+CROSSING_LATENCY = 1e-5
+"""Seconds that a message between two pools takes beside its bytes: a network card and a switch each way [s]."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A row and what is predicted of it; times in seconds, None where there is no prediction.
+
+    `value` is in the row's own `metric`. `status` is `ok`, `does_not_fit` or `unsupported`, with a `message`.
+    """
+
+    row: Row
+    status: str
+    message: str = ""
+    ttft: float | None = None
+    tpot: float | None = None
+    tokens_per_second: float | None = None
+    value: float | None = None
+    floor: float | None = None
+    batch: float | None = None
+    stack: Runtime | None = None
+
+
+def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Prediction:
+    """The prediction for one row; `stacks` replaces the shipped constants by name, None for no host costs."""
+    try:
+        what = served(row)
+        stack = stack_of(what) if stacks is None else stacks.get(what.runtime)
+        if _single_phase(row):
+            return Prediction(row, "ok", value=static_value(row, what, stack), stack=stack)
+        if str(row.get("kind") or "") == "disaggregated":
+            return _split(row, what, stack)
+        return _together(row, what, stack)
+    except DoesNotFit as error:
+        return Prediction(row, "does_not_fit", message(error))
+    except RooflineError as error:
+        return Prediction(row, "unsupported", message(error))
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return Prediction(row, "unsupported", f"{type(error).__name__}: {error}"[:240])
+
+
+def _single_phase(row: Row) -> bool:
+    return bool(str(row.get("metric") or "").strip())
+
+
+def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
+    """Prompts and decode on the same devices."""
+    asked = load(row)
+    place = station(what, pool(row), stack)
+    limit, steps = place.limit(asked), place.steps(asked)
+    late = 0.0 if stack is None else stack.first
+    mix = Mix(place.prompt(asked), max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas, late)
+    batch = _batch(mix, steps, limit)
+    step = float(np.interp(batch, BATCHES, steps))
+    tpot = float(mix.interval(batch, step))
+    rate = batch / (mix.generated * tpot)
+    ttft = float(mix.crowd or 0) / rate - mix.generated * tpot
+    whole = rate * place.replicas * asked.osl
+    held = batch * place.replicas
+    return _answer(row, place, asked, stack, ttft, tpot, whole, held)
+
+
+def _batch(mix: Mix, steps: Array, limit: float) -> float:
+    """The batch at which requests in decode, in prefill and waiting are those in flight, by halving."""
+    wanted = float(mix.crowd or 1)
+    low, high = 0.0, min(limit, wanted)
+    if float(mix.held(high, np.interp(high, BATCHES, steps))) <= wanted:
+        return high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if float(mix.held(middle, float(np.interp(middle, BATCHES, steps)))) >= wanted:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
+    """Prompts on one pool, decode on another; the cache crosses the scale-out link of the part."""
+    asked = load(row)
+    first, second = (_holding(what, pool(row, prefix), stack, asked) for prefix in ("prefill_", "decode_"))
+    limit, steps = second.limit(asked), second.steps(asked)
+    system = PrefillDecode(first.deployment, second.deployment, _wire(first))
+    prompt = first.prompt(asked)
+    crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
+    generated = max(asked.osl - 1, 1e-9)
+    pools = Split(prompt, first.replicas, second.replicas, generated, crossing, asked.concurrency)
+
+    def step(batch: Any) -> Any:
+        return np.interp(batch, BATCHES, steps)
+
+    batch, seconds, rate = pools.settled(step, limit, None)
+    gap = float(pools.gap(min(rate, pools.most * (1 - 1e-9))))
+    tpot = seconds + gap / generated
+    late = 0.0 if stack is None else stack.first * seconds
+    ttft = asked.concurrency / rate - gap - generated * seconds + late
+    whole = rate * asked.osl
+    return _answer(row, second, asked, stack, ttft, tpot, whole, batch * second.replicas)
+
+
+def _holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) -> Station:
+    """A pool as its row lays it out; on tensor ranks where copies of the attention leave no room on data ranks."""
+    place = station(what, where, stack)
+    try:
+        place.limit(asked)
+    except DoesNotFit:
+        ranks = where.tp * where.dp
+        return station(what, PoolRow(where.devices, ranks, where.pp, 1, where.ep), stack)
+    return place
+
+
+def _wire(sender: Station) -> Link:
+    """The scale-out link of a pool's part, else its scale-up one; its latency is hardly ever published."""
+    links = sender.deployment.accelerator.link
+    tier = links.get("scale_out") or links["scale_up"]
+    return Link(bandwidth=f"{tier.bandwidth.value} B/s", latency=f"{CROSSING_LATENCY} s")
+
+
+def _answer(
+    row: Row,
+    place: Station,
+    asked: Load,
+    stack: Runtime | None,
+    ttft: float,
+    tpot: float,
+    tokens_per_second: float,
+    held: float,
+) -> Prediction:
+    within = measured_batch(row, asked)
+    each = (held if within is None else within) / place.replicas
+    floor = place.floor(asked, each if each <= place.limit(asked) else 1.0)
+    return Prediction(row, "ok", "", ttft, tpot, tokens_per_second, None, floor, held, stack)
+
+
+def measured_batch(row: Row, asked: Load) -> float | None:
+    """Sequences in decode over all devices by Little's law from what was measured; None where it was not [1]."""
+    ttft, tpot = (number(row, name, 0) / 1e3 for name in ("ttft_ms", "tpot_ms"))
+    if not (ttft and tpot):
+        return None
+    decoding = (asked.osl - 1) * tpot
+    return asked.concurrency * decoding / (ttft + decoding)

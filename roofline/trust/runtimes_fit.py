@@ -1,0 +1,160 @@
+"""Constants of serving stacks fitted to measured service: few numbers, robust, and judged on models left out.
+
+A row's time per token, less what the library estimates for its devices, is what the stack adds:
+
+    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt) / generated
+
+with the batch by Little's law from the row itself. One stack's four numbers are shared by all models and parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.describe.catalog import accelerator
+from roofline.describe.runtimes import Runtime
+from roofline.errors import RooflineError
+from roofline.estimate.colocated import Mix
+from roofline.estimate.servers import Prompt
+from roofline.trust.measured_rows import Row, load, number, pool, served
+from roofline.trust.predictions import measured_batch
+from roofline.trust.stations import Station, mean_context, station
+
+Array = NDArray[np.float64]
+HUBER = 0.1
+"""Deviation of the logarithm from which on the loss grows linearly [1]."""
+WAIT_HUBER = 0.3
+"""The same for times to the first token [1]."""
+SCALES = (1e-3, 2e-5, 5e-3, 0.25)
+"""First steps of the search, in the units of the numbers: step, sequence and prompt [s], slower [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured."""
+
+    row: Row
+    decode: float
+    prefill: float
+    batch: float
+    generated: float
+    disturbed: float
+    tpot: float
+    ttft: float
+    borrowed: bool
+    place: Station
+    crowd: float
+
+
+def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]:
+    """What colocated rows say, each estimated under a stack without costs; rows with a draft say nothing of it."""
+    found = []
+    for row in rows:
+        what, asked = served(row), load(row)
+        if asked.drafted or what.runtime not in bare:
+            continue
+        try:
+            place = station(what, pool(row), bare[what.runtime])
+            held = measured_batch(row, asked)
+            if held is None:
+                continue
+            batch = max(1.0, held / place.replicas)
+            decode = float(place.seconds(np.array([batch]), mean_context(asked), False)[0])
+            prefill = place.prompt(asked).occupancy
+        except RooflineError:
+            continue
+        crowd = asked.concurrency / place.replicas
+        part = accelerator(what.accelerator)
+        own = len(place.deployment.rates.own) > 1
+        found.append(
+            Evidence(
+                row,
+                decode,
+                prefill,
+                batch,
+                max(asked.osl - 1, 1e-9),
+                min(1.0, max(0.0, crowd - 1)),
+                number(row, "tpot_ms") / 1e3,
+                number(row, "ttft_ms") / 1e3,
+                part.vendor != "NVIDIA" and not own,
+                place,
+                crowd,
+            )
+        )
+    return found
+
+
+def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
+    """The rows as arrays by name."""
+    names = ("decode", "prefill", "batch", "generated", "disturbed", "tpot", "borrowed")
+    return {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
+
+
+def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
+    """Time per token of all rows under a stack's four numbers [s]."""
+    step, sequence, prompt, slower = numbers
+    times = np.where(known["borrowed"] > 0, slower, 1.0)
+    due = known["disturbed"] * known["batch"] * (times * known["prefill"] + prompt) / known["generated"]
+    return np.asarray(times * known["decode"] + step + sequence * known["batch"] + due)
+
+
+def loss(known: Mapping[str, Array], numbers: Array) -> float:
+    """Huber's loss of the logarithm of predicted over measured."""
+    off = np.abs(np.log(predicted(known, numbers) / known["tpot"]))
+    return float(np.where(off < HUBER, off**2 / (2 * HUBER), off - HUBER / 2).mean())
+
+
+def fitted(rows: Sequence[Evidence]) -> Array:
+    """Step, sequence and prompt [s] and slower [1] of one stack, none below nothing."""
+    known = columns(rows)
+    free = [True, True, True, bool(known["borrowed"].any())]
+    start = np.array([1e-3, 0.0, 5e-3, 1.2 if free[3] else 1.0])
+    scales = [scale if wanted else 0.0 for scale, wanted in zip(SCALES, free, strict=True)]
+    return search(lambda numbers: loss(known, numbers), start, scales)
+
+
+def first_tokens(rows: Sequence[Evidence], numbers: Array) -> tuple[Array, Array]:
+    """Of each row, time to the first token without the host's own waits, and its decode step [s]."""
+    step, sequence, prompt, slower = numbers
+    base, steps = [], []
+    for row in rows:
+        times = slower if row.borrowed else 1.0
+        seconds = times * row.decode + step + sequence * row.batch
+        alone = row.place.prompt(load(row.row))
+        due = Prompt(times * alone.latency + prompt, times * alone.occupancy + prompt)
+        mix = Mix(due, row.generated, row.crowd, 0.0)
+        base.append(float(mix.first_token(row.batch / (row.generated * row.tpot), row.batch, seconds)))
+        steps.append(seconds)
+    return np.array(base), np.array(steps)
+
+
+def fitted_waits(rows: Sequence[Evidence], numbers: Array) -> Array:
+    """A stack's wait of each request in the host [s], and the decode steps before its first token is seen [1]."""
+    base, steps = first_tokens(rows, numbers)
+    measured = np.array([row.ttft for row in rows])
+
+    def cost(waits: Array) -> float:
+        off = np.abs(np.log((base + waits[0] + waits[1] * steps) / measured))
+        return float(np.where(off < WAIT_HUBER, off**2 / (2 * WAIT_HUBER), off - WAIT_HUBER / 2).mean())
+
+    return search(cost, np.array([0.02, 2.0]), [0.02, 2.0])
+
+
+def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:
+    """The point of least cost by steps to the best neighbour, halved where none is better; nothing goes below zero."""
+    moves = [np.array(move) * np.array(scales) for move in product((-1, 0, 1), repeat=len(scales)) if any(move)]
+    best, lowest, size = start, cost(start), 1.0
+    while size > 2e-3:
+        near = [np.maximum(best + size * move, 0.0) for move in moves]
+        costs = [cost(point) for point in near]
+        index = int(np.argmin(costs))
+        if costs[index] < lowest - 1e-12:
+            best, lowest = near[index], costs[index]
+        else:
+            size /= 2
+    return best

@@ -1,0 +1,134 @@
+"""Pools of measured rows as servers whose step times are tabulated once, so that thousands of rows take seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.describe.runtimes import Runtime
+from roofline.describe.workload import Traffic
+from roofline.equations.serving import mean_decode_context
+from roofline.equations.speculation import speculative_interval
+from roofline.errors import DoesNotFit
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.servers import Prompt, Whole
+from roofline.estimate.speculative import Speculative
+from roofline.estimate.timing import step_floor, step_seconds
+from roofline.trust.measured_rows import Load, PoolRow, Served, deployment
+
+Array = NDArray[np.float64]
+BATCHES: Array = np.unique(np.rint(np.geomspace(1, 16_384, 57))).astype(np.float64)
+"""Batches at which steps are computed; between them they are interpolated, as they are nearly straight there [1]."""
+DRAFTED = 1
+"""Tokens drafted per step where a row says that tokens are drafted but not how many [1]."""
+MOST_DRAFTED = 3
+"""Tokens that a floor lets be drafted and all be accepted [1]."""
+ACCEPTANCE = 0.85
+"""Probability that a drafted token is accepted, for every model that drafts with layers of its own [1].
+
+The lower end of what DeepSeek-AI reports for one more token, DeepSeek-V3 Technical Report, arXiv:2412.19437, 5.4.3.
+"""
+
+
+@dataclass
+class Station:
+    """One deployment of measured rows, with what was computed of it so far."""
+
+    deployment: Deployment
+    _steps: dict[tuple[float, bool], Array] = field(default_factory=dict)
+    _prompts: dict[tuple[float, bool], Prompt] = field(default_factory=dict)
+    _limits: dict[float, float] = field(default_factory=dict)
+
+    @cached_property
+    def settled(self) -> Resolved:
+        """The layout of the row, which leaves nothing open."""
+        return self.deployment.settled()
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The deployment as a server."""
+        return Whole(self.deployment, self.settled)
+
+    @property
+    def replicas(self) -> int:
+        """Workers alike."""
+        return self.settled.replicas
+
+    @cached_property
+    def draft(self) -> Resolved:
+        """One more layer, drafting within the step whose host costs are counted already."""
+        draft = Speculative.mtp(self.deployment, ACCEPTANCE, DRAFTED).draft.settled()
+        return Resolved(**{**_fields(draft), "rates": draft.rates.under(None)})
+
+    def limit(self, load: Load) -> float:
+        """Sequences that one replica holds; `DoesNotFit` where not even one [1]."""
+        context = mean_context(load)
+        if context not in self._limits:
+            room = float(self.settled.memory.largest_batch(context))
+            if room < 1:
+                self.deployment.decode(1.0, context)
+                raise DoesNotFit("no sequence fits", shortfall_bytes=0, min_devices=None)
+            self._limits[context] = room
+        return self._limits[context]
+
+    def steps(self, load: Load) -> Array:
+        """Seconds between two tokens of a sequence at `BATCHES`, prompts apart [s]."""
+        context = mean_context(load)
+        key = (context, load.drafted)
+        if key not in self._steps:
+            self._steps[key] = self.seconds(BATCHES, context, load.drafted)
+        return self._steps[key]
+
+    def seconds(self, batch: Array, context: float, drafted: bool) -> Array:
+        """Seconds between two tokens of a sequence at any batches [s]."""
+        settled = self.settled
+        if not drafted:
+            return _evaluated(settled, batch, context, 1)
+        verify = _evaluated(settled, batch, max(context, DRAFTED + 1.0), DRAFTED + 1)
+        drafting = _evaluated(self.draft, batch, context, 1)
+        interval: Any = speculative_interval(verify, drafting, 0.0, ACCEPTANCE, DRAFTED)
+        return np.asarray(interval, dtype=np.float64)
+
+    def prompt(self, load: Load) -> Prompt:
+        """One prompt of the load on one replica."""
+        key = (load.isl, load.drafted)
+        if key not in self._prompts:
+            self._prompts[key] = self.whole.prompt(Traffic(load.isl, load.osl, concurrency=1.0))
+        return self._prompts[key]
+
+    def floor(self, load: Load, batch: float) -> float:
+        """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""
+        context = load.least_isl + load.least_osl / 2
+        point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
+        seconds = float(self.narrowest.ideal.evaluate(point, step_floor))
+        return seconds / (MOST_DRAFTED + 1) if load.drafted or load.undeclared else seconds
+
+    @cached_property
+    def narrowest(self) -> Resolved:
+        """The same with an fp8 cache."""
+        formats = self.settled.quantization
+        return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8")})
+
+
+def mean_context(load: Load) -> float:
+    """Tokens in a cache, averaged over the steps [token]."""
+    return float(mean_decode_context(load.isl, load.osl))  # type: ignore[arg-type]
+
+
+def _evaluated(settled: Resolved, batch: Array, context: float, tokens: int) -> Array:
+    return np.asarray(settled.evaluate(Point("decode", batch, context, 0, tokens), step_seconds), dtype=np.float64)
+
+
+def _fields(settled: Resolved) -> dict[str, Any]:
+    return {name: getattr(settled, name) for name in Resolved.__dataclass_fields__}
+
+
+@cache
+def station(what: Served, where: PoolRow, stack: Runtime | None) -> Station:
+    """The station of a row's pool, made once."""
+    return Station(deployment(what, where, stack))

@@ -1,0 +1,112 @@
+"""`roofline validate`: errors are the library's, every row is accounted for, bad input is one line."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from roofline.show.validate_view import error_rows, report
+from roofline.trust.validation import COLUMNS, Validation, validate_file
+from tests.show.conftest import Snapshots
+from tests.show.support import CONFIG, DATA, Terminal, structure
+
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "measured"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A few measured rows of service, one of a part that nobody knows, and one that fits nowhere."""
+    with (MEASURED / "serving.csv").open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        chosen = [row for index, row in enumerate(reader) if index % 60 == 0]
+    odd = [
+        {**chosen[0], "id": "odd-1", "accelerator": "abacus"},
+        {**chosen[0], "id": "odd-2", "accelerator": "l4", "devices": "1", "tp": "1", "model": "llama-3.1-405b"},
+    ]
+    path = tmp_path / "rows.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, reader.fieldnames or [])
+        writer.writeheader()
+        writer.writerows([*chosen, *odd])
+    return path
+
+
+def test_errors_are_the_librarys(terminal: Terminal, rows: Path) -> None:
+    run = terminal.run("validate", str(rows), "--format", "json")
+    assert (run.status, run.err) == (0, "")
+    found = validate_file(rows)
+    errors = json.loads(run.out)
+    assert errors == error_rows(found)
+    for quantity in ("tpot", "ttft"):
+        figures = found.figures(quantity)
+        assert figures is not None
+        (row,) = (row for row in errors if (row["quantity"], row["group"]) == (quantity, "all"))
+        assert (row["rows"], row["median"], row["bias"]) == (figures.rows, figures.median, figures.bias)
+        by = found.by("accelerator", quantity)
+        named = {
+            row["name"]: row["mean"] for row in errors if (row["quantity"], row["group"]) == (quantity, "accelerator")
+        }
+        assert named == {name: each.mean for name, each in by.items()}
+    table = terminal.run("validate", str(rows), "--format", "csv")
+    assert len(list(csv.DictReader(io.StringIO(table.out)))) == len(errors)
+
+
+def test_every_row_gets_a_line(terminal: Terminal, rows: Path, tmp_path: Path) -> None:
+    out = tmp_path / "predictions.csv"
+    run = terminal.run("validate", str(rows), "--predictions", str(out))
+    assert (run.status, run.err) == (0, "")
+    with out.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    with rows.open(encoding="utf-8", newline="") as file:
+        assert [line["id"] for line in lines] == [row["id"] for row in csv.DictReader(file)]
+    assert list(lines[0]) == list(COLUMNS)
+    assert {line["status"] for line in lines} == {"ok", "unsupported", "does_not_fit"}
+    assert f"a line for each of {len(lines)} rows" in " ".join(run.out.split())
+    assert "1 do not fit, 1 not supported" in run.lines[0]
+
+
+@pytest.mark.parametrize("worst", [0, 3])
+def test_the_furthest_off_are_as_many_as_asked(terminal: Terminal, rows: Path, worst: int) -> None:
+    run = terminal.run("validate", str(rows), "--worst", str(worst), width=140)
+    expected = [str(each.prediction.row["id"])[:20] for each in validate_file(rows).worst(worst)] if worst else []
+    start = next((index for index, line in enumerate(run.lines) if line.startswith("Furthest off")), len(run.lines))
+    found = [line.split()[0][:20] for line in run.lines[start + 1 :] if line and not line.startswith(" ")]
+    assert found == expected
+    assert ("Furthest off" in run.out) == (worst > 0)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_report_fits(terminal: Terminal, snapshots: Snapshots, rows: Path, width: int) -> None:
+    run = terminal.run("validate", str(rows), width=width)
+    assert max(map(len, run.lines)) <= width
+    snapshots.check(f"validate_{width}", structure("".join(f"{line}\n" for line in run.lines[:5])))
+
+
+def test_no_rows_are_no_errors() -> None:
+    lines = report(Validation(()), [], 5, "rows.csv", [], 80)
+    assert lines[0].plain == "rows.csv: 0 rows, nothing in them"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "validate: got nothing, expected ROWS"),
+        (("none.csv",), "no such file"),
+        ((str(DATA),), "a directory"),
+        ((CONFIG,), "columns"),
+        (("{rows}", "--predictions", "/nowhere/x.csv"), "predictions"),
+        (("{rows}", "--worst", "-1"), "worst"),
+        (("{rows}", "--worst", "1.5"), "a whole number"),
+        (("{rows}", "--worst", "x"), "worst"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    terminal: Terminal, rows: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    run = terminal.run("validate", *(argument.replace("{rows}", str(rows)) for argument in arguments))
+    assert (run.status, run.out) == (2, "")
+    assert run.err.count("\n") == 1
+    assert "mistake of ours" not in run.err
+    assert words in run.err

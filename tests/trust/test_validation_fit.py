@@ -1,0 +1,53 @@
+"""Serving stacks: their constants are found again in times made with them, and count as overhead only."""
+
+import numpy as np
+import pytest
+
+from roofline import Deployment
+from roofline.describe.runtimes import runtime, runtimes
+from roofline.errors import UnknownName
+from roofline.trust.measured_rows import stack_name
+from roofline.trust.runtimes_fit import loss, predicted, search
+
+GENERATOR = np.random.default_rng(7)
+
+
+def test_constants_are_found_again_in_times_made_with_them() -> None:
+    true = np.array([1.5e-3, 2e-5, 6e-3, 1.3])
+    count = 400
+    known = {
+        "decode": GENERATOR.uniform(2e-3, 2e-2, count),
+        "prefill": GENERATOR.uniform(5e-3, 2e-1, count),
+        "batch": GENERATOR.uniform(1, 200, count),
+        "generated": np.full(count, 900.0),
+        "disturbed": np.ones(count),
+        "borrowed": GENERATOR.integers(0, 2, count).astype(float),
+    }
+    known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, count))
+    found = search(lambda numbers: loss(known, numbers), np.array([1e-3, 0.0, 5e-3, 1.0]), (1e-3, 2e-5, 5e-3, 0.25))
+    assert found == pytest.approx(true, rel=0.2)
+
+
+@pytest.mark.parametrize("name", runtimes())
+def test_a_stack_adds_overhead_and_nothing_to_ideal_and_floor(name: str) -> None:
+    alone = Deployment("llama-3.1-8b", "h100-sxm").decode(8, 2048)
+    served = Deployment("llama-3.1-8b", "h100-sxm", runtime=name).decode(8, 2048)
+    stack = runtime(name)
+    assert (served.ideal, served.floor) == (alone.ideal, alone.floor)
+    assert served.terms["runtime"].overhead == pytest.approx(stack.step + 8 * stack.sequence)
+    assert served.seconds == pytest.approx(alone.seconds + stack.step + 8 * stack.sequence)
+    assert stack.tpot.points > 0
+
+
+def test_an_unknown_stack_is_refused_with_those_known() -> None:
+    with pytest.raises(UnknownName, match="vllm"):
+        Deployment("llama-3.1-8b", "h100-sxm", runtime="vlm")
+
+
+def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
+    alone = Deployment("llama-3.1-8b", "mi300x").prefill(2048)
+    served = Deployment("llama-3.1-8b", "mi300x", runtime="vllm").prefill(2048)
+    stack = runtime("vllm")
+    expected = stack.slower["AMD"] * float(alone.seconds) + stack.prompt
+    assert float(served.seconds) == pytest.approx(expected)
+    assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm"

@@ -1,0 +1,93 @@
+"""Measured service: the page is what the library predicts now, every row has an answer, and none beats its floor."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measured.validation_page import page, stored
+from roofline.errors import InvalidInput
+from roofline.trust.predictions import predict
+from roofline.trust.validation import COLUMNS, read_rows, validate, validate_file
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVING = ROOT / "benchmarks/measured/serving.csv"
+ROWS = {row["id"]: row for row in read_rows(SERVING)}
+SAMPLE = stored()["sample"]
+SAME = 0.02
+
+
+def test_the_page_is_made_of_the_stored_figures() -> None:
+    assert (ROOT / "docs/validation.md").read_text(encoding="utf-8") == page(stored())
+
+
+def test_the_stored_figures_are_what_the_library_predicts_now() -> None:
+    for name, (ttft, tpot, floor) in SAMPLE.items():
+        found = predict(ROWS[name])
+        assert (found.ttft, found.tpot, found.floor) == pytest.approx((ttft, tpot, floor), rel=SAME), name
+
+
+def test_no_measured_row_is_faster_than_its_floor() -> None:
+    for name in SAMPLE:
+        found = predict(ROWS[name])
+        assert found.floor is not None
+        assert found.floor * 1e3 <= float(ROWS[name]["tpot_ms"]), name
+    assert stored()["faster"] == 0
+
+
+def test_a_file_gets_one_line_per_row_in_its_order(tmp_path: Path) -> None:
+    rows = [ROWS[name] for name in list(SAMPLE)[:5]]
+    asked, answered = tmp_path / "rows.csv", tmp_path / "out.csv"
+    with asked.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows([*rows, {**rows[0], "id": "odd", "model": "nobody/nothing"}])
+    told: list[str] = []
+    result = validate_file(asked, answered, progress=told.append)
+    lines = list(csv.DictReader(io.StringIO(answered.read_text())))
+    assert tuple(lines[0]) == COLUMNS
+    assert [line["id"] for line in lines] == [*(row["id"] for row in rows), "odd"]
+    assert [line["status"] for line in lines] == ["ok"] * 5 + ["unsupported"]
+    assert lines[-1]["message"]
+    assert told
+    assert "6 rows" in str(result)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"isl": "many"},
+        {"devices": ""},
+        {"accelerator": "abacus"},
+        {"quantization": "float3"},
+        {"tp": "nan"},
+        {"concurrency": "-1"},
+        {"kind": "disaggregated", "decode_devices": "0"},
+        {"metric": "miles"},
+    ],
+)
+def test_a_row_that_says_nothing_usable_is_answered_not_raised(changes: dict[str, str]) -> None:
+    row = {**ROWS[next(iter(SAMPLE))], **changes}
+    found = predict(row)
+    assert found.status == "unsupported"
+    assert found.message
+
+
+def test_a_model_that_does_not_fit_is_said_not_to() -> None:
+    row = {**ROWS[next(iter(SAMPLE))], "kind": "serving", "model": "deepseek-ai/DeepSeek-R1", "accelerator": "h100-sxm"}
+    row.update(devices="1", tp="1", pp="1", dp="1", ep="1", quantization="fp8")
+    assert predict(row).status == "does_not_fit"
+
+
+def test_errors_are_told_by_group_with_their_bias() -> None:
+    result = validate([ROWS[name] for name in SAMPLE])
+    by_part = result.by("accelerator")
+    assert sum(each.rows for each in by_part.values()) == len(result.compared())
+    assert all(each.median <= each.worst for each in by_part.values())
+    assert result.counts()["ok"] == len(SAMPLE)
+
+
+def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput):
+        validate(tmp_path / "none.csv")
