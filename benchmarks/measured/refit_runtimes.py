@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.measured.validation_page import SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
-from roofline.describe.runtimes import Runtime, Spread, described, runtime
+from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.measured_rows import Row, served
 from roofline.trust.predictions import Prediction, predict
 from roofline.trust.runtimes_fit import Evidence, evidence, fitted, fitted_waits
@@ -42,18 +42,18 @@ def bare(name: str) -> Runtime:
     fit = usual.model_copy(update={"source": source})
     experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": dict.fromkeys(FOUR_BITS, fit)})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
-    free = {"step": 0.0, "sequence": 0.0, "prompt": 0.0, "request": 0.0, "first": 0.0}
-    return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
+    return Runtime(
+        name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **dict.fromkeys(CONSTANTS, 0.0)
+    )
 
 
 def constants(name: str, rows: Sequence[Evidence]) -> Runtime:
     """A stack with the constants that rows give, to the digits that they can claim."""
     numbers = fitted(rows)
     waits = fitted_waits(rows, numbers)
-    step, sequence, prompt, slower = (float(f"{number:.3g}") for number in numbers)
-    request, first = (float(f"{number:.3g}") for number in waits)
+    step, sequence, prompt, slower, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
-    found = {"step": step, "sequence": sequence, "prompt": prompt, "request": request, "first": first}
+    found = dict(zip(CONSTANTS, (step, sequence, prompt, *others), strict=True))
     return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
 
 
@@ -93,7 +93,7 @@ def _digits(number: float) -> float:
 def to_toml(stack: Runtime) -> str:
     """A stack's file."""
     lines = [f"# Made by `{COMMAND}`.", f'name = "{stack.name}"', f'source = "{stack.source}"']
-    lines += [f"{name} = {getattr(stack, name):g}" for name in ("step", "sequence", "prompt", "request", "first")]
+    lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]
     for name in ("tpot", "ttft"):

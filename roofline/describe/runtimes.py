@@ -17,6 +17,10 @@ from roofline.describe.hardware import validated
 from roofline.errors import UnknownName
 
 
+CONSTANTS = ("step", "sequence", "prompt", "request", "first", "aligned", "bunch", "in_step")
+"""Names of a stack's numbers, in the order of its file."""
+
+
 class Spread(BaseModel):
     """How far measured rows lie from what a stack's constants predict, each row predicted without its own model.
 
@@ -36,8 +40,11 @@ class Runtime(BaseModel):
     """A serving stack's measured constants.
 
     `step` [s] once per decode step, `sequence` [s] for each sequence in it, `prompt` [s] of the devices' time for each
-    prompt beside its kernels, `request` [s] that each request waits in the host before its first token, and `first`
-    decode steps that pass before that token is seen: the step that runs, and tokens that are sent together [1].
+    prompt beside its kernels, and `request` [s] that each request waits in the host before its first token. `first`
+    decode steps pass before that token is seen (requests are looked for and tokens sent every few steps), and `aligned`
+    more where attention-data ranks wait for each other's prompts [1]. Requests come in bunches: before one's own
+    prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch` where all requests are equally
+    long, so that those which once began together stay together [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`, `ttft`: how far
     measured rows lie.
@@ -53,6 +60,9 @@ class Runtime(BaseModel):
     prompt: float = Field(ge=0, lt=1)
     request: float = Field(ge=0, lt=10)
     first: float = Field(ge=0, lt=1000)
+    aligned: float = Field(ge=0, lt=1000)
+    bunch: float = Field(ge=0, lt=100)
+    in_step: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
     tpot: Spread
     ttft: Spread
@@ -60,8 +70,11 @@ class Runtime(BaseModel):
 
     def __hash__(self) -> int:
         """Of the constants, so that deployments can be told apart by their stack."""
-        constants = (self.step, self.sequence, self.prompt, self.request, self.first)
-        return hash((self.name, *constants, *sorted(self.slower.items())))
+        return hash((self.name, *(getattr(self, name) for name in CONSTANTS), *sorted(self.slower.items())))
+
+    def steps_before(self, ranks: int) -> float:
+        """Decode steps that pass before a first token is seen, on so many attention-data ranks [1]."""
+        return self.first + (self.aligned if ranks > 1 else 0.0)
 
     @property
     def efficiency(self) -> Efficiency:

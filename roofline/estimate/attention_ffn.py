@@ -142,6 +142,17 @@ class AttentionFfnServer:
         return self.attention.deployment
 
     @property
+    def tokens_per_step(self) -> float:
+        """One: nothing is drafted."""
+        return 1.0
+
+    @property
+    def steps_before(self) -> float:
+        """As the attention pool's stack has it."""
+        stack = self.attention.resolved.rates.runtime
+        return 0.0 if stack is None else stack.steps_before(self.attention.plan.layout.dp)
+
+    @property
     def row_bytes(self) -> float:
         """Bytes of one token that cross for one layer, both ways together [B]."""
         out, back = self._widths

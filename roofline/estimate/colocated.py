@@ -13,7 +13,7 @@ from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.servers import Prompt, Server, Use
 from roofline.estimate.service import Pool, Service
 from roofline.estimate.timing import largest
-from roofline.numeric import maximum, minimum
+from roofline.numeric import maximum, minimum, sqrt
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,16 @@ class Mix:
     """One replica under its share of a traffic: `crowd` requests kept in flight, or None where they come at random.
 
     `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
-    the first token is seen count with them.
+    the first token is seen count with them. A step yields `tokens` of a sequence. `bunch` · √(others in flight) prompts
+    are computed before one's own because requests come in bunches.
     """
 
     prompt: Prompt
     generated: float
     crowd: float | None
     chunks: float
+    tokens: float = 1.0
+    bunch: float = 0.0
 
     @property
     def disturbed(self) -> float:
@@ -50,9 +53,12 @@ class Mix:
         return batch / (self.generated * self.interval(batch, step))
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Time to first token [s]: the running step, the prompts before, the prompt itself and steps between chunks."""
-        decoding = minimum(batch, 1) * step
-        return self.prompt.latency + self.chunks * decoding + self.met * decoding / 2 + self.wait(rate)
+        """Time to first token [s]: the running step, the prompts before, the prompt itself and steps between chunks.
+
+        `step` is the time per token of a sequence, of which a step yields several where tokens are drafted.
+        """
+        running = minimum(batch, 1) * step * self.tokens
+        return self.prompt.latency + self.chunks * running + self.met * running / 2 + self.wait(rate)
 
     def wait(self, rate: Any) -> Any:
         """Wait for the prompts of others [s]."""
@@ -61,7 +67,8 @@ class Mix:
         wait = poisson_wait(busy / self.prompt.occupancy, self.prompt.occupancy, 0)
         if self.crowd is None:
             return wait
-        return minimum(wait, max(0.0, self.crowd - 1) * self.prompt.occupancy)
+        others = max(0.0, self.crowd - 1)
+        return minimum(wait + self.bunch * sqrt(others) * self.prompt.occupancy, others * self.prompt.occupancy)
 
     def held(self, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
@@ -74,10 +81,11 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     limit = server.largest_batch(traffic)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     chunks = 0.0 if chunk is None else float(-(-traffic.new_tokens // chunk))
-    stack = server.holder.runtime
-    chunks += 0.0 if stack is None else stack.first
+    chunks += server.steps_before
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
-    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks)
+    stack = server.holder.runtime
+    bunch = 0.0 if stack is None else stack.bunch
+    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks, server.tokens_per_step, bunch)
     offered = None if traffic.rate is None else traffic.rate / server.replicas
 
     def step(batch: Any) -> Any:

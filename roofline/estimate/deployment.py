@@ -164,6 +164,10 @@ class Deployment:
         given = self._given if model.parameters().experts else {**self._given, "ep": None}
         return self._changed(model=model, _given=given)
 
+    def without_stack(self) -> Deployment:
+        """This deployment without the costs of a serving stack."""
+        return self._changed(runtime=None, rates=self.rates.under(None))
+
     def varied(self, accelerator: HbmAccelerator | SramAccelerator | None = None, **ranks: int) -> Deployment:
         """This deployment with some of its ranks given anew, or on its own part with some numbers changed."""
         changes: dict[str, Any] = {"_given": {**self._given, **{name: _count(name, ranks[name]) for name in ranks}}}

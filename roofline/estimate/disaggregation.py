@@ -90,7 +90,10 @@ def wire_format(sender: Deployment, receiver: Deployment) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """Both pools under a traffic: `workers` take prompts, `decoders` replicas generate what is left of each answer."""
+    """Both pools under a traffic: `workers` take prompts, `decoders` replicas generate what is left of each answer.
+
+    The decode pool's serving stack lets the time of `late` tokens of a sequence pass before its first one is seen.
+    """
 
     prompt: Prompt
     workers: int
@@ -98,6 +101,7 @@ class Split:
     generated: float
     crossing: Crossing
     crowd: float | None
+    late: float = 0.0
 
     @property
     def most(self) -> float:
@@ -114,12 +118,12 @@ class Split:
         """Requests that the decode pool finishes at a batch [1/s]."""
         return self.decoders * batch / (self.generated * step)
 
-    def first_token(self, rate: Any) -> Any:
-        """Time to first token [s]: the prompts before, and the prompt."""
+    def first_token(self, rate: Any, step: Any) -> Any:
+        """Time to first token [s]: the prompts before, the prompt, and what the stack lets pass of decode."""
         wait = pool_wait(self.workers, self.met * rate, self.prompt.occupancy)
         if self.crowd is not None:  # at most all others are before it
             wait = np.minimum(wait, max(0.0, self.crowd - self.workers) * self.prompt.occupancy / self.workers)
-        return self.prompt.latency + wait
+        return self.prompt.latency + wait + self.late * step
 
     def gap(self, rate: Any) -> Any:
         """Time from the first token to decode [s]: what is exposed of the transfer, and transfers before it."""
@@ -131,7 +135,7 @@ class Split:
         """Requests in flight at a decode batch [1]; infinite beyond what prefill and link let through."""
         rate = self.rate(batch, step)
         possible = np.where(rate < self.most, rate, self.most * _NEARLY)
-        held = self.decoders * batch + possible * (self.first_token(possible) + self.gap(possible))
+        held = self.decoders * batch + possible * (self.first_token(possible, step) + self.gap(possible))
         return np.where(rate < self.most, held, np.inf)
 
     def settled(self, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:
@@ -141,7 +145,7 @@ class Split:
             if offered is not None:
                 return 0.0, seconds, min(offered, self.most)
             asked, most = self.crowd or 0.0, self.most * _NEARLY
-            return 0.0, seconds, smallest_rate(lambda rate: float(rate * self.first_token(rate)), asked, most)
+            return 0.0, seconds, smallest_rate(lambda rate: float(rate * self.first_token(rate, 0.0)), asked, most)
         if offered is None:
             batch, seconds = smallest_batch(step, self.held, self.crowd or 0.0, limit)
         else:
@@ -159,7 +163,8 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
     limit = decoder.largest_batch(traffic)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     crossing = Crossing.of(system, prompts, decoder, prompt, traffic.isl)
-    pools = Split(prompt, prompts.replicas, decoder.replicas, traffic.generated, crossing, traffic.concurrency)
+    late = decoder.steps_before * decoder.tokens_per_step
+    pools = Split(prompt, prompts.replicas, decoder.replicas, traffic.generated, crossing, traffic.concurrency, late)
     batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), limit, traffic.rate)
     gap = float(pools.gap(min(rate, pools.most * _NEARLY)))
     tpot = seconds + (gap / traffic.generated if traffic.generated else 0.0)
@@ -168,7 +173,7 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
         queued = max(0.0, rate * (ttft - prompt.latency))
     else:
         overloaded = rate < traffic.rate or rate >= pools.most
-        ttft = float("inf") if overloaded else float(pools.first_token(rate))
+        ttft = float("inf") if overloaded else float(pools.first_token(rate, seconds))
         queued = float("inf") if overloaded else rate * (ttft - prompt.latency)
     prefilling = rate * prompt.occupancy / pools.workers
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)

@@ -63,7 +63,9 @@ class Half:
     def plan(self) -> Plan:
         """What each device runs."""
         settled = self.resolved
-        return Plan.of(settled.model, settled.layout, settled.quantization, settled.machine, vocabulary=self.vocabulary)
+        host = self.vocabulary and settled.rates.runtime is not None  # one host drives both halves: counted once
+        formats, machine = settled.quantization, settled.machine
+        return Plan.of(settled.model, settled.layout, formats, machine, vocabulary=self.vocabulary, host=host)
 
     def decode(self, share: Any, context: float) -> Passage:
         """A micro-batch of `share` sequences on each replica."""

@@ -51,6 +51,14 @@ class Server(Protocol):
     def holder(self) -> Deployment:
         """The devices that hold the caches."""
 
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that a step is expected to yield of each sequence [1]."""
+
+    @property
+    def steps_before(self) -> float:
+        """Steps that the serving stack lets pass before a first token is seen [1]."""
+
     def largest_batch(self, traffic: Traffic) -> float:
         """Sequences in decode that one replica holds [1]; `DoesNotFit` where not even one."""
 
@@ -127,6 +135,17 @@ class Whole:
     def holder(self) -> Deployment:
         """All devices."""
         return self.deployment
+
+    @property
+    def tokens_per_step(self) -> float:
+        """One: nothing is drafted."""
+        return 1.0
+
+    @property
+    def steps_before(self) -> float:
+        """As the stack has it for these attention-data ranks."""
+        stack = self.settled.rates.runtime
+        return 0.0 if stack is None else stack.steps_before(self.settled.layout.dp)
 
     def decode(self, batch: Any, context: float, tokens: int = 1) -> Estimate:
         """A decode step on the settled layout, whether it fits or not."""

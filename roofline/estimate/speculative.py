@@ -108,7 +108,9 @@ class SpeculativeServer:
     def of(cls, system: Speculative, traffic: Traffic) -> SpeculativeServer:
         """Layouts as each would have alone."""
         target = Whole.of(system.target, traffic, "target")
-        return cls(system, target, Whole.of(system.draft, traffic, "draft"))
+        # On shared devices one host drives both within one step, and its costs are the target's.
+        draft = system.draft.without_stack() if system.shared else system.draft
+        return cls(system, target, Whole.of(draft, traffic, "draft"))
 
     @property
     def replicas(self) -> int:
@@ -119,6 +121,16 @@ class SpeculativeServer:
     def holder(self) -> Deployment:
         """The target's devices."""
         return self.target.deployment
+
+    @property
+    def tokens_per_step(self) -> float:
+        """As the system's."""
+        return self.system.tokens_per_step
+
+    @property
+    def steps_before(self) -> float:
+        """The target's."""
+        return self.target.steps_before
 
     @property
     def spread(self) -> float:

@@ -65,7 +65,10 @@ class Served:
 
 @dataclass(frozen=True)
 class Load:
-    """The traffic of a row: mean and least lengths [token], requests in flight, whether tokens are drafted."""
+    """The traffic of a row: mean and least lengths [token], requests in flight, whether tokens are drafted.
+
+    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known.
+    """
 
     isl: float
     osl: float
@@ -74,6 +77,7 @@ class Load:
     concurrency: float
     drafted: bool
     undeclared: bool
+    equal: bool
 
 
 def number(row: Row, name: str, default: float | None = None) -> float:
@@ -130,6 +134,7 @@ def load(row: Row) -> Load:
         max(1.0, number(row, "concurrency")),
         said not in ("", "none", "unknown"),
         said == "unknown",
+        not random,
     )
 
 

@@ -68,8 +68,10 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     asked = load(row)
     place = station(what, pool(row), stack)
     limit, steps = place.limit(asked), place.steps(asked)
-    late = 0.0 if stack is None else stack.first
-    mix = Mix(place.prompt(asked), max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas, late)
+    bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
+    steps_before, tokens = place.whole.steps_before, place.tokens_per_step(asked)
+    generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
+    mix = Mix(place.prompt(asked), generated, crowd, steps_before, tokens, bunch)
     batch = _batch(mix, steps, limit)
     step = float(np.interp(batch, BATCHES, steps))
     tpot = float(mix.interval(batch, step))
@@ -104,7 +106,8 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     prompt = first.prompt(asked)
     crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
     generated = max(asked.osl - 1, 1e-9)
-    pools = Split(prompt, first.replicas, second.replicas, generated, crossing, asked.concurrency)
+    late = second.late(asked)
+    pools = Split(prompt, first.replicas, second.replicas, generated, crossing, asked.concurrency, late)
 
     def step(batch: Any) -> Any:
         return np.interp(batch, BATCHES, steps)
@@ -112,8 +115,7 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     batch, seconds, rate = pools.settled(step, limit, None)
     gap = float(pools.gap(min(rate, pools.most * (1 - 1e-9))))
     tpot = seconds + gap / generated
-    late = 0.0 if stack is None else stack.first * seconds
-    ttft = asked.concurrency / rate - gap - generated * seconds + late
+    ttft = asked.concurrency / rate - gap - generated * seconds
     whole = rate * asked.osl
     return _answer(row, second, asked, stack, ttft, tpot, whole, batch * second.replicas)
 

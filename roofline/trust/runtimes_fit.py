@@ -30,6 +30,8 @@ HUBER = 0.1
 """Deviation of the logarithm from which on the loss grows linearly [1]."""
 WAIT_HUBER = 0.3
 """The same for times to the first token [1]."""
+WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
+"""Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
 SCALES = (1e-3, 2e-5, 5e-3, 0.25)
 """First steps of the search, in the units of the numbers: step, sequence and prompt [s], slower [1]."""
 
@@ -118,31 +120,62 @@ def fitted(rows: Sequence[Evidence]) -> Array:
     return search(lambda numbers: loss(known, numbers), start, scales)
 
 
-def first_tokens(rows: Sequence[Evidence], numbers: Array) -> tuple[Array, Array]:
-    """Of each row, time to the first token without the host's own waits, and its decode step [s]."""
-    step, sequence, prompt, slower = numbers
-    base, steps = [], []
-    for row in rows:
-        times = slower if row.borrowed else 1.0
-        seconds = times * row.decode + step + sequence * row.batch
-        alone = row.place.prompt(load(row.row))
-        due = Prompt(times * alone.latency + prompt, times * alone.occupancy + prompt)
-        mix = Mix(due, row.generated, row.crowd, 0.0)
-        base.append(float(mix.first_token(row.batch / (row.generated * row.tpot), row.batch, seconds)))
-        steps.append(seconds)
-    return np.array(base), np.array(steps)
+@dataclass(frozen=True, slots=True)
+class FirstTokens:
+    """Times to the first token of all rows without a stack's waits, and what its waits are made of [s].
+
+    `base`: all that is known; of it `queued` waits for other prompts. `step`: a decode step. `prompt`: one prompt.
+    `others`: requests in flight beside one's own; `ranked`: whether attention ranks may wait for each other; `equal`:
+    whether all requests are equally long [1].
+    """
+
+    base: Array
+    queued: Array
+    step: Array
+    prompt: Array
+    others: Array
+    ranked: Array
+    equal: Array
+
+    @classmethod
+    def of(cls, rows: Sequence[Evidence], numbers: Array) -> FirstTokens:
+        """With a stack's step, sequence and prompt [s], and slower [1]."""
+        step, sequence, prompt, slower = numbers
+        found = []
+        for row in rows:
+            times = slower if row.borrowed else 1.0
+            seconds = times * row.decode + step + sequence * row.batch
+            asked = load(row.row)
+            alone = row.place.prompt(asked)
+            due = Prompt(times * alone.latency + prompt, times * alone.occupancy + prompt)
+            mix = Mix(due, row.generated, row.crowd, 0.0)
+            rate = row.batch / (row.generated * row.tpot)
+            base, queued = float(mix.first_token(rate, row.batch, seconds)), float(mix.wait(rate))
+            ranked = row.place.settled.layout.dp > 1
+            found.append((base, queued, seconds, due.occupancy, max(0.0, row.crowd - 1), ranked, asked.equal))
+        return cls(*np.array(found, dtype=np.float64).T)
+
+    def predicted(self, waits: Array) -> Array:
+        """With a stack's request [s], first, aligned, bunch and in_step [1]."""
+        request, first, aligned, bunch, in_step = waits
+        before = np.where(self.equal > 0, in_step, bunch) * np.sqrt(self.others)
+        queued = np.minimum(self.queued + before * self.prompt, self.others * self.prompt)
+        seconds = self.base - self.queued + queued + request + (first + aligned * self.ranked) * self.step
+        return np.asarray(seconds)
 
 
 def fitted_waits(rows: Sequence[Evidence], numbers: Array) -> Array:
-    """A stack's wait of each request in the host [s], and the decode steps before its first token is seen [1]."""
-    base, steps = first_tokens(rows, numbers)
+    """A stack's `request` [s], `first`, `aligned`, `bunch` and `in_step` [1]; 0 where no row tells."""
+    known = FirstTokens.of(rows, numbers)
     measured = np.array([row.ttft for row in rows])
 
     def cost(waits: Array) -> float:
-        off = np.abs(np.log((base + waits[0] + waits[1] * steps) / measured))
+        off = np.abs(np.log(known.predicted(waits) / measured))
         return float(np.where(off < WAIT_HUBER, off**2 / (2 * WAIT_HUBER), off - WAIT_HUBER / 2).mean())
 
-    return search(cost, np.array([0.02, 2.0]), [0.02, 2.0])
+    told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
+    start, scales = np.where(told, WAITS, 0.0), np.where(told, WAITS, 0.0)
+    return search(cost, start, list(scales))
 
 
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from roofline.describe.runtimes import Runtime
 from roofline.describe.workload import Traffic
 from roofline.equations.serving import mean_decode_context
-from roofline.equations.speculation import speculative_interval
+from roofline.equations.speculation import accepted_tokens, speculative_interval
 from roofline.errors import DoesNotFit
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.resolved import Point, Resolved
@@ -64,6 +64,14 @@ class Station:
         """One more layer, drafting within the step whose host costs are counted already."""
         draft = Speculative.mtp(self.deployment, ACCEPTANCE, DRAFTED).draft.settled()
         return Resolved(**{**_fields(draft), "rates": draft.rates.under(None)})
+
+    def tokens_per_step(self, load: Load) -> float:
+        """Tokens that a step is expected to yield of each sequence [1]."""
+        return float(accepted_tokens(ACCEPTANCE, DRAFTED)) if load.drafted else 1.0  # type: ignore[arg-type]
+
+    def late(self, load: Load) -> float:
+        """Tokens of a sequence whose time the serving stack lets pass before its first one is seen [1]."""
+        return self.whole.steps_before * self.tokens_per_step(load)
 
     def limit(self, load: Load) -> float:
         """Sequences that one replica holds; `DoesNotFit` where not even one [1]."""
