@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from roofline.describe.model import ModelShape as ModelShape
     from roofline.describe.model_catalog import load_model as model
     from roofline.describe.model_catalog import model_names as models
+    from roofline.describe.runtimes import runtime as runtime
+    from roofline.describe.runtimes import runtimes as runtimes
     from roofline.describe.systems import system as system
     from roofline.describe.systems import systems as systems
     from roofline.describe.workload import Slo as Slo
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from roofline.explore.symbolic import closed_form as closed_form
     from roofline.trust.calibration import calibrate as calibrate
     from roofline.trust.cross_checks import cross_check as cross_check
+    from roofline.trust.validation import validate as validate
 
 _HOMES = {
     "Accelerator": "describe.hardware",
@@ -107,11 +110,14 @@ _HOMES = {
     "models": "describe.model_catalog:model_names",
     "pareto": "explore.pareto",
     "plan": "explore.plan",
+    "runtime": "describe.runtimes",
+    "runtimes": "describe.runtimes",
     "sensitivity": "explore.sensitivity",
     "serve": "estimate.serving",
     "sweep": "explore.sweep",
     "system": "describe.systems",
     "systems": "describe.systems",
+    "validate": "trust.validation",
 }
 """Where each public name lives, and under which name if not its own."""
 
@@ -159,11 +165,14 @@ __all__ = [
     "models",
     "pareto",
     "plan",
+    "runtime",
+    "runtimes",
     "sensitivity",
     "serve",
     "sweep",
     "system",
     "systems",
+    "validate",
 ]
 
 

@@ -20,7 +20,7 @@ from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.measured_rows import Row, served
 from roofline.trust.predictions import Prediction, predict
-from roofline.trust.runtimes_fit import Evidence, evidence, fitted, fitted_waits
+from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_waits
 from roofline.trust.validation import Validation, read_rows, validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,10 +47,20 @@ def bare(name: str) -> Runtime:
     )
 
 
-def constants(name: str, rows: Sequence[Evidence]) -> Runtime:
-    """A stack with the constants that rows give, to the digits that they can claim."""
+def together(rows: Sequence[Evidence]) -> tuple[Array, Array]:
+    """The numbers and waits of all stacks as one."""
     numbers = fitted(rows)
-    waits = fitted_waits(rows, numbers)
+    return numbers, fitted_waits(rows, numbers)
+
+
+def constants(name: str, rows: Sequence[Evidence], shared: tuple[Array, Array]) -> Runtime:
+    """A stack with the constants that rows give, to the digits that they can claim.
+
+    One without rows has what all stacks have in common.
+    """
+    own = [row for row in rows if row.row["runtime"] == name]
+    numbers = fitted(own, shared[0]) if own else shared[0]
+    waits = fitted_waits(own, numbers, shared[1]) if own else shared[1]
     step, sequence, prompt, slower, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
     found = dict(zip(CONSTANTS, (step, sequence, prompt, *others), strict=True))
@@ -61,11 +71,9 @@ def left_out(rows: Sequence[Evidence], asked: Sequence[Row], column: str) -> dic
     """Each row predicted with constants fitted without the rows that share its value of a column, by id."""
     found: dict[str, Prediction] = {}
     for value in sorted({row[column] for row in asked}):
-        stacks: dict[str, Runtime | None] = {}
-        for name in STACKS:
-            kept = [each for each in rows if each.row["runtime"] == name and each.row[column] != value]
-            others = kept or [each for each in rows if each.row[column] != value]
-            stacks[name] = constants(name, others)
+        kept = [each for each in rows if each.row[column] != value]
+        shared = together(kept)
+        stacks: dict[str, Runtime | None] = {name: constants(name, kept, shared) for name in STACKS}
         for row in asked:
             if row[column] == value:
                 found[row["id"]] = predict(row, stacks)
@@ -75,7 +83,7 @@ def left_out(rows: Sequence[Evidence], asked: Sequence[Row], column: str) -> dic
 def spread(
     predictions: Sequence[Prediction], name: str, value: Callable[[Prediction], float | None], column: str
 ) -> Spread:
-    """How far the rows of one stack lie from predictions made without their model."""
+    """How far the rows of one stack lie from predictions made without their model, and without their part."""
     ratios = [
         float(each.row[column]) / (1e3 * seconds)
         for each in predictions
@@ -83,7 +91,7 @@ def spread(
     ]
     low, high = np.quantile(ratios, [0.1, 0.9])
     error = float(np.median([abs(1 / ratio - 1) for ratio in ratios]))
-    return Spread(points=len(ratios), error=_digits(error), low=_digits(float(low)), high=_digits(float(high)))
+    return Spread(points=len(ratios) // 2, error=_digits(error), low=_digits(float(low)), high=_digits(float(high)))
 
 
 def _digits(number: float) -> float:
@@ -113,14 +121,15 @@ def main() -> None:
     """Fit, judge, write."""
     rows = read_rows(SERVING)
     counted = [row for row in rows if row["grade"] in ("A", "B")]
-    together = [row for row in counted if row["kind"] == "serving"]
-    known = evidence(together, {name: bare(name) for name in STACKS})
+    one_pool = [row for row in counted if row["kind"] == "serving"]
+    known = evidence(one_pool, {name: bare(name) for name in STACKS})
+    shared = together(known)
     before = validate(rows, stacks=dict.fromkeys(STACKS))
     without_model = left_out(known, counted, "model")
     without_part = left_out(known, counted, "accelerator")
-    judged = [without_model[row["id"]] for row in together]
+    judged = [found[row["id"]] for found in (without_model, without_part) for row in one_pool]
     for name in STACKS:
-        stack = constants(name, [each for each in known if each.row["runtime"] == name])
+        stack = constants(name, known, shared)
         tpot = spread(judged, name, lambda each: each.tpot, "tpot_ms")
         ttft = spread(judged, name, lambda each: each.ttft, "ttft_ms")
         stack = stack.model_copy(update={"tpot": tpot, "ttft": ttft})

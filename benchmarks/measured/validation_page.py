@@ -165,16 +165,17 @@ def _overall_table(found: Mapping[str, Any]) -> str:
 
 def _constants() -> str:
     lines = [
-        "| stack | step | sequence | prompt | request | first | slower | rows | TPOT error | TPOT range | TTFT error |",
-        "|---|---:|---:|---:|---:|---:|---|---:|---:|---|---:|",
+        "| stack | step | sequence | prompt | slower | request | first | aligned | bunch | in step "
+        "| rows | TPOT error | TPOT range | TTFT error |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
     for name in runtimes():
         each = runtime(name)
         slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
         lines.append(
             f"| {name} | {each.step * 1e3:.3g} ms | {each.sequence * 1e6:.3g} us | {each.prompt * 1e3:.3g} ms "
-            f"| {each.request * 1e3:.3g} ms | {each.first:.3g} steps | {slower} | {each.tpot.points:,} "
-            f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
+            f"| {slower} | {each.request * 1e3:.3g} ms | {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
+            f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
         )
     return "\n".join(lines)
 

@@ -44,7 +44,7 @@ def load_model(model: str | os.PathLike[str] | Mapping[str, Any] | ModelShape, *
         if name is not None:
             return _catalogued(name)
         if not _is_path(model):
-            known = (*_files(), *_names_by_id().values(), *_ids())
+            known = (*_files(), *_names_by_id().values(), *model_ids())
             raise UnknownName(
                 "model",
                 given=printable(model),
@@ -101,7 +101,7 @@ def _entry(name: str) -> dict[str, Any]:
 
 
 @cache
-def _ids() -> dict[str, str]:
+def model_ids() -> dict[str, str]:
     """Hugging Face ids as written, and the catalogue's name for each."""
     return {
         identifier: name
@@ -112,7 +112,7 @@ def _ids() -> dict[str, str]:
 
 @cache
 def _names_by_id() -> dict[str, str]:
-    return {identifier.lower(): name for identifier, name in _ids().items()}
+    return {identifier.lower(): name for identifier, name in model_ids().items()}
 
 
 @cache

@@ -16,13 +16,13 @@ from roofline.describe.efficiency import Efficiency, KernelFit
 from roofline.describe.hardware import validated
 from roofline.errors import UnknownName
 
-
 CONSTANTS = ("step", "sequence", "prompt", "request", "first", "aligned", "bunch", "in_step")
 """Names of a stack's numbers, in the order of its file."""
 
 
 class Spread(BaseModel):
-    """How far measured rows lie from what a stack's constants predict, each row predicted without its own model.
+    """How far measured rows lie from what a stack's constants predict, each row predicted once without the rows of its
+    own model and once without those of its part.
 
     `points` rows; `error` their median absolute relative error [1]; `low`, `high` the 10 % and 90 % points of measured
     over predicted [1].

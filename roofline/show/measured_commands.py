@@ -16,9 +16,10 @@ from roofline.show.options import with_format
 @click.command()
 @click.argument("rows")
 @click.option("--predictions", metavar="OUT.csv", help="Where a line for every row is written.")
+@click.option("--plot", metavar="FILE", help="Where predicted over measured is drawn: .svg, .png or .pdf.")
 @click.option("--worst", default="5", metavar="N", help="Rows furthest off that are shown.  [5]")
 @with_format
-def validate(rows: str, predictions: str | None, worst: str, form: str) -> Answer:
+def validate(rows: str, predictions: str | None, plot: str | None, worst: str, form: str) -> Answer:
     """Predictions beside measured service.
 
     ROWS is a CSV file; every row of it gets a prediction, or the reason why not.
@@ -30,7 +31,7 @@ def validate(rows: str, predictions: str | None, worst: str, form: str) -> Answe
     shown = number("worst", worst, least=0, most=1e6)
     if shown != int(shown):
         raise InvalidInput("worst", given=worst, expected="a whole number")
-    return answer(rows, predictions, int(shown), form)
+    return answer(rows, predictions, plot, int(shown), form)
 
 
 @click.command()

@@ -84,7 +84,18 @@ class Bar:
     note: str = ""
 
 
-def picture(path: str, title: str, subject: Sequence[Roof] | Sequence[Curve] | Sequence[Bar], unit: str = "") -> None:
+@dataclass(frozen=True)
+class Cloud:
+    """Rows of one kind: what was measured and what is predicted of each, in one unit."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+Subject = Sequence[Roof] | Sequence[Curve] | Sequence[Bar] | Sequence[Cloud]
+
+
+def picture(path: str, title: str, subject: Subject, unit: str = "") -> None:
     """Draw one picture into a file; its kind is that of the subject, the file's kind its suffix."""
     target = writable(path)
     try:
@@ -96,10 +107,12 @@ def picture(path: str, title: str, subject: Sequence[Roof] | Sequence[Curve] | S
     with drawing.rc_context(_STYLE):
         rows = len(subject) if isinstance(subject[0], Bar) else 0
         height = max(2.2, 1.6 + 0.32 * rows) if rows else 5.0
-        sheet: Any = figures.Figure(figsize=(8, height), dpi=150, layout="constrained")
+        sheet: Any = figures.Figure(
+            figsize=(6 if isinstance(subject[0], Cloud) else 8, height), dpi=150, layout="constrained"
+        )
         axes = sheet.add_subplot()
         axes.set_title(title, pad=12)
-        draw: Any = {Roof: _rooflines, Curve: _fronts, Bar: _bars}[type(subject[0])]
+        draw: Any = {Roof: _rooflines, Curve: _fronts, Bar: _bars, Cloud: _clouds}[type(subject[0])]
         draw(axes, subject, unit)
         metadata = (
             {"Date": None} if target.suffix == ".svg" else {"CreationDate": None} if target.suffix == ".pdf" else {}
@@ -107,15 +120,15 @@ def picture(path: str, title: str, subject: Sequence[Roof] | Sequence[Curve] | S
         sheet.savefig(target, metadata=metadata)
 
 
-def writable(path: str) -> Path:
+def writable(path: str, option: str = "-o") -> Path:
     """The file of a picture; `InvalidInput` where its suffix is none that can be drawn."""
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InvalidInput(
-            "-o", given=path, expected=f"a file that ends in {', '.join(SUFFIXES)}", nearest=f"{path}.svg"
+            option, given=path, expected=f"a file that ends in {', '.join(SUFFIXES)}", nearest=f"{path}.svg"
         )
     if target.is_dir():
-        raise InvalidInput("-o", given=path, expected="a file, and this is a directory")
+        raise InvalidInput(option, given=path, expected="a file, and this is a directory")
     return target
 
 
@@ -178,6 +191,33 @@ def _fronts(axes: Axes, curves: Sequence[Curve], _unit: str) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
     _legend(axes, "numbers: sequences in flight; joined: those that no other of the pool beats")
+
+
+def _clouds(axes: Axes, clouds: Sequence[Cloud], unit: str) -> None:
+    """Predicted over measured on equal axes, and the band of a quarter either way."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+
+    numbers = [number for cloud in clouds for point in cloud.points for number in point]
+    ends = [min(numbers) / 1.3, max(numbers) * 1.3]
+    axes.fill_between(ends, [end / _BAND for end in ends], [end * _BAND for end in ends], color="#ececec", zorder=0.5)
+    axes.plot(ends, ends, color="#555555", linewidth=1.0)
+    for place, cloud in enumerate(clouds):
+        colour, _, marker = _look(place)
+        measured, predicted = zip(*cloud.points, strict=True)
+        label = f"{cloud.label} ({len(cloud.points):,})"
+        axes.plot(measured, predicted, color=colour, linestyle="", marker=marker, markersize=3, alpha=0.45, label=label)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    axes.set_xlabel(f"measured {unit}")
+    axes.set_ylabel(f"predicted {unit}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    _legend(axes, "line: predicted as measured; band: a quarter more or less")
+
+
+_BAND = 1.25
+"""Predicted over measured at the edge of the band that is drawn [1]."""
 
 
 def _bars(axes: Axes, bars: Sequence[Bar], unit: str) -> None:

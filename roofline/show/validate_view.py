@@ -10,6 +10,7 @@ from pathlib import Path
 from roofline.show.answer import Answer, answered
 from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import Line, figure, paragraph
+from roofline.show.plots import Cloud, picture, writable
 from roofline.show.progress import telling
 from roofline.show.records import Row
 from roofline.trust.validation import Compared, Figures, Validation, validate_file
@@ -31,6 +32,8 @@ GROUPS = {
     "band": "requests in flight",
 }
 """Columns of the rows by which errors are told apart, and what they are called."""
+_CLOUDS = 5
+"""Serving stacks that a picture tells apart; the others are drawn as one."""
 _UNITS = {"tpot": "ms", "ttft": "ms", "throughput": "1/s", "value": ""}
 _ERRORS = (
     Column("group", ("",), left=True, most=44),
@@ -54,17 +57,39 @@ _LEGEND = (
 )
 
 
-def answer(rows: str, predictions: str | None, worst: int, form: str) -> Answer:
-    """Errors over the rows of a file; the predictions are written where they were asked for."""
+def answer(rows: str, predictions: str | None, plot: str | None, worst: int, form: str) -> Answer:
+    """Errors over the rows of a file; the predictions are written, and drawn, where they were asked for."""
+    if plot is not None:
+        writable(plot, "--plot")
     with telling("predicting") as told:
         found = validate_file(rows, predictions, progress=told)
     errors = error_rows(found)
+    drawn = None if plot is None else drawing(found, plot)
 
     def view(width: int) -> list[Line]:
         written = [f"written: {predictions}, a line for each of {len(found.predictions):,} rows"] if predictions else []
+        written += [] if drawn is None else [drawn]
         return report(found, errors, worst, Path(rows).name, written, width)
 
     return answered(errors, form, view)
+
+
+def drawing(found: Validation, path: str) -> str:
+    """Predicted over measured in a file, of the first quantity that the rows have, by serving stack; says what it did."""
+    for quantity, name in QUANTITIES.items():
+        by_stack: dict[str, list[tuple[float, float]]] = {}
+        for each in found.compared(quantity):
+            stack = str(each.prediction.row.get("runtime") or "").strip() or "not stated"
+            by_stack.setdefault(stack, []).append((each.measured, each.predicted))
+        if by_stack:
+            largest = sorted(by_stack, key=lambda stack: -len(by_stack[stack]))
+            clouds = [Cloud(stack, by_stack[stack]) for stack in largest[:_CLOUDS]]
+            others = [point for stack in largest[_CLOUDS:] for point in by_stack[stack]]
+            clouds += [Cloud("others", others)] if others else []
+            unit = f"[{_UNITS[quantity]}]" if _UNITS[quantity] else ""
+            picture(path, f"{name.capitalize()}, predicted and measured", clouds, f"{name} {unit}".strip())
+            return f"drawn: {path}, {name} of {sum(map(len, by_stack.values())):,} rows"
+    return f"not drawn: {path}, no row has both a prediction and a measurement"
 
 
 def error_rows(found: Validation) -> list[Row]:

@@ -14,9 +14,10 @@ from roofline.describe.formats import PRESETS, Quantization, number_format
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.describe.runtimes import Runtime, runtime, runtimes
-from roofline.errors import InvalidInput, LayoutError, RooflineError, UnsupportedFormat
+from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
+from roofline.trust.model_variants import variant_of
 
 Row = Mapping[str, str]
 RANDOM_LENGTHS = 0.9
@@ -36,7 +37,10 @@ _SAME_SHAPE = {
     "Qwen/Qwen2-7B": "qwen2.5-7b",
     "Qwen/Qwen2-72B": "qwen2.5-72b",
     "huggyllama/llama-7b": "llama-2-7b",
+    "MiniMaxAI/MiniMax-M2": "minimax-m2.5",
+    "MiniMaxAI/MiniMax-M2.1": "minimax-m2.5",
 }
+_TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
 
@@ -113,11 +117,11 @@ def served(row: Row) -> Served:
 def stack_name(text: str) -> str:
     """The described serving stack that a row's runtime is a version of; empty where there is none.
 
-    >>> stack_name("TensorRT-LLM v0.5"), stack_name("vLLM"), stack_name("llama.cpp")
-    ('tensorrt-llm', 'vllm', '')
+    >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("llama.cpp")
+    ('tensorrt-llm', 'tensorrt-llm', '')
     """
-    lowered = text.strip().lower()
-    return next((name for name in runtimes() if lowered.startswith(name)), "")
+    lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower())
+    return next((name for name in runtimes() if name in lowered), "")
 
 
 def load(row: Row) -> Load:
@@ -165,14 +169,22 @@ def pool(row: Row, prefix: str = "") -> PoolRow:
 def described(name: str) -> ModelShape:
     """A model by the name of a row; `RooflineError` where it is not described.
 
-    Predecessors of the same shape stand in for each other; GPT models are described by the numbers in their name.
+    Predecessors of the same shape stand in for each other, and a model for its quantized and tuned checkpoints; GPT
+    models are described by the numbers in their name.
     """
     shape = _GPT.search(name)
     if shape and name.startswith(("GPT", "Megatron")):
         width, depth, heads = (int(number) for number in shape.groups())
         sizes = {"n_embd": width, "n_layer": depth, "n_head": heads, "vocab_size": 51_200, "n_positions": 2048}
         return load_model({"model_type": "gpt2", **sizes})
-    return load_model(_SAME_SHAPE.get(name, name))
+    name = _SAME_SHAPE.get(name, name)
+    try:
+        return load_model(name)
+    except UnknownName:
+        variant = variant_of(name)
+        if variant is None:
+            raise
+        return load_model(variant)
 
 
 def formats(what: Served) -> Quantization:

@@ -17,7 +17,7 @@ from roofline.trust.measured_rows import Load, PoolRow, Row, Served, load, messa
 from roofline.trust.static_rows import static_value
 from roofline.trust.stations import BATCHES, Array, Station, station
 
-_HALVINGS = 48
+_ROUNDS, _TRIED = 8, 65
 CROSSING_LATENCY = 1e-5
 """Seconds that a message between two pools takes beside its bytes: a network card and a switch each way [s]."""
 
@@ -83,18 +83,17 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
 
 
 def _batch(mix: Mix, steps: Array, limit: float) -> float:
-    """The batch at which requests in decode, in prefill and waiting are those in flight, by halving."""
+    """The batch at which requests in decode, in prefill and waiting are those in flight, within ever smaller spans."""
     wanted = float(mix.crowd or 1)
     low, high = 0.0, min(limit, wanted)
     if float(mix.held(high, np.interp(high, BATCHES, steps))) <= wanted:
         return high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if float(mix.held(middle, float(np.interp(middle, BATCHES, steps)))) >= wanted:
-            high = middle
-        else:
-            low = middle
-    return high
+    for _ in range(_ROUNDS):
+        tried = np.linspace(low, high, _TRIED)[1:]
+        enough = mix.held(tried, np.interp(tried, BATCHES, steps)) >= wanted
+        first = int(np.argmax(enough))
+        low, high = tried[first - 1] if first else low, tried[first]
+    return float(high)
 
 
 def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:

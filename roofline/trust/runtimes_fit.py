@@ -32,6 +32,10 @@ WAIT_HUBER = 0.3
 """The same for times to the first token [1]."""
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
 """Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
+HELD = 100
+"""Rows that what all stacks have in common weighs as much as, in the fit of one of them [1]."""
+APART = np.array([5e-4, 1e-5, 4e-3, 0.1])
+"""How far stacks are thought to lie apart: step, sequence and prompt [s], slower [1]."""
 SCALES = (1e-3, 2e-5, 5e-3, 0.25)
 """First steps of the search, in the units of the numbers: step, sequence and prompt [s], slower [1]."""
 
@@ -111,13 +115,21 @@ def loss(known: Mapping[str, Array], numbers: Array) -> float:
     return float(np.where(off < HUBER, off**2 / (2 * HUBER), off - HUBER / 2).mean())
 
 
-def fitted(rows: Sequence[Evidence]) -> Array:
-    """Step, sequence and prompt [s] and slower [1] of one stack, none below nothing."""
+def fitted(rows: Sequence[Evidence], shared: Array | None = None) -> Array:
+    """Step, sequence and prompt [s] and slower [1] of one stack, none below nothing.
+
+    `shared` are those of all stacks together, to which one with few rows is held: a number that is off them by its
+    `APART` counts as `HELD` rows that are off by a tenth.
+    """
     known = columns(rows)
-    free = [True, True, True, bool(known["borrowed"].any())]
-    start = np.array([1e-3, 0.0, 5e-3, 1.2 if free[3] else 1.0])
-    scales = [scale if wanted else 0.0 for scale, wanted in zip(SCALES, free, strict=True)]
-    return search(lambda numbers: loss(known, numbers), start, scales)
+    if shared is None:
+        return search(lambda numbers: loss(known, numbers), np.array([1e-3, 0.0, 5e-3, 1.2]), SCALES)
+    weight = HELD / len(rows) * 0.1**2 / (2 * HUBER)
+
+    def cost(numbers: Array) -> float:
+        return loss(known, numbers) + weight * float((((numbers - shared) / APART) ** 2).sum())
+
+    return search(cost, shared, SCALES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +176,24 @@ class FirstTokens:
         return np.asarray(seconds)
 
 
-def fitted_waits(rows: Sequence[Evidence], numbers: Array) -> Array:
-    """A stack's `request` [s], `first`, `aligned`, `bunch` and `in_step` [1]; 0 where no row tells."""
-    known = FirstTokens.of(rows, numbers)
-    measured = np.array([row.ttft for row in rows])
+def fitted_waits(rows: Sequence[Evidence], numbers: Array, shared: Array | None = None) -> Array:
+    """A stack's `request` [s], `first`, `aligned`, `bunch` and `in_step` [1]."""
+    return fitted_to(FirstTokens.of(rows, numbers), np.array([row.ttft for row in rows]), shared)
+
+
+def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) -> Array:
+    """The waits with which what is known comes closest to what was measured [s].
+
+    A wait that no row tells of is that of all stacks together, `shared`, or none.
+    """
 
     def cost(waits: Array) -> float:
         off = np.abs(np.log(known.predicted(waits) / measured))
         return float(np.where(off < WAIT_HUBER, off**2 / (2 * WAIT_HUBER), off - WAIT_HUBER / 2).mean())
 
     told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
-    start, scales = np.where(told, WAITS, 0.0), np.where(told, WAITS, 0.0)
-    return search(cost, start, list(scales))
+    start = np.where(told, WAITS, 0.0 if shared is None else shared)
+    return search(cost, start, list(np.where(told, WAITS, 0.0)))
 
 
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:

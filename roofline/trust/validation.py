@@ -28,6 +28,8 @@ COLUMNS = (
     "status",
     "message",
 )
+QUANTITIES = ("tpot", "ttft", "throughput", "value")
+"""What may be compared."""
 BANDS = ((4, "1 to 4"), (16, "5 to 16"), (64, "17 to 64"), (256, "65 to 256"), (float("inf"), "above 256"))
 """Requests in flight over all devices, up to each number [1]."""
 COUNTED = ("A", "B", "")
@@ -147,9 +149,14 @@ class Validation:
         return out.getvalue()
 
     def __str__(self) -> str:
-        from roofline.trust.validation_text import text  # noqa: PLC0415  the view of this class
-
-        return text(self)
+        said = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
+        lines = [f"{len(self.predictions):,} rows: {said}; {len(self.above_floor()):,} faster than their floor"]
+        for quantity in QUANTITIES:
+            each = self.figures(quantity)
+            if each is not None:
+                errors = f"median error {each.median:.1%}, mean {each.mean:.1%}, bias {each.bias:+.1%}"
+                lines.append(f"{quantity}: {each.rows:,} rows, {errors}")
+        return "\n".join(lines)
 
 
 def figures(rows: Sequence[Compared]) -> Figures | None:

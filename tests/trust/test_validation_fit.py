@@ -7,7 +7,7 @@ from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import UnknownName
 from roofline.trust.measured_rows import stack_name
-from roofline.trust.runtimes_fit import loss, predicted, search
+from roofline.trust.runtimes_fit import FirstTokens, fitted_to, loss, predicted, search
 
 GENERATOR = np.random.default_rng(7)
 
@@ -51,3 +51,27 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
     expected = stack.slower["AMD"] * float(alone.seconds) + stack.prompt
     assert float(served.seconds) == pytest.approx(expected)
     assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm"
+
+
+def test_waits_are_found_again_in_times_made_with_them() -> None:
+    true = np.array([0.03, 4.0, 12.0, 0.3, 0.8])
+    count = 600
+    known = FirstTokens(
+        base=GENERATOR.uniform(0.02, 0.3, count),
+        queued=np.zeros(count),
+        step=GENERATOR.uniform(3e-3, 3e-2, count),
+        prompt=GENERATOR.uniform(0.01, 0.2, count),
+        others=GENERATOR.integers(0, 200, count).astype(float),
+        ranked=GENERATOR.integers(0, 2, count).astype(float),
+        equal=GENERATOR.integers(0, 2, count).astype(float),
+    )
+    measured = known.predicted(true) * np.exp(GENERATOR.normal(0, 0.02, count))
+    assert fitted_to(known, measured) == pytest.approx(true, rel=0.15)
+
+
+def test_waits_that_no_row_tells_of_are_none() -> None:
+    count = 50
+    each = np.full(count, 0.05)
+    known = FirstTokens(each, each * 0, each, each, np.full(count, 9.0), each * 0, each * 0)
+    found = fitted_to(known, known.predicted(np.array([0.02, 3.0, 0.0, 0.2, 0.0])))
+    assert (found[2], found[4]) == (0, 0)

@@ -1,0 +1,96 @@
+"""A serving stack in service: what its host adds is counted once, wherever the model is split."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from roofline.describe.runtimes import runtime
+from roofline.describe.workload import Traffic
+from roofline.estimate.attention_ffn import AttentionFfn
+from roofline.estimate.colocated import Mix
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode
+from roofline.estimate.servers import Prompt
+from roofline.estimate.serving import serve
+from roofline.estimate.speculative import Speculative, SpeculativeServer
+
+FREE = dict.fromkeys(("sequence", "prompt", "request", "first", "aligned", "bunch", "in_step"), 0.0)
+STEP = 0.003
+HOST = runtime("vllm").model_copy(update={**FREE, "step": STEP, "slower": {}, "kernels": None})
+WIRE = "400 Gbit/s, 2 us"
+ALONE = Traffic(isl=2048, osl=257, concurrency=1)
+
+
+def deployed(stack: object = None, **ranks: int) -> Deployment:
+    """Llama-3.1-8B on two H100."""
+    return Deployment("llama-3.1-8b", "h100-sxm", devices=2, runtime=stack, **(ranks or {"tp": 2}))  # type: ignore[arg-type]
+
+
+def test_a_step_of_a_split_model_pays_its_host_once() -> None:
+    def crossing(stack: object) -> AttentionFfn:
+        return AttentionFfn(deployed(stack), deployed(stack), WIRE, micro_batches=1)
+
+    bare, hosted = (serve(crossing(stack), ALONE) for stack in (None, HOST))
+    assert hosted.tpot - bare.tpot == pytest.approx(STEP)
+
+
+def test_a_step_with_a_shared_draft_pays_its_host_once() -> None:
+    def drafting(stack: object) -> Speculative:
+        return Speculative.mtp(deployed(stack), acceptance=0.8, length=2)
+
+    bare, hosted = (SpeculativeServer.of(drafting(stack), ALONE) for stack in (None, HOST))
+    per_step = 1 + 0.8 + 0.8**2
+    assert hosted.tokens_per_step == pytest.approx(per_step)
+    assert float(hosted.step(1.0, 2048.0) - bare.step(1.0, 2048.0)) == pytest.approx(STEP / per_step)
+
+
+def test_a_draft_on_devices_of_its_own_pays_for_each_of_its_steps() -> None:
+    def drafting(stack: object) -> Speculative:
+        return Speculative(deployed(stack), deployed(stack), 2, 0.8)
+
+    bare, hosted = (SpeculativeServer.of(drafting(stack), ALONE) for stack in (None, HOST))
+    per_step = 1 + 0.8 + 0.8**2
+    assert float(hosted.step(1.0, 2048.0) - bare.step(1.0, 2048.0)) == pytest.approx(3 * STEP / per_step)
+
+
+def test_first_tokens_wait_for_steps_of_the_decode_pool() -> None:
+    late = HOST.model_copy(update={"first": 5.0})
+    soon, after = (serve(PrefillDecode(deployed(), deployed(stack), WIRE), ALONE) for stack in (HOST, late))
+    assert after.ttft - soon.ttft == pytest.approx(5 * soon.tpot, rel=1e-3)
+    assert after.tpot == pytest.approx(soon.tpot, rel=1e-9)
+
+
+def test_little_s_law_holds_with_a_stack() -> None:
+    traffic = Traffic(isl=1024, osl=256, concurrency=24)
+    stack = runtime("sglang")
+    for system in (deployed(stack), PrefillDecode(deployed(stack), deployed(stack), WIRE)):
+        service = serve(system, traffic)
+        held = service.requests_per_second * (service.ttft + (traffic.osl - 1) * service.tpot)
+        assert held == pytest.approx(24, rel=1e-6)
+
+
+def test_attention_ranks_wait_for_each_other() -> None:
+    apart = HOST.model_copy(update={"aligned": 7.0})
+    one, two = (serve(deployed(apart, **ranks), ALONE) for ranks in ({"tp": 2}, {"tp": 1, "dp": 2}))
+    bare = [serve(deployed(HOST, **ranks), ALONE) for ranks in ({"tp": 2}, {"tp": 1, "dp": 2})]
+    assert one.ttft == pytest.approx(bare[0].ttft)
+    assert two.ttft - bare[1].ttft == pytest.approx(7 * bare[1].tpot, rel=0.05)
+
+
+@pytest.mark.parametrize("crowd", [1.0, 2.0, 10.0, 101.0])
+def test_requests_in_bunches_wait_for_each_other_and_never_for_more_than_there_are(crowd: float) -> None:
+    alone = Mix(Prompt(0.05, 0.05), 100.0, crowd, 0.0)
+    bunched, crushed = (replace(alone, bunch=bunch) for bunch in (0.5, 1e6))
+    rate = 1e-9
+    waits = bunched.first_token(rate, 1.0, 0.01) - alone.first_token(rate, 1.0, 0.01)
+    assert waits == pytest.approx(min(0.5 * math.sqrt(crowd - 1), crowd - 1) * 0.05, rel=1e-6)
+    assert crushed.wait(rate) == pytest.approx((crowd - 1) * 0.05)
+
+
+def test_steps_that_yield_several_tokens_are_waited_for_whole() -> None:
+    one = Mix(Prompt(0.05, 0.05), 100.0, 5.0, 4.0)
+    first = one.first_token(0.0, 1.0, 0.01) - 0.05
+    assert replace(one, tokens=3.0).first_token(0.0, 1.0, 0.01) - 0.05 == pytest.approx(3 * first)
