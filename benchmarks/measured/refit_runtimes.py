@@ -20,8 +20,9 @@ from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.measured_rows import Row, served
 from roofline.trust.predictions import Prediction, predict
-from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_waits
+from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted
 from roofline.trust.validation import Validation, read_rows, validate
+from roofline.trust.waits_fit import fitted_waits
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ROOT / "benchmarks/measured/serving.csv"
@@ -42,9 +43,8 @@ def bare(name: str) -> Runtime:
     fit = usual.model_copy(update={"source": source})
     experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": dict.fromkeys(FOUR_BITS, fit)})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
-    return Runtime(
-        name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **dict.fromkeys(CONSTANTS, 0.0)
-    )
+    free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled_experts": 1.0}
+    return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
 
 
 def together(rows: Sequence[Evidence]) -> tuple[Array, Array]:
@@ -61,9 +61,9 @@ def constants(name: str, rows: Sequence[Evidence], shared: tuple[Array, Array]) 
     own = [row for row in rows if row.row["runtime"] == name]
     numbers = fitted(own, shared[0]) if own else shared[0]
     waits = fitted_waits(own, numbers, shared[1]) if own else shared[1]
-    step, sequence, prompt, slower, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
+    step, prompt, slower, scaled, unscaled, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
-    found = dict(zip(CONSTANTS, (step, sequence, prompt, *others), strict=True))
+    found = dict(zip(CONSTANTS, (step, 0.0, prompt, *others, scaled, unscaled), strict=True))
     return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
 
 

@@ -8,7 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from roofline.describe.runtimes import runtime, runtimes
+from roofline.trust.runtimes_fit import HELD
 from roofline.trust.stations import ACCEPTANCE, DRAFTED, MOST_DRAFTED
 from roofline.trust.validation import FEWEST, Figures, Validation
 
@@ -41,6 +44,7 @@ def summary(
         "covered": {name: {q: each.covered(q) for q in ("tpot", "ttft")} for name, each in runs.items()},
         "tables": {column: _table(outside["model"], within, column) for column in TABLES},
         "odd": _odd(outside["model"]),
+        "ages": _ages(within),
         "worst": [[*_row(each.prediction.row), each.measured, each.predicted] for each in outside["model"].worst(12)],
         "phases": {name: asdict(each) for name, each in phases.by("source", "value").items()},
         "kinds": {name: asdict(each) for name, each in phases.by("kind", "value").items()},
@@ -90,6 +94,25 @@ def _odd(run: Validation) -> list[list[Any]]:
     return sorted(found, key=lambda line: -abs(line[-1]))
 
 
+def _ages(run: Validation) -> list[list[Any]]:
+    """Groups measured at several dates: the bias of the older half of the dates, and of the newer."""
+    groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for each in run.compared("tpot", kind="serving"):
+        row = each.prediction.row
+        if row["date"]:
+            key = tuple(row[name] for name in ("model", "accelerator", "quantization", "runtime", "speculation"))
+            groups.setdefault(key, {}).setdefault(row["date"][:7], []).append(each.off)
+    found = []
+    for key, by_month in groups.items():
+        months = sorted(by_month)
+        halves = months[: len(months) // 2], months[len(months) // 2 :]
+        rows = [[off for month in half for off in by_month[month]] for half in halves]
+        if min(map(len, rows)) >= FEWEST // 3:
+            biases = [round(float(np.median(each)), 3) for each in rows]
+            found.append([*key[:4], months[0], months[-1], len(rows[0]), len(rows[1]), *biases])
+    return sorted(found, key=lambda line: line[-2] - line[-1])
+
+
 def _row(row: Mapping[str, str]) -> list[str]:
     names = ("model", "quantization", "devices", "accelerator", "runtime", "isl", "osl", "concurrency")
     return [row[name] for name in names]
@@ -119,6 +142,7 @@ def page(found: Mapping[str, Any]) -> str:
         "covered": _covered(found),
         "groups": _groups(found),
         "odd": _odd_table(found),
+        "ages": _ages_table(found),
         "worst": _worst(found),
         "phases": _phases(found),
         "rows": f"{sum(found['counts'].values()):,}",
@@ -128,6 +152,9 @@ def page(found: Mapping[str, Any]) -> str:
         "acceptance": f"{ACCEPTANCE:g}",
         "drafted": str(DRAFTED),
         "most": str(MOST_DRAFTED),
+        "held": str(HELD),
+        "scaled": f"× {runtime('vllm').scaled_experts:g}",
+        "unscaled": f"× {runtime('vllm').unscaled_experts:g}",
     }
     for name, part in parts.items():
         text = text.replace(f"<<{name}>>", part)
@@ -165,17 +192,18 @@ def _overall_table(found: Mapping[str, Any]) -> str:
 
 def _constants() -> str:
     lines = [
-        "| stack | step | sequence | prompt | slower | request | first | aligned | bunch | in step "
+        "| stack | step | prompt | slower | request | first | aligned | bunch | in step "
         "| rows | TPOT error | TPOT range | TTFT error |",
-        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
+        "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
     for name in runtimes():
         each = runtime(name)
         slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
         lines.append(
-            f"| {name} | {each.step * 1e3:.3g} ms | {each.sequence * 1e6:.3g} us | {each.prompt * 1e3:.3g} ms "
+            f"| {name} | {each.step * 1e3:.3g} ms | {each.prompt * 1e3:.3g} ms "
             f"| {slower} | {each.request * 1e3:.3g} ms | {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
-            f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
+            f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} "
+            f"| {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
         )
     return "\n".join(lines)
 
@@ -207,6 +235,16 @@ def _groups(found: Mapping[str, Any]) -> str:
 def _odd_table(found: Mapping[str, Any]) -> str:
     lines = ["| model | part | weights | stack | rows | bias |", "|---|---|---|---|---:|---:|"]
     return "\n".join(lines + [f"| {' | '.join(line[:4])} | {line[4]} | {line[5]:+.0%} |" for line in found["odd"]])
+
+
+def _ages_table(found: Mapping[str, Any]) -> str:
+    lines = [
+        "| model | part | weights | stack | from | to | older rows | newer | bias of the older | of the newer |",
+        "|---|---|---|---|---|---|---:|---:|---:|---:|",
+    ]
+    for *what, older, newer, first, last in found["ages"]:
+        lines.append(f"| {' | '.join(what)} | {older} | {newer} | {first:+.0%} | {last:+.0%} |")
+    return "\n".join(lines)
 
 
 def _worst(found: Mapping[str, Any]) -> str:

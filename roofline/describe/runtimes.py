@@ -16,8 +16,23 @@ from roofline.describe.efficiency import Efficiency, KernelFit
 from roofline.describe.hardware import validated
 from roofline.errors import UnknownName
 
-CONSTANTS = ("step", "sequence", "prompt", "request", "first", "aligned", "bunch", "in_step")
+CONSTANTS = (
+    "step",
+    "sequence",
+    "prompt",
+    "request",
+    "first",
+    "aligned",
+    "bunch",
+    "in_step",
+    "scaled_experts",
+    "unscaled_experts",
+)
 """Names of a stack's numbers, in the order of its file."""
+
+
+EXPERTS = {("mxfp4", True): "scaled_experts", ("fp8_block", False): "unscaled_experts"}
+"""By stored format, and whether the part's products take the scales of blocks: the factor on measured experts."""
 
 
 class Spread(BaseModel):
@@ -46,8 +61,10 @@ class Runtime(BaseModel):
     prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch` where all requests are equally
     long, so that those which once began together stay together [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
-    [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`, `ttft`: how far
-    measured rows lie.
+    [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
+    of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels
+    scale what they sum [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`,
+    `ttft`: how far measured rows lie.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +80,8 @@ class Runtime(BaseModel):
     aligned: float = Field(ge=0, lt=1000)
     bunch: float = Field(ge=0, lt=100)
     in_step: float = Field(ge=0, lt=100)
+    scaled_experts: float = Field(gt=0, lt=10)
+    unscaled_experts: float = Field(gt=0, lt=10)
     slower: dict[str, float] = {}
     tpot: Spread
     ttft: Spread
@@ -75,6 +94,14 @@ class Runtime(BaseModel):
     def steps_before(self, ranks: int) -> float:
         """Decode steps that pass before a first token is seen, on so many attention-data ranks [1]."""
         return self.first + (self.aligned if ranks > 1 else 0.0)
+
+    def experts(self, stored: str, scaling: bool) -> str:
+        """The name of the factor for experts stored in a format, on parts whose products take scales or not; or none.
+
+        >>> runtime("vllm").experts("fp8_block", scaling=False)
+        'unscaled_experts'
+        """
+        return EXPERTS.get((stored, scaling), "")
 
     @property
     def efficiency(self) -> Efficiency:

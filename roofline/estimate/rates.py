@@ -69,6 +69,11 @@ class Rates:
             return 1.0
         return self.runtime.slower.get(self.accelerator.vendor, 1.0)
 
+    @property
+    def scaling(self) -> bool:
+        """Whether the part's products take the scales of blocks, as those in 4-bit formats do."""
+        return not {"mxfp4", "nvfp4"}.isdisjoint(self.accelerator.peak)
+
     def of_operation(self, operation: Operation) -> tuple[str, KernelFit]:
         """The peak that bounds an operation, and what is reached of it."""
         key = (operation.kernel_class, operation.stored, operation.computed)
@@ -94,9 +99,23 @@ class Rates:
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
-                borrowed = operation.kernel_class not in HOST_CLASSES and self.slower != 1
-                return _slower_kernels(fit, self.slower) if borrowed else fit
+                return self._served(operation, fit)
         raise self._missing(f"kernels.{operation.kernel_class}")
+
+    def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
+        """A fit as kernels are under the serving stack."""
+        if self.runtime is None or operation.kernel_class in HOST_CLASSES:
+            return fit
+        if self.slower != 1:
+            fit = _slower_kernels(fit, self.slower)
+        if operation.kernel_class == "experts":
+            factor = self.runtime.experts(operation.stored, scaling=self.scaling)
+            if factor:
+                times: float = getattr(self.runtime, factor)
+                # Memory delivers no more than its bandwidth, whatever was measured.
+                reached = {"overhead": fit.overhead * times, "memory": min(1.0, fit.memory / times)}
+                fit = fit.model_copy(update=reached)
+        return fit
 
     def _missing(self, table: str) -> SpecError:
         where = f"efficiency of {self.accelerator.name}"

@@ -75,7 +75,7 @@ def answer(rows: str, predictions: str | None, plot: str | None, worst: int, for
 
 
 def drawing(found: Validation, path: str) -> str:
-    """Predicted over measured in a file, of the first quantity that the rows have, by serving stack; says what it did."""
+    """Draw predicted over measured, of the first quantity that the rows have, by serving stack; say what was drawn."""
     for quantity, name in QUANTITIES.items():
         by_stack: dict[str, list[tuple[float, float]]] = {}
         for each in found.compared(quantity):

@@ -2,9 +2,10 @@
 
 A row's time per token, less what the library estimates for its devices, is what the stack adds:
 
-    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt) / generated
+    tpot = slower · step(batch) + step + batch · (slower · prefill + prompt) / generated
 
-with the batch by Little's law from the row itself. One stack's four numbers are shared by all models and parts.
+with the batch by Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer
+or shorter than measured kernels its experts take, by all stacks too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 from roofline.describe.catalog import accelerator
 from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
-from roofline.estimate.colocated import Mix
-from roofline.estimate.servers import Prompt
+from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.timing import step_terms
 from roofline.trust.measured_rows import Row, load, number, pool, served
 from roofline.trust.predictions import measured_batch
 from roofline.trust.stations import Station, mean_context, station
@@ -28,25 +29,59 @@ from roofline.trust.stations import Station, mean_context, station
 Array = NDArray[np.float64]
 HUBER = 0.1
 """Deviation of the logarithm from which on the loss grows linearly [1]."""
-WAIT_HUBER = 0.3
-"""The same for times to the first token [1]."""
-WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
-"""Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
-HELD = 100
+HELD = 400
 """Rows that what all stacks have in common weighs as much as, in the fit of one of them [1]."""
-APART = np.array([5e-4, 1e-5, 4e-3, 0.1])
-"""How far stacks are thought to lie apart: step, sequence and prompt [s], slower [1]."""
-SCALES = (1e-3, 2e-5, 5e-3, 0.25)
-"""First steps of the search, in the units of the numbers: step, sequence and prompt [s], slower [1]."""
+APART = np.array([5e-4, 4e-3, 0.1])
+"""How far stacks are thought to lie apart: step and prompt [s], slower [1]."""
+DOUBTED = 20
+"""Rows that experts as measured weigh as much as [1]."""
+FACTOR = 0.2
+"""How far experts in service are thought to lie from those measured, as a logarithm [1]."""
+START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0])
+"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled_experts [1]."""
+SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25)
+"""Its first steps, in the units of the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Experts of a step: seconds of `overhead`, `memory` and `compute` as their kernels were measured [s], and the
+    share of the bandwidth that these `reached` [1].
+    """
+
+    overhead: float
+    memory: float
+    compute: float
+    reached: float
+
+    @classmethod
+    def of(cls, settled: Resolved, point: Point) -> Experts:
+        """Those of one step; nothing where the model has none."""
+        step = settled.step(point)
+        times = step_terms(step, settled.machine, settled.rates).get("routed_experts")
+        if times is None:
+            return cls(0.0, 0.0, 0.0, 1.0)
+        experts = next(item for item in step.items if item.term == "routed_experts")
+        reached = settled.rates.of_operation(experts)[1].memory  # type: ignore[arg-type]
+        overhead, memory, compute = (float(each) for each in (times.overhead, times.memory, times.compute))  # type: ignore[arg-type]
+        return cls(overhead, memory, compute, reached)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured."""
+    """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured.
+
+    `step_experts` and `prompt_experts` are what the two contain of experts; `scaled`, `unscaled`: whether their factor
+    is that of `Runtime.scaled_experts`, or of `unscaled_experts`.
+    """
 
     row: Row
     decode: float
     prefill: float
+    step_experts: Experts
+    prompt_experts: Experts
+    scaled: bool
+    unscaled: bool
     batch: float
     generated: float
     disturbed: float
@@ -71,17 +106,27 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
                 continue
             batch = max(1.0, held / place.replicas)
             decode = float(place.seconds(np.array([batch]), mean_context(asked), False)[0])
-            prefill = place.prompt(asked).occupancy
+            prompt = place.prompt(asked)
+            settled = place.settled
+            step_experts = Experts.of(settled, Point("decode", batch, mean_context(asked), 0))
+            one = Experts.of(settled, Point("prefill", 1.0, asked.isl, 0))
+            share = prompt.occupancy / prompt.latency
+            prompt_experts = Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached)
         except RooflineError:
             continue
         crowd = asked.concurrency / place.replicas
+        kind = bare[what.runtime].experts(settled.quantization.storage("experts"), scaling=settled.rates.scaling)
         part = accelerator(what.accelerator)
         own = len(place.deployment.rates.own) > 1
         found.append(
             Evidence(
                 row,
                 decode,
-                prefill,
+                prompt.occupancy,
+                step_experts,
+                prompt_experts,
+                kind == "scaled_experts",
+                kind == "unscaled_experts",
                 batch,
                 max(asked.osl - 1, 1e-9),
                 min(1.0, max(0.0, crowd - 1)),
@@ -97,16 +142,41 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
 
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     """The rows as arrays by name."""
-    names = ("decode", "prefill", "batch", "generated", "disturbed", "tpot", "borrowed")
-    return {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
+    names = ("decode", "prefill", "batch", "generated", "disturbed", "tpot", "borrowed", "scaled", "unscaled")
+    found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
+    for phase in ("step_experts", "prompt_experts"):
+        for name in ("overhead", "memory", "compute", "reached"):
+            values = [getattr(getattr(row, phase), name) for row in rows]
+            found[f"{phase}.{name}"] = np.array(values, dtype=np.float64)
+    return found
+
+
+def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
+    """Seconds of the devices per step and per prompt under a stack's numbers [s].
+
+    Experts never read faster than memory delivers.
+    """
+    slower, scaled, unscaled = numbers[2:]
+    times = np.where(known["borrowed"] > 0, slower, 1.0)
+    factor = np.where(known["scaled"] > 0, scaled, np.where(known["unscaled"] > 0, unscaled, 1.0))
+
+    def with_factor(phase: str, whole: str) -> Array:
+        overhead, memory, compute, reached = (
+            known[f"{phase}.{name}"] for name in ("overhead", "memory", "compute", "reached")
+        )
+        read = memory * np.maximum(factor, reached / times)
+        measured = overhead + np.maximum(compute, memory)
+        return np.asarray(times * (known[whole] - measured + overhead * factor + np.maximum(compute, read)))
+
+    return with_factor("step_experts", "decode"), with_factor("prompt_experts", "prefill")
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
-    """Time per token of all rows under a stack's four numbers [s]."""
-    step, sequence, prompt, slower = numbers
-    times = np.where(known["borrowed"] > 0, slower, 1.0)
-    due = known["disturbed"] * known["batch"] * (times * known["prefill"] + prompt) / known["generated"]
-    return np.asarray(times * known["decode"] + step + sequence * known["batch"] + due)
+    """Time per token of all rows under a stack's numbers [s]."""
+    step, prompt = numbers[:2]
+    decode, prefill = kernels(known, numbers)
+    due = known["disturbed"] * known["batch"] * (prefill + prompt) / known["generated"]
+    return np.asarray(decode + step + due)
 
 
 def loss(known: Mapping[str, Array], numbers: Array) -> float:
@@ -116,84 +186,27 @@ def loss(known: Mapping[str, Array], numbers: Array) -> float:
 
 
 def fitted(rows: Sequence[Evidence], shared: Array | None = None) -> Array:
-    """Step, sequence and prompt [s] and slower [1] of one stack, none below nothing.
+    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled_experts [1].
 
     `shared` are those of all stacks together, to which one with few rows is held: a number that is off them by its
-    `APART` counts as `HELD` rows that are off by a tenth.
+    `APART` counts as `HELD` rows that are off by a tenth. The factors of experts are never a single stack's own; that
+    they are off one by `FACTOR` counts as `DOUBTED` rows.
     """
     known = columns(rows)
+    row = 0.1**2 / (2 * HUBER) / len(rows)
+
+    def common(numbers: Array) -> float:
+        factors = np.log(np.maximum(numbers[3:], 1e-3)) / FACTOR
+        return loss(known, numbers) + DOUBTED * row * float((factors**2).sum())
+
     if shared is None:
-        return search(lambda numbers: loss(known, numbers), np.array([1e-3, 0.0, 5e-3, 1.2]), SCALES)
-    weight = HELD / len(rows) * 0.1**2 / (2 * HUBER)
+        return search(common, START, SCALES)
+    held = shared[:3]
 
-    def cost(numbers: Array) -> float:
-        return loss(known, numbers) + weight * float((((numbers - shared) / APART) ** 2).sum())
+    def own(numbers: Array) -> float:
+        return loss(known, numbers) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
 
-    return search(cost, shared, SCALES)
-
-
-@dataclass(frozen=True, slots=True)
-class FirstTokens:
-    """Times to the first token of all rows without a stack's waits, and what its waits are made of [s].
-
-    `base`: all that is known; of it `queued` waits for other prompts. `step`: a decode step. `prompt`: one prompt.
-    `others`: requests in flight beside one's own; `ranked`: whether attention ranks may wait for each other; `equal`:
-    whether all requests are equally long [1].
-    """
-
-    base: Array
-    queued: Array
-    step: Array
-    prompt: Array
-    others: Array
-    ranked: Array
-    equal: Array
-
-    @classmethod
-    def of(cls, rows: Sequence[Evidence], numbers: Array) -> FirstTokens:
-        """With a stack's step, sequence and prompt [s], and slower [1]."""
-        step, sequence, prompt, slower = numbers
-        found = []
-        for row in rows:
-            times = slower if row.borrowed else 1.0
-            seconds = times * row.decode + step + sequence * row.batch
-            asked = load(row.row)
-            alone = row.place.prompt(asked)
-            due = Prompt(times * alone.latency + prompt, times * alone.occupancy + prompt)
-            mix = Mix(due, row.generated, row.crowd, 0.0)
-            rate = row.batch / (row.generated * row.tpot)
-            base, queued = float(mix.first_token(rate, row.batch, seconds)), float(mix.wait(rate))
-            ranked = row.place.settled.layout.dp > 1
-            found.append((base, queued, seconds, due.occupancy, max(0.0, row.crowd - 1), ranked, asked.equal))
-        return cls(*np.array(found, dtype=np.float64).T)
-
-    def predicted(self, waits: Array) -> Array:
-        """With a stack's request [s], first, aligned, bunch and in_step [1]."""
-        request, first, aligned, bunch, in_step = waits
-        before = np.where(self.equal > 0, in_step, bunch) * np.sqrt(self.others)
-        queued = np.minimum(self.queued + before * self.prompt, self.others * self.prompt)
-        seconds = self.base - self.queued + queued + request + (first + aligned * self.ranked) * self.step
-        return np.asarray(seconds)
-
-
-def fitted_waits(rows: Sequence[Evidence], numbers: Array, shared: Array | None = None) -> Array:
-    """A stack's `request` [s], `first`, `aligned`, `bunch` and `in_step` [1]."""
-    return fitted_to(FirstTokens.of(rows, numbers), np.array([row.ttft for row in rows]), shared)
-
-
-def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) -> Array:
-    """The waits with which what is known comes closest to what was measured [s].
-
-    A wait that no row tells of is that of all stacks together, `shared`, or none.
-    """
-
-    def cost(waits: Array) -> float:
-        off = np.abs(np.log(known.predicted(waits) / measured))
-        return float(np.where(off < WAIT_HUBER, off**2 / (2 * WAIT_HUBER), off - WAIT_HUBER / 2).mean())
-
-    told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
-    start = np.where(told, WAITS, 0.0 if shared is None else shared)
-    return search(cost, start, list(np.where(told, WAITS, 0.0)))
+    return search(own, shared, (*SCALES[:3], 0.0, 0.0))
 
 
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:

@@ -12,7 +12,7 @@ from roofline.describe import model_catalog
 from roofline.describe.model_catalog import load_model, model_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "add-a-model.md").read_text(encoding="utf-8")
-CACHES = (model_catalog._files, model_catalog._entry, model_catalog._ids, model_catalog._names_by_id)
+CACHES = (model_catalog._files, model_catalog._entry, model_catalog.model_ids, model_catalog._names_by_id)
 
 
 def example(name: str) -> str:

@@ -7,25 +7,48 @@ from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import UnknownName
 from roofline.trust.measured_rows import stack_name
-from roofline.trust.runtimes_fit import FirstTokens, fitted_to, loss, predicted, search
+from roofline.trust.runtimes_fit import SCALES, kernels, loss, predicted, search
+from roofline.trust.waits_fit import FirstTokens, fitted_to
 
 GENERATOR = np.random.default_rng(7)
 
 
-def test_constants_are_found_again_in_times_made_with_them() -> None:
-    true = np.array([1.5e-3, 2e-5, 6e-3, 1.3])
-    count = 400
+def made(count: int) -> dict[str, np.ndarray]:
+    """Rows of which a third have experts with one factor, and a third with the other."""
+    kind = GENERATOR.integers(0, 3, count)
     known = {
-        "decode": GENERATOR.uniform(2e-3, 2e-2, count),
-        "prefill": GENERATOR.uniform(5e-3, 2e-1, count),
+        "decode": GENERATOR.uniform(4e-3, 2e-2, count),
+        "prefill": GENERATOR.uniform(3e-2, 2e-1, count),
         "batch": GENERATOR.uniform(1, 200, count),
         "generated": np.full(count, 900.0),
         "disturbed": np.ones(count),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
+        "scaled": (kind == 1).astype(float),
+        "unscaled": (kind == 2).astype(float),
     }
-    known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, count))
-    found = search(lambda numbers: loss(known, numbers), np.array([1e-3, 0.0, 5e-3, 1.0]), (1e-3, 2e-5, 5e-3, 0.25))
-    assert found == pytest.approx(true, rel=0.2)
+    for phase, whole in (("step_experts", "decode"), ("prompt_experts", "prefill")):
+        known[f"{phase}.overhead"] = 0.1 * known[whole]
+        known[f"{phase}.memory"] = 0.6 * known[whole] * (kind > 0)
+        known[f"{phase}.compute"] = 0.1 * known[whole] * (kind > 0)
+        known[f"{phase}.reached"] = np.full(count, 0.7)
+    return known
+
+
+def test_constants_are_found_again_in_times_made_with_them() -> None:
+    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4])
+    known = made(600)
+    known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, 600))
+    found = search(lambda numbers: loss(known, numbers), np.array([1e-3, 5e-3, 1.0, 1.0, 1.0]), SCALES)
+    assert found == pytest.approx(true, rel=0.1)
+
+
+def test_experts_never_read_faster_than_memory_delivers() -> None:
+    known = made(30)
+    fast, faster = (kernels(known, np.array([0.0, 0.0, 1.0, factor, 1.0]))[0] for factor in (0.7, 0.35))
+    scaled = known["scaled"] > 0
+    saved = (known["step_experts.overhead"] * 0.35)[scaled]
+    assert (fast - faster)[scaled] == pytest.approx(saved)
+    assert (fast == faster)[~scaled].all()
 
 
 @pytest.mark.parametrize("name", runtimes())
