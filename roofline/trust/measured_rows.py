@@ -17,6 +17,7 @@ from roofline.describe.runtimes import Runtime, runtime, runtimes
 from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
+from roofline.trust.loose_text import mixed_formats
 from roofline.trust.model_variants import variant_of
 
 Row = Mapping[str, str]
@@ -37,6 +38,8 @@ _SAME_SHAPE = {
     "Qwen/Qwen2-7B": "qwen2.5-7b",
     "Qwen/Qwen2-72B": "qwen2.5-72b",
     "huggyllama/llama-7b": "llama-2-7b",
+    "Llama-13B": "llama-2-13b",
+    "DeepSeek-R1-Distill-14B": "qwen2.5-14b",
     "MiniMaxAI/MiniMax-M2": "minimax-m2.5",
     "MiniMaxAI/MiniMax-M2.1": "minimax-m2.5",
 }
@@ -204,6 +207,8 @@ def formats(what: Served) -> Quantization:
         chosen = own.with_(activations="mxfp8" if products else "bf16")
     elif name in PRESETS:
         chosen = PRESETS[name]
+    elif (mixed := mixed_formats(name)) is not None:
+        chosen = mixed
     else:
         raise UnsupportedFormat("quantization", given=what.quantization, expected=f"one of {', '.join(PRESETS)}")
     known = what.kv_cache if what.kv_cache in ("fp8", "bf16", "int8", "fp32", "nvfp4") else None
