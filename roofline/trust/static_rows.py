@@ -109,7 +109,7 @@ def _count(row: Row, name: str) -> float:
 
 
 def _context(row: Row) -> float:
-    """The tokens in the cache: stated, the middle of a stated range, else prompt and half of the answer, or a default."""
+    """The tokens in the cache: stated, the middle of a stated range, prompt and half of the answer, or a default."""
     text = str(row.get("context") or "").strip()
     ends = [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
     if len(ends) in (1, 2):
