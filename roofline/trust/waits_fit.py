@@ -10,10 +10,8 @@ import numpy as np
 from roofline.estimate.colocated import Mix
 from roofline.estimate.servers import Prompt
 from roofline.trust.measured_rows import load
-from roofline.trust.runtimes_fit import Array, Evidence, columns, kernels, search
+from roofline.trust.runtimes_fit import HUBER, Array, Evidence, columns, kernels, search
 
-WAIT_HUBER = 0.3
-"""Deviation of the logarithm of a time to the first token from which on the loss grows linearly [1]."""
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
 """Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
 
@@ -75,7 +73,7 @@ def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) 
 
     def cost(waits: Array) -> float:
         off = np.abs(np.log(known.predicted(waits) / measured))
-        return float(np.where(off < WAIT_HUBER, off**2 / (2 * WAIT_HUBER), off - WAIT_HUBER / 2).mean())
+        return float(np.where(off < HUBER, off**2 / (2 * HUBER), off - HUBER / 2).mean())
 
     told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
     start = np.where(told, WAITS, 0.0 if shared is None else shared)
