@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.measured_rows import Row, served
 from roofline.trust.predictions import Prediction, predict
-from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted
+from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
 from roofline.trust.validation import Validation, read_rows, validate
 from roofline.trust.waits_fit import fitted_waits
 
@@ -47,23 +47,36 @@ def bare(name: str) -> Runtime:
     return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
 
 
-def together(rows: Sequence[Evidence]) -> tuple[Array, Array]:
-    """The numbers and waits of all stacks as one."""
-    numbers = fitted(rows)
-    return numbers, fitted_waits(rows, numbers)
+@dataclass(frozen=True)
+class Shared:
+    """What all stacks have in common: numbers, waits, and the step of a pool that only decodes [s]."""
+
+    numbers: Array
+    waits: Array
+    alone: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Evidence]) -> Shared:
+        """All stacks as one; the step of decode pools from rows of two pools."""
+        one_pool = [row for row in rows if row.row["kind"] == "serving"]
+        two_pools = [row for row in rows if row.row["kind"] != "serving"]
+        numbers = fitted(one_pool)
+        alone = fitted_alone(two_pools, numbers) if two_pools else float(numbers[0])
+        return cls(numbers, fitted_waits(one_pool, numbers), alone)
 
 
-def constants(name: str, rows: Sequence[Evidence], shared: tuple[Array, Array]) -> Runtime:
+def constants(name: str, rows: Sequence[Evidence], shared: Shared) -> Runtime:
     """A stack with the constants that rows give, to the digits that they can claim.
 
     One without rows has what all stacks have in common.
     """
-    own = [row for row in rows if row.row["runtime"] == name]
-    numbers = fitted(own, shared[0]) if own else shared[0]
-    waits = fitted_waits(own, numbers, shared[1]) if own else shared[1]
+    own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]
+    numbers = fitted(own, shared.numbers) if own else shared.numbers
+    waits = fitted_waits(own, numbers, shared.waits) if own else shared.waits
     step, prompt, slower, scaled, unscaled, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
-    found = dict(zip(CONSTANTS, (step, 0.0, prompt, *others, scaled, unscaled), strict=True))
+    alone = float(f"{shared.alone:.3g}")
+    found = dict(zip(CONSTANTS, (step, alone, 0.0, prompt, *others, scaled, unscaled), strict=True))
     return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
 
 
@@ -72,7 +85,7 @@ def left_out(rows: Sequence[Evidence], asked: Sequence[Row], column: str) -> dic
     found: dict[str, Prediction] = {}
     for value in sorted({row[column] for row in asked}):
         kept = [each for each in rows if each.row[column] != value]
-        shared = together(kept)
+        shared = Shared.of(kept)
         stacks: dict[str, Runtime | None] = {name: constants(name, kept, shared) for name in STACKS}
         for row in asked:
             if row[column] == value:
@@ -122,8 +135,8 @@ def main() -> None:
     rows = read_rows(SERVING)
     counted = [row for row in rows if row["grade"] in ("A", "B")]
     one_pool = [row for row in counted if row["kind"] == "serving"]
-    known = evidence(one_pool, {name: bare(name) for name in STACKS})
-    shared = together(known)
+    known = evidence(counted, {name: bare(name) for name in STACKS})
+    shared = Shared.of(known)
     before = validate(rows, stacks=dict.fromkeys(STACKS))
     without_model = left_out(known, counted, "model")
     without_part = left_out(known, counted, "accelerator")

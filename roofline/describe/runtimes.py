@@ -18,6 +18,7 @@ from roofline.errors import UnknownName
 
 CONSTANTS = (
     "step",
+    "alone",
     "sequence",
     "prompt",
     "request",
@@ -54,12 +55,13 @@ class Spread(BaseModel):
 class Runtime(BaseModel):
     """A serving stack's measured constants.
 
-    `step` [s] once per decode step, `sequence` [s] for each sequence in it, `prompt` [s] of the devices' time for each
-    prompt beside its kernels, and `request` [s] that each request waits in the host before its first token. `first`
-    decode steps pass before that token is seen (requests are looked for and tokens sent every few steps), and `aligned`
-    more where attention-data ranks wait for each other's prompts [1]. Requests come in bunches: before one's own
-    prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch` where all requests are equally
-    long, so that those which once began together stay together [1].
+    `step` [s] once per decode step, `alone` [s] in its place in a pool that only decodes, `sequence` [s] for each
+    sequence in it, `prompt` [s] of the devices' time for each prompt beside its kernels, and `request` [s] that each
+    request waits in the host before its first token. `first` decode steps pass before that token is seen (requests are
+    looked for and tokens sent every few steps), and `aligned` more where attention-data ranks wait for each other's
+    prompts [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in flight) are computed, and
+    `in_step` in place of `bunch` where all requests are equally long, so that those which once began together stay
+    together [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels
@@ -73,6 +75,7 @@ class Runtime(BaseModel):
     source: str = Field(min_length=3)
     note: str = ""
     step: float = Field(ge=0, lt=1)
+    alone: float = Field(ge=0, lt=1)
     sequence: float = Field(ge=0, lt=1)
     prompt: float = Field(ge=0, lt=1)
     request: float = Field(ge=0, lt=10)
@@ -90,6 +93,10 @@ class Runtime(BaseModel):
     def __hash__(self) -> int:
         """Of the constants, so that deployments can be told apart by their stack."""
         return hash((self.name, *(getattr(self, name) for name in CONSTANTS), *sorted(self.slower.items())))
+
+    def decoding_alone(self) -> Runtime:
+        """The stack of a pool that only decodes."""
+        return self.model_copy(update={"step": self.alone})
 
     def steps_before(self, ranks: int) -> float:
         """Decode steps that pass before a first token is seen, on so many attention-data ranks [1]."""

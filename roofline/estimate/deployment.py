@@ -164,6 +164,13 @@ class Deployment:
         given = self._given if model.parameters().experts else {**self._given, "ep": None}
         return self._changed(model=model, _given=given)
 
+    def decoding_alone(self) -> Deployment:
+        """This deployment as a pool that only decodes: its serving stack has no prompts to schedule between steps."""
+        if self.rates.runtime is None:
+            return self
+        stack = self.rates.runtime.decoding_alone()
+        return self._changed(runtime=stack, rates=self.rates.under(stack))
+
     def without_stack(self) -> Deployment:
         """This deployment without the costs of a serving stack."""
         return self._changed(runtime=None, rates=self.rates.under(None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,15 @@ class PrefillDecode:
             raise InvalidInput("decode", given=type(self.decode).__name__, expected=expected)
         same_model("decode", self.decode.model, self.prefill.model)
         object.__setattr__(self, "link", linked(self.link, self.prefill))
+
+    @property
+    def decoding(self) -> Deployment | AttentionFfn | Speculative:
+        """The decode pool, as one that schedules no prompts."""
+        if isinstance(self.decode, AttentionFfn):
+            return replace(self.decode, attention=self.decode.attention.decoding_alone())
+        if isinstance(self.decode, Speculative):
+            return replace(self.decode, target=self.decode.target.decoding_alone())
+        return self.decode.decoding_alone()
 
     @property
     def wire(self) -> Link:

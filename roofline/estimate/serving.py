@@ -44,7 +44,7 @@ def _served(system: Any, traffic: Traffic, chunk: float | None) -> Service:
         return colocated(server_of(system, traffic), traffic, chunk)
     if chunk is not None:
         raise InvalidInput("chunk", given=chunk, expected="None: prefill has devices of its own")
-    return split(system, traffic, server_of(system.decode, traffic, "decode"))
+    return split(system, traffic, server_of(system.decoding, traffic, "decode"))
 
 
 def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:

@@ -99,7 +99,8 @@ def _batch(mix: Mix, steps: Array, limit: float) -> float:
 def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     """Prompts on one pool, decode on another; the cache crosses the scale-out link of the part."""
     asked = load(row)
-    first, second = (_holding(what, pool(row, prefix), stack, asked) for prefix in ("prefill_", "decode_"))
+    first = holding(what, pool(row, "prefill_"), stack, asked)
+    second = holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
     limit, steps = second.limit(asked), second.steps(asked)
     system = PrefillDecode(first.deployment, second.deployment, _wire(first))
     prompt = first.prompt(asked)
@@ -119,7 +120,7 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     return _answer(row, second, asked, stack, ttft, tpot, whole, batch * second.replicas)
 
 
-def _holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) -> Station:
+def holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) -> Station:
     """A pool as its row lays it out; on tensor ranks where copies of the attention leave no room on data ranks."""
     place = station(what, where, stack)
     try:

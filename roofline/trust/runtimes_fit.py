@@ -22,8 +22,8 @@ from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_terms
-from roofline.trust.measured_rows import Row, load, number, pool, served
-from roofline.trust.predictions import measured_batch
+from roofline.trust.measured_rows import Load, Row, Served, load, number, pool, served
+from roofline.trust.predictions import holding, measured_batch
 from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
@@ -93,51 +93,51 @@ class Evidence:
 
 
 def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]:
-    """What colocated rows say, each estimated under a stack without costs; rows with a draft say nothing of it."""
+    """What rows say, each estimated under a stack without costs; rows with a draft say nothing of it.
+
+    Of rows of two pools it is what their decode pool says, whose steps no prompts disturb.
+    """
     found = []
     for row in rows:
         what, asked = served(row), load(row)
-        if asked.drafted or what.runtime not in bare:
+        held = measured_batch(row, asked)
+        if asked.drafted or what.runtime not in bare or held is None:
             continue
         try:
-            place = station(what, pool(row), bare[what.runtime])
-            held = measured_batch(row, asked)
-            if held is None:
-                continue
-            batch = max(1.0, held / place.replicas)
-            decode = float(place.seconds(np.array([batch]), mean_context(asked), False)[0])
-            prompt = place.prompt(asked)
-            settled = place.settled
-            step_experts = Experts.of(settled, Point("decode", batch, mean_context(asked), 0))
-            one = Experts.of(settled, Point("prefill", 1.0, asked.isl, 0))
-            share = prompt.occupancy / prompt.latency
-            prompt_experts = Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached)
+            found.append(_said(row, what, asked, held, bare[what.runtime]))
         except RooflineError:
             continue
-        crowd = asked.concurrency / place.replicas
-        kind = bare[what.runtime].experts(settled.quantization.storage("experts"), scaling=settled.rates.scaling)
-        part = accelerator(what.accelerator)
-        own = len(place.deployment.rates.own) > 1
-        found.append(
-            Evidence(
-                row,
-                decode,
-                prompt.occupancy,
-                step_experts,
-                prompt_experts,
-                kind == "scaled_experts",
-                kind == "unscaled_experts",
-                batch,
-                max(asked.osl - 1, 1e-9),
-                min(1.0, max(0.0, crowd - 1)),
-                number(row, "tpot_ms") / 1e3,
-                number(row, "ttft_ms") / 1e3,
-                part.vendor != "NVIDIA" and not own,
-                place,
-                crowd,
-            )
-        )
     return found
+
+
+def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Evidence:
+    two_pools = row["kind"] == "disaggregated"
+    place = holding(what, pool(row, "decode_"), bare, asked) if two_pools else station(what, pool(row), bare)
+    settled = place.settled
+    batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
+    context = mean_context(asked)
+    prompt = place.prompt(asked)
+    one = Experts.of(settled, Point("prefill", 1.0, asked.isl, 0))
+    share = prompt.occupancy / prompt.latency
+    kind = bare.experts(settled.quantization.storage("experts"), scaling=settled.rates.scaling)
+    own = len(place.deployment.rates.own) > 1
+    return Evidence(
+        row,
+        float(place.seconds(np.array([batch]), context, False)[0]),
+        prompt.occupancy,
+        Experts.of(settled, Point("decode", batch, context, 0)),
+        Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached),
+        kind == "scaled_experts",
+        kind == "unscaled_experts",
+        batch,
+        max(asked.osl - 1, 1e-9),
+        0.0 if two_pools else min(1.0, max(0.0, crowd - 1)),
+        number(row, "tpot_ms") / 1e3,
+        number(row, "ttft_ms") / 1e3,
+        accelerator(what.accelerator).vendor != "NVIDIA" and not own,
+        place,
+        crowd,
+    )
 
 
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
@@ -207,6 +207,12 @@ def fitted(rows: Sequence[Evidence], shared: Array | None = None) -> Array:
         return loss(known, numbers) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
 
     return search(own, shared, (*SCALES[:3], 0.0, 0.0))
+
+
+def fitted_alone(rows: Sequence[Evidence], numbers: Array) -> float:
+    """The step of pools that only decode [s], with what all stacks have in common beside it."""
+    known = columns(rows)
+    return float(search(lambda step: loss(known, np.array([*step, *numbers[1:]])), numbers[:1], SCALES[:1])[0])
 
 
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:

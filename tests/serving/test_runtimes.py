@@ -14,7 +14,7 @@ from roofline.estimate.colocated import Mix
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.servers import Prompt
-from roofline.estimate.serving import serve
+from roofline.estimate.serving import serve, server_of
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 FREE = dict.fromkeys(("sequence", "prompt", "request", "first", "aligned", "bunch", "in_step"), 0.0)
@@ -61,6 +61,18 @@ def test_first_tokens_wait_for_steps_of_the_decode_pool() -> None:
     soon, after = (serve(PrefillDecode(deployed(), deployed(stack), WIRE), ALONE) for stack in (HOST, late))
     assert after.ttft - soon.ttft == pytest.approx(5 * soon.tpot, rel=1e-3)
     assert after.tpot == pytest.approx(soon.tpot, rel=1e-9)
+
+
+def test_a_pool_that_only_decodes_pays_for_no_scheduling_of_prompts() -> None:
+    stack = HOST.model_copy(update={"alone": 0.001})
+    prompts = deployed()
+    decoding = deployed(stack)
+    systems = (decoding, AttentionFfn(decoding, deployed(), WIRE, micro_batches=1), Speculative.mtp(decoding, 0.8, 2))
+    for system, yielded in zip(systems, (1.0, 1.0, 1 + 0.8 + 0.8**2), strict=True):
+        one_pool = server_of(system, ALONE, "decode")
+        two_pools = server_of(PrefillDecode(prompts, system, WIRE).decoding, ALONE, "decode")
+        saved = one_pool.step(1.0, 2048.0) - two_pools.step(1.0, 2048.0)
+        assert float(saved) == pytest.approx((STEP - 0.001) / yielded)
 
 
 def test_little_s_law_holds_with_a_stack() -> None:
