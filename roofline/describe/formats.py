@@ -134,6 +134,9 @@ class Quantization(BaseModel):
         """
         if isinstance(choice, Quantization):
             return choice
+        if not isinstance(choice, str):
+            expected = f"a Quantization(weights=…, …), or one of {', '.join(PRESETS)}"
+            raise InvalidInput("quantization", given=choice, expected=expected)
         if choice not in PRESETS:
             raise UnknownName("quantization", given=choice, known=PRESETS, expected=f"one of {', '.join(PRESETS)}")
         return PRESETS[choice]

@@ -213,6 +213,8 @@ class _Part(BaseModel):
 
     def _locate(self, field: str) -> tuple[list[str], Any]:
         """Full path and value of a dotted field; a tier's name may be left out for the first tier."""
+        if not isinstance(field, str):
+            raise InvalidInput("field", given=field, expected='a dotted path such as "memory.bandwidth"')
         parts, keys, target = field.split("."), list[str](), self
         while parts:
             key = parts.pop(0)

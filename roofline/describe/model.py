@@ -19,7 +19,8 @@ from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
 from roofline.describe.mixers import AnyMixer
 from roofline.describe.parts import PARTS, Count, Matrix, Projection, Shape, Size, Vector
-from roofline.numeric import ARRAY, Num, kind
+from roofline.errors import InvalidInput
+from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind
 
 AnyFeedForward = Annotated[Dense | MoE, Field(discriminator="kind")]
 
@@ -198,12 +199,21 @@ class ModelShape(Shape):
 
 
 def at_the_door(context: Num) -> Num:
-    """Arrays as float64 and numpy's whole numbers as Python's: neither of them wraps around."""
+    """Arrays as float64 and numpy's whole numbers as Python's: neither of them wraps around.
+
+    `InvalidInput` for what is no number of tokens.
+    """
+    expected = "tokens: a number from 0, an array of them, or a sympy symbol"
+    if isinstance(context, bool) or kind(context) not in (SCALAR, ARRAY, SYMBOL):
+        raise InvalidInput("context", given=context, expected=expected)
+    if kind(context) == SYMBOL:
+        return context
+    numbers = np.asarray(context)
+    if numbers.dtype.kind not in "iufO" or numbers.size == 0 or not (numbers >= 0).all():
+        raise InvalidInput("context", given=context, expected=expected)
     if kind(context) == ARRAY:
-        return cast("Num", np.asarray(context, dtype=np.float64))
-    if isinstance(context, np.integer):
-        return int(context)
-    return context
+        return cast("Num", numbers.astype(np.float64))
+    return int(context) if isinstance(context, np.integer) else context
 
 
 def stored_bytes(elements: Num, number_format: str) -> Num:

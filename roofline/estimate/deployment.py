@@ -164,6 +164,10 @@ class Deployment:
         given = self._given if model.parameters().experts else {**self._given, "ep": None}
         return self._changed(model=model, _given=given)
 
+    def assuming(self, note: str) -> Deployment:
+        """This deployment with one more sentence among what its estimates assume; without one, as it is."""
+        return self._changed(_format_notes=(*self._format_notes, note)) if note else self
+
     def decoding_alone(self) -> Deployment:
         """This deployment as a pool that only decodes: its serving stack has no prompts to schedule between steps."""
         if self.rates.runtime is None:

@@ -59,6 +59,13 @@ def native_quantization(wanted: Quantization, accelerator: HbmAccelerator | Sram
     raise UnsupportedFormat(f"format on {accelerator.name}", given=wanted.label, expected=expected, nearest=own[0])
 
 
+def substitution(wanted: Quantization, taken: Quantization, accelerator: HbmAccelerator | SramAccelerator) -> str:
+    """What to say of formats that are taken because a part does not run those wanted; nothing where it does."""
+    if taken.weights == wanted.weights and taken.experts == wanted.experts:
+        return ""
+    return f"{accelerator.name} does not run the model's own {wanted.label}: {taken.label}, its nearest, is taken"
+
+
 def _nearest_first(wanted: Quantization) -> list[Quantization]:
     bits = float(number_format(wanted.weights).bits)
     presets = [PRESETS[name] for name in ("fp8", "int8", "bf16", "nvfp4", "mxfp4", "w8a16", "w4a16")]

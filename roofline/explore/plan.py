@@ -23,7 +23,7 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.door import checked
 from roofline.estimate.layout import Layout
-from roofline.estimate.quantize import native_quantization
+from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
 from roofline.estimate.serving import serve
 from roofline.explore.grid import Progress
@@ -149,6 +149,8 @@ def plan(
         raise InvalidInput("traffic", given=traffic, expected="a Traffic of plain numbers")
     if isinstance(accelerators, str | Path) or not accelerators:
         raise InvalidInput("accelerators", given=accelerators, expected="a list of names or parts")
+    if quantization is not None:
+        quantization = Quantization.of(quantization)
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
@@ -180,6 +182,7 @@ def _smallest(
     """A part on the fewest devices that hold the model and one sequence at its longest."""
     formats = native_quantization(model.checkpoint, part) if quantization is None else Quantization.of(quantization)
     one = Deployment(model, part, quantization=formats)
+    one = one.assuming("" if quantization else substitution(model.checkpoint, formats, part))
     fewest = one.capacity(context=float(traffic.longest)).min_devices
     if fewest is None or fewest > most:
         needs = (

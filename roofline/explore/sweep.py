@@ -27,6 +27,7 @@ from roofline.explore.hardware import canonical, numbers_used, placed
 from roofline.units import quantity_in
 
 RANKS = ("tp", "pp", "dp", "ep")
+_MAY_BE_NOTHING = ("latency", "price", "power")
 _UNITS = {"peak": "FLOP/s", "bandwidth": "B/s", "feed": "B/s", "latency": "s"}
 
 
@@ -76,7 +77,12 @@ def _axis(asked: Asked, name: str, value: Any) -> Any:
             raise InvalidInput(name, given=value, expected="numbers in SI units")
         numbers = [quantity_in(each, unit, name) for each in texts]
         value = numbers[0] if isinstance(value, str) else numbers
-    return _listed(name, value)
+    numbers = _listed(name, value)
+    least = np.min(numbers)
+    free = name.rsplit(".", maxsplit=1)[-1] in _MAY_BE_NOTHING
+    if least < 0 or (least == 0 and not free):
+        raise InvalidInput(name, given=float(least), expected="numbers from 0" if free else "numbers above 0")
+    return numbers
 
 
 def _listed(name: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.quantize import native_quantization
+from roofline.estimate.quantize import native_quantization, substitution
 from roofline.show.lines import shorten
 from roofline.units import quantity_in
 
@@ -79,7 +79,9 @@ class Pool:
         given = {key: value for key, value in self.options.items() if key not in ("quantization", "kv_cache")}
         try:
             formats = self.formats(model, quantization)
-            return Deployment(model, self.accelerator, self.devices, quantization=formats, **given)
+            deployment = Deployment(model, self.accelerator, self.devices, quantization=formats, **given)
+            chosen = self.options.get("quantization", quantization)
+            return deployment.assuming("" if chosen else substitution(model.checkpoint, formats, self.accelerator))
         except RooflineError as error:
             raise InPool(self.text, error) from None
 

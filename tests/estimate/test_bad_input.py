@@ -233,10 +233,13 @@ def test_a_format_without_a_peak_names_those_there_are() -> None:
     refused(lambda: rl.Deployment("llama-3.1-70b", "groq-lpu-v1", quantization="fp8"), rl.UnsupportedFormat, "int8")
 
 
-@pytest.mark.parametrize("quantization", ["fp9", "FP8", "", 8, 1.5])
-def test_an_unknown_quantization_names_the_presets(quantization: Any) -> None:
+@pytest.mark.parametrize(
+    ("quantization", "error"),
+    [*((name, rl.UnknownName) for name in ("fp9", "FP8", "")), *((other, rl.InvalidInput) for other in (8, 1.5, {}))],
+)
+def test_an_unknown_quantization_names_the_presets(quantization: Any, error: type[RooflineError]) -> None:
     ask = lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", quantization=quantization)  # noqa: E731
-    refused(ask, rl.UnknownName, "quantization: got", "one of bf16, fp8, int8, w8a16, w4a16, nvfp4, mxfp4")
+    refused(ask, error, "quantization: got", "one of bf16, fp8, int8, w8a16, w4a16, nvfp4, mxfp4")
 
 
 @pytest.mark.parametrize("efficiency", ["calibrate", "", None, 0.8, 5, []])
@@ -320,3 +323,42 @@ def test_a_context_beyond_the_models_is_said_and_not_refused(gpu: rl.Deployment)
 def test_ranks_that_are_given_and_do_not_fit_say_that_others_would() -> None:
     whole = rl.Deployment("llama-3.1-70b", "h100-sxm", 4, tp=1, pp=1, quantization="bf16")
     refused(whole.decode, rl.DoesNotFit, "4 × NVIDIA H100 SXM5 80GB (tp1)", "2 devices would do in another layout")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        (lambda: rl.model("llama-3.1-8b").kv_bytes(-1), "context: got -1"),
+        (lambda: rl.model("llama-3.1-8b").kv_bytes("many"), "tokens"),
+        (lambda: rl.model("llama-3.1-8b").cache_bytes(float("nan")), "context"),
+        (lambda: rl.model("llama-3.1-8b").index_bytes(np.array([1.0, -2.0])), "context"),
+        (lambda: rl.model("llama-3.1-8b").kv_bytes(True), "context"),
+        (lambda: rl.accelerator("h100-sxm").cite(3), "a dotted path"),
+        (lambda: rl.accelerator("h100-sxm").cite(None), "a dotted path"),
+        (lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", quantization={"weights": "fp8"}), "Quantization"),
+        (lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", quantization=["fp8"]), "Quantization"),
+        (lambda: bandwidths(-1.0), "above 0"),
+        (lambda: bandwidths(0.0), "above 0"),
+        (lambda: rl.sweep(GPU.decode, batch=[1], context=64, **{"link.scale_up.latency": [-1e-6]}), "from 0"),
+        (lambda: planned("fp9"), "fp9"),
+        (lambda: planned(3), "Quantization"),
+    ],
+)
+def test_numbers_that_nothing_can_have_are_one_clear_error(attempt: Callable[[], object], words: str) -> None:
+    with pytest.raises(rl.RooflineError) as caught:
+        attempt()
+    assert words in str(caught.value)
+
+
+GPU = rl.Deployment("llama-3.1-8b", "h100-sxm", tp=1, pp=1)
+
+
+def bandwidths(lowest: float) -> object:
+    """A sweep that begins at a bandwidth."""
+    return rl.sweep(GPU.decode, batch=[1], context=64, **{"memory.bandwidth": [lowest, 1e12]})
+
+
+def planned(quantization: object) -> object:
+    """A plan in some formats."""
+    slo, traffic = rl.Slo(tpot=0.05), rl.Traffic(isl=64, osl=8, rate=1.0)
+    return rl.plan("llama-3.1-8b", traffic, accelerators=["h100-sxm"], slo=slo, quantization=quantization)  # type: ignore[arg-type]
