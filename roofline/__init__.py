@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from roofline.explore.crossovers import Crossover as Crossover
     from roofline.explore.crossovers import crossover as crossover
     from roofline.explore.crossovers import largest_batch_within as largest_batch_within
+    from roofline.explore.every_crossover import crossovers as crossovers
     from roofline.explore.grid import Grid as Grid
     from roofline.explore.pareto import pareto as pareto
     from roofline.explore.plan import plan as plan
@@ -105,6 +106,7 @@ _HOMES = {
     "closed_form": "explore.symbolic",
     "cross_check": "trust.cross_checks",
     "crossover": "explore.crossovers",
+    "crossovers": "explore.every_crossover",
     "largest_batch_within": "explore.crossovers",
     "model": "describe.model_catalog:load_model",
     "models": "describe.model_catalog:model_names",
@@ -160,6 +162,7 @@ __all__ = [
     "closed_form",
     "cross_check",
     "crossover",
+    "crossovers",
     "largest_batch_within",
     "model",
     "models",

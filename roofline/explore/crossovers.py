@@ -33,7 +33,8 @@ class Crossover:
     `value` is the first crossing, None where there is none between `low` and `high`; `holds_when` says in words which
     of the two is larger where, under which condition that is so, and whether it fits the memory. `crossings` are all of
     them. Where `of` only takes whole numbers (a batch that ranks or stages share), a crossing is the first whole number
-    on its far side. `ratios` are a over b at 0.99 and 1.01 times the value.
+    on its far side. `ratios` are a over b at 0.99 and 1.01 times the value. `longer` takes longer beyond the first
+    crossing, or everywhere; None where they cannot be told apart.
     """
 
     a: str
@@ -45,6 +46,7 @@ class Crossover:
     ratios: tuple[float, float] | None
     low: float
     high: float
+    longer: str | None
 
     def __str__(self) -> str:
         at = "never" if self.value is None else f"at {self.of} {_plain(self.value)}"
@@ -73,13 +75,15 @@ def crossover(phase: Any, a: str, b: str, *, of: str, **fixed: float) -> Crossov
     except Unsettled as near:
         stretch = f"{of} {question.shown(near.low)} to {question.shown(near.high)}"
         words = f"{a} and {b} are equal, or too nearly so to tell which is larger, at {stretch}"
-        return Crossover(a, b, of, None, words, (), None, low, high)
+        return Crossover(a, b, of, None, words, (), None, low, high, None)
     value = found[0].at if found else None
     ratios = None
     if value is not None:
         ratios = (question.ratio(first, second, value * 0.99), question.ratio(first, second, value * 1.01))
     words = _words(question, (a, first), (b, second), found)
-    return Crossover(a, b, of, value, words, tuple(each.at for each in found), ratios, low, high)
+    rises = found[0].rises if found else question.ratio(first, second, high) > 1
+    at = tuple(each.at for each in found)
+    return Crossover(a, b, of, value, words, at, ratios, low, high, a if rises else b)
 
 
 @dataclass(frozen=True)

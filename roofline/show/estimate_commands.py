@@ -85,10 +85,18 @@ def sweep(
 @click.option("--batch", default="1", metavar="B", help="Sequences in flight.  [1]")
 @click.option("--context", default="4096", metavar="TOKENS", help="Tokens in the cache; in prefill the prompt.  [4096]")
 @click.option("--phase", default="decode", metavar="PHASE", help="decode or prefill.  [decode]")
+@click.option("--crossovers", is_flag=True, help="Where what overtakes what, from this point, in place of the terms.")
 @with_quantization
 @with_format
 def explain(
-    model: str, pools: tuple[str, ...], batch: str, context: str, phase: str, quantization: str | None, form: str
+    model: str,
+    pools: tuple[str, ...],
+    batch: str,
+    context: str,
+    phase: str,
+    crossovers: bool,
+    quantization: str | None,
+    form: str,
 ) -> Answer:
     """Where the time of MODEL goes, term by term.
 
@@ -98,6 +106,8 @@ def explain(
     from roofline.show.numbers import number
 
     point = number("batch", batch), number("context", context)
+    if crossovers:
+        return questions.overtaken(model, pools, *point, phase, quantization, form)
     return questions.explanation(model, pools, *point, phase, quantization, form)
 
 

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from roofline.describe.model_catalog import load_model
 from roofline.errors import InvalidInput, nearest_names
+from roofline.estimate.deployment import Deployment
+from roofline.explore.every_crossover import crossovers
 from roofline.explore.sensitivity import sensitivity
 from roofline.show.answer import Answer, answered
 from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Question, compared, estimated
+from roofline.show.crossover_view import crossed, crossover_rows
 from roofline.show.explain_view import buying, explained, term_rows
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.lines import Line
 from roofline.show.pools import Pool
-from roofline.show.progress import tracked
+from roofline.show.progress import telling, tracked
 from roofline.show.tables import comparison
 
 PHASES = ("decode", "prefill")
@@ -60,13 +63,7 @@ def explanation(
     model: str, texts: Sequence[str], batch: float, context: float, phase: str, quantization: str | None, form: str
 ) -> Answer:
     """Where the time of one step goes; `DoesNotFit` where there is none."""
-    if phase not in PHASES:
-        near = nearest_names(phase, PHASES)
-        expected = " or ".join(PHASES)
-        raise InvalidInput("--phase", given=phase, expected=expected, nearest=near[0] if near else None)
-    if len(texts) != 1:
-        raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
-    deployment = Pool.parse(texts[0]).deployment(load_model(model), quantization)
+    deployment = _one_pool(model, texts, phase, quantization)
     estimate = estimated(deployment, phase, batch, context)
 
     def view(width: int) -> list[Line]:
@@ -77,6 +74,33 @@ def explanation(
         return explained(estimate, buying(answers), width)
 
     return answered(term_rows(estimate), form, view)
+
+
+def overtaken(
+    model: str, texts: Sequence[str], batch: float, context: float, phase: str, quantization: str | None, form: str
+) -> Answer:
+    """Where each quantity of a step overtakes each other one; an open layout is that of the point."""
+    deployment = _one_pool(model, texts, phase, quantization).laid_out(batch, context)
+    point = {"batch": batch, "context" if phase == "decode" else "prompt": context}
+    with telling("searching") as told:
+        asked_of = deployment.decode if phase == "decode" else deployment.prefill
+        found = crossovers(asked_of, None, lambda done, total: told(f"{done:,} of {total:,} pairs"), **point)
+    title = f"{deployment.model.name} on {deployment.devices:,} × {deployment.accelerator.name}, {deployment.layout}"
+
+    def view(width: int) -> list[Line]:
+        return crossed(found, f"{title}: {phase}", point, width)
+
+    return answered(crossover_rows(found), form, view)
+
+
+def _one_pool(model: str, texts: Sequence[str], phase: str, quantization: str | None) -> Deployment:
+    if phase not in PHASES:
+        near = nearest_names(phase, PHASES)
+        expected = " or ".join(PHASES)
+        raise InvalidInput("--phase", given=phase, expected=expected, nearest=near[0] if near else None)
+    if len(texts) != 1:
+        raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
+    return Pool.parse(texts[0]).deployment(load_model(model), quantization)
 
 
 def _explaining(model: str, pool: Pool, question: Question) -> str:

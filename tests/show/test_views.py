@@ -133,5 +133,18 @@ def test_explain_agrees_with_the_library(terminal: Terminal) -> None:
     }
 
 
+def test_crossovers_agree_with_the_library(terminal: Terminal) -> None:
+    pool = "h100-sxm:2,tp=2,pp=1,dp=1,ep=1,quantization=fp8"
+    command = ("explain", "llama-3.1-8b", "--on", pool, "--batch", "8", "--context", "2048", "--crossovers")
+    rows = json.loads(terminal.run(*command, "--format", "json").out)
+    deployment = rl.Deployment("llama-3.1-8b", "h100-sxm", 2, tp=2, pp=1, dp=1, ep=1, quantization="fp8")
+    found = rl.crossovers(deployment.decode, batch=8, context=2048)
+    said = [(row["of"], row["a"], row["b"], row["value"], row["longer"], row["holds_when"]) for row in rows]
+    assert said == [(each.of, each.a, each.b, each.value, each.longer, each.holds_when) for each in found]
+    table = terminal.run(*command).out
+    assert "Over batch, at context 2,048" in table
+    assert "always takes longer than" in table
+
+
 def test_a_row_of_a_part_has_every_key() -> None:
     assert len({tuple(part_row(name)) for name in rl.accelerators()}) == 1
