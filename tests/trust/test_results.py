@@ -81,6 +81,9 @@ def test_sglang_writes_a_record_a_line(tmp_path: Path) -> None:
     rows = read(tmp_path, "\n".join(json.dumps({**SGLANG, "concurrency": n}) for n in (14.5, 30)))
     assert [row["concurrency"] for row in rows] == ["14.5", "30"]
     assert {row["runtime"] for row in rows} == {"sglang"}
+    assert {row["speculation"] for row in rows} == {""}
+    (drafted,) = read(tmp_path, {**SGLANG, "accept_length": 2.5})
+    assert drafted["speculation"] == "drafted"
 
 
 def test_trtllm_says_its_layout(tmp_path: Path) -> None:

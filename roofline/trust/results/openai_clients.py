@@ -28,6 +28,7 @@ def rows(record: Json) -> list[Row]:
         row(
             model=record.get("model_id"),
             runtime="sglang" if "accept_length" in record or "sharegpt_output_len" in record else "vllm",
+            speculation="drafted" if positive(record.get("accept_length")) else None,
             **asked,
             ttft_ms=positive(record.get("median_ttft_ms")),
             tpot_ms=positive(record.get("median_tpot_ms")),
