@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from roofline.describe.catalog import accelerator as described
 from roofline.describe.catalog import part_class
 from roofline.describe.efficiency import Efficiency, KernelClass, KernelFit
-from roofline.describe.runtimes import CONSTANTS, Runtime, Spread
 from roofline.errors import InvalidInput
 from roofline.estimate.rates import Rates
 from roofline.trust.fitting import Evidence, evidence
@@ -40,14 +38,6 @@ class ServiceCalibration:
         lines += [f"{name:10s} {described_figure(figure)}" for name, figure in self.figures.items()]
         lines += [f"left out: {count} times, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
-
-    @property
-    def runtime(self) -> Runtime:
-        """The host's costs as a serving stack that a deployment takes; those not identified count nothing."""
-        shown = Spread(**{name: getattr(self.quality, name) for name in Spread.model_fields})
-        known = dict.fromkeys(CONSTANTS, 0.0) | {name: self.figures[name].value for name in HOST}
-        fields: dict[str, Any] = {**known, "tpot": shown, "ttft": shown}
-        return Runtime(name="measured", source=self.efficiency.source, **fields)
 
     def __str__(self) -> str:
         return self.report

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.describe.catalog import calibration
+from roofline.describe.efficiency import Efficiency
+from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput
 from roofline.trust.calibrating import calibrate_file
 from roofline.trust.fitting import Evidence
@@ -54,9 +56,7 @@ def test_known_figures_come_back() -> None:
 
 def test_a_deployment_under_the_fit_takes_the_measured_times() -> None:
     found = calibrate_service(ROWS)
-    fitted = rl.Deployment(
-        "llama-3.1-8b", "h100-sxm", efficiency=found.efficiency, quantization="bf16", runtime=found.runtime
-    )
+    fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=found.efficiency, quantization="bf16")
     measured = SERVER.decode(32, 1000).seconds + TRUE["step"] + TRUE["sequence"] * 32
     assert fitted.decode(32, 1000).seconds == pytest.approx(measured, rel=2e-3)
     assert fitted.prefill(1000).seconds == pytest.approx(SERVER.prefill(1000).seconds + TRUE["prompt"], rel=2e-3)
@@ -90,7 +90,7 @@ def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
     assert "compute" in identified(found)
     assert identified(found) & {"step", "sequence"} == set()
     assert "step       not identified, the part's own kept; measure time per token at several numbers" in found.report
-    assert found.runtime.step == 0
+    assert "host_step" not in found.efficiency.kernels
     assert "host_step" not in found.efficiency.kernels
 
 
@@ -146,7 +146,8 @@ def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:
     found = calibrate_file(results, written, "h100-sxm", **said)
     assert str(found) == str(rl.calibrate(results, "h100-sxm", **said))
     taken = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=written, quantization="bf16")
-    assert taken.decode(8, 1000).seconds == pytest.approx(SERVER.decode(8, 1000).seconds, rel=2e-3)
+    measured = SERVER.decode(8, 1000).seconds + TRUE["step"] + 8 * TRUE["sequence"]
+    assert taken.decode(8, 1000).seconds == pytest.approx(measured, rel=2e-3)
     assert "[kernels.host_step.any]" in written.read_text(encoding="utf-8")
 
 
@@ -162,3 +163,18 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     kernels.write_text("id,hardware,op\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="model: got 'x', expected nothing: measured kernels say it themselves"):
         rl.calibrate(kernels, model="x")
+
+
+def test_costs_of_a_host_in_a_file_count_once_and_a_named_stack_takes_their_place() -> None:
+    plain = rl.Deployment("llama-3.1-8b", "h100-sxm")
+    fit = Efficiency.ideal().kernels["matmul"]["any"].model_copy(update={"overhead": 0.004, "source": "a test"})
+    own = plain.rates.sources
+    measured = own[0].model_copy(update={"kernels": {**own[1].kernels, **own[0].kernels, "host_step": {"any": fit}}})
+    measured = measured.model_copy(update={"collectives": {**own[1].collectives, **own[0].collectives}})
+    hosted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=measured)
+    step, bare = hosted.decode(8, 1024), plain.decode(8, 1024)
+    assert step.seconds == pytest.approx(bare.seconds + 0.004)
+    assert (step.ideal, step.floor) == (bare.ideal, bare.floor)
+    assert hosted.prefill(1024).seconds == pytest.approx(plain.prefill(1024).seconds)
+    named = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=measured, runtime="vllm")
+    assert named.decode(8, 1024).terms["runtime"].total == pytest.approx(runtime("vllm").step)
