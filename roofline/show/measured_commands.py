@@ -44,12 +44,15 @@ def validate(rows: str, predictions: str | None, plot: str | None, worst: str, f
 @click.option("--quantization", metavar="PRESET", help="Formats of the weights.  [the checkpoint's]")
 @click.option("--kv-cache", metavar="FORMAT", help="Format of the cache.")
 @click.option("--runtime", metavar="NAME", help="The serving stack.")
-@click.option("--concurrency", metavar="N", help="Requests in flight.")
+@click.option("--isl", metavar="TOKENS", help="Input tokens of a request.")
+@click.option("--osl", metavar="TOKENS", help="Output tokens of a request.")
+@click.option("--concurrency", metavar="N", help="Requests in flight, or in the batch.")
 def calibrate(rows: str, output: str, accelerator: str | None, **said: str | None) -> Answer:
     """Fit efficiencies to measured kernels or service.
 
-    ROWS is a CSV file of kernels, or what vllm bench serve, SGLang's bench_serving, trtllm-bench, AIPerf, GenAI-Perf or
-    llama-bench wrote; options say what such a file does not. The answer is a file that efficiency=… in a pool takes.
+    ROWS is a CSV file of kernels, or what vllm bench serve or latency, SGLang's bench_serving, trtllm-bench, AIPerf,
+    GenAI-Perf or llama-bench wrote; options say what such a file does not. The answer is a file that efficiency=… in a
+    pool takes.
     """
     from roofline.show.progress import telling
     from roofline.trust.calibrating import calibrate_file

@@ -2,6 +2,7 @@
 
     tpot = step + sequence · batch + decode + share · (prefill + prompt),   share = batch / generated tokens
     ttft = prefill + prompt                                                 of one request in flight
+    a whole batch = batch · (prefill + prompt) + generated · (step + sequence · batch + decode)
 
 `decode` and `prefill` are the library's own estimates, with all measured fractions of bandwidth times `memory` and all
 fractions of peak times `compute`. Directions in which the rows say nothing are left out of the solution, and whatever
@@ -109,6 +110,10 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     found, reasons = [], []
     if asked.drafted:
         return [], ["tokens are drafted"]
+    whole = number(row, "e2e_latency_ms", 0) / 1e3
+    if whole:
+        generated = max(0.0, asked.osl - 1)
+        found.append(Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, whole))
     if tpot and batch >= 1:
         share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
         found.append(Observation(settled, batch, mean_context(asked), asked.isl, 1.0, share, tpot))

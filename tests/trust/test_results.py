@@ -109,6 +109,12 @@ def test_llama_bench_tests_prompts_and_answers_apart(tmp_path: Path) -> None:
     assert prompt["concurrency"] == answer["concurrency"] == "1"
 
 
+def test_a_latency_of_vllm_is_of_one_batch(tmp_path: Path) -> None:
+    record = {"avg_latency": 2.5, "latencies": [2.4, 2.6], "percentiles": {"50": 2.5}}
+    (row,) = read(tmp_path, record, isl=512, osl=64, concurrency=8)
+    assert (row["e2e_latency_ms"], row["isl"], row["osl"], row["concurrency"]) == ("2500", "512", "64", "8")
+
+
 def test_a_plain_table(tmp_path: Path) -> None:
     (row,) = read(tmp_path, "isl,osl,concurrency,ttft_ms,tpot_ms\n1024,128,4,50,9\n")
     assert (row["isl"], row["tpot_ms"], row["accelerator"]) == ("1024", "9", "h100-sxm")
@@ -126,7 +132,8 @@ def test_what_is_missing_is_asked_for_by_its_option(tmp_path: Path, name: str) -
     ("contents", "message"),
     [
         ({"answer": 42}, "keys answer.*vllm bench serve.*SGLang.*trtllm-bench.*aiperf.*llama-bench.*CSV"),
-        ({"avg_latency": 1.0, "latencies": [1.0]}, "keys avg_latency, latencies"),
+        ({"avg_latency": 1.0, "latencies": [1.0]}, "isl: got 'nothing', expected it from --isl"),
+        ({"elapsed_time": 9.0, "num_requests": 8, "tokens_per_second": 3.0}, "how many requests ran together"),
         ([], "no results"),
         ([1], "no results"),
         ('{"a": ', "no JSON"),

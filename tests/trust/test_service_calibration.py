@@ -178,3 +178,26 @@ def test_costs_of_a_host_in_a_file_count_once_and_a_named_stack_takes_their_plac
     assert hosted.prefill(1024).seconds == pytest.approx(plain.prefill(1024).seconds)
     named = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=measured, runtime="vllm")
     assert named.decode(8, 1024).terms["runtime"].total == pytest.approx(runtime("vllm").step)
+
+
+def test_batches_timed_whole_are_fitted_too() -> None:
+    """Two lengths do not tell a slow memory from costs of the host, for both grow with the batch; four do."""
+    with pytest.raises(InvalidInput, match="identify no figure"):
+        calibrate_service(batches((129, 1025)))
+    found = calibrate_service(batches((129, 513, 1025, 2049))).figures
+    assert found["step"].identified
+    assert found["step"].value == pytest.approx(TRUE["step"], rel=0.05)
+    assert found["memory"].value == pytest.approx(TRUE["memory"], rel=0.02)
+
+
+def batches(lengths: tuple[int, ...]) -> list[dict[str, str]]:
+    """Latencies of whole batches from short prompts to their last tokens, with the true figures."""
+    rows = []
+    for batch in (1, 4, 16, 64, 128):
+        for osl in lengths:
+            context = 64 + osl / 2
+            decode = float(SERVER.decode(batch, context).seconds) + TRUE["step"] + TRUE["sequence"] * batch
+            whole = (osl - 1) * decode + batch * (float(SERVER.prefill(64).seconds) + TRUE["prompt"])
+            times = {"isl": "64", "osl": str(osl), "concurrency": str(batch), "ttft_ms": "", "tpot_ms": ""}
+            rows.append({**row(64, 1), **times, "e2e_latency_ms": f"{whole * 1e3:.9g}"})
+    return rows

@@ -13,14 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from roofline.errors import InvalidInput
-from roofline.trust.results import aiperf, llama_bench, openai_clients, trtllm
+from roofline.trust.results import aiperf, llama_bench, openai_clients, trtllm, vllm_offline
 from roofline.trust.results.fields import Json, Row
 
-READERS = (openai_clients, trtllm, aiperf, llama_bench)
+READERS = (openai_clients, vllm_offline, trtllm, aiperf, llama_bench)
 SERVICE_COLUMNS = ("isl", "osl", "concurrency", "ttft_ms", "tpot_ms")
 KNOWN = (*(name for reader in READERS for name in reader.NAMES), f"CSV with {', '.join(SERVICE_COLUMNS)}")
 NEEDED = ("model", "accelerator", "devices", "isl", "osl", "concurrency")
-OPTIONS = ("model", "accelerator", "devices", "tp", "quantization", "kv_cache", "runtime", "concurrency")
+OPTIONS = (
+    "model",
+    "accelerator",
+    "devices",
+    "tp",
+    "quantization",
+    "kv_cache",
+    "runtime",
+    "isl",
+    "osl",
+    "concurrency",
+)
 """What a caller may say of all rows; it goes before what a file says."""
 
 CACHES = ("bf16", "fp16", "fp8", "int8", "fp32", "nvfp4")
@@ -64,6 +75,10 @@ def _rows(text: str, path: Path) -> list[Row]:
             keys = ", ".join(list(record)[:4])
             raise InvalidInput(path.name, given=f"keys {keys}", expected=f"a result of {'; '.join(KNOWN)}")
         found += reader.rows(record)
+    if not found:
+        given = "results that no time of a step or a prompt can be read from"
+        expected = "latencies: of a throughput nothing tells how many requests ran together"
+        raise InvalidInput(path.name, given=given, expected=expected)
     return found
 
 
