@@ -156,6 +156,22 @@ class _Part(BaseModel):
                 holder[keys[-1]] = value
         return validated(type(self), data, where=self.name)
 
+    def within(self, tier: str | None) -> Self:
+        """The part without the memory beyond a tier, None for the nearest alone; `UnknownName` where it has none such.
+
+        >>> from roofline.describe.catalog import accelerator
+        >>> list(accelerator("sambanova-sn40l").within("hbm").memory)
+        ['hbm']
+        """
+        names = list(self.memory)
+        if tier is not None and tier not in names:
+            expected = f"a memory with a published bandwidth: {', '.join(names)}"
+            raise UnknownName(f"memory of {self.name}", given=tier, known=names, expected=expected)
+        kept = names[: names.index(tier) + 1 if tier else 1]
+        if kept == names:
+            return self
+        return self.model_copy(update={"memory": {name: self.memory[name] for name in kept}})
+
     def supported_formats(self) -> list[str]:
         """Number formats this part computes in, fastest first."""
         known = [name for name in FORMATS if self.runs(name) is not None]

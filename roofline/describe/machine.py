@@ -53,5 +53,10 @@ class Machine:
 
     @property
     def memory(self) -> Tier:
-        """The first tier, where weights and caches live."""
+        """The first tier, where weights and caches live before any other."""
         return self.tiers[0]
+
+    @property
+    def streaming(self) -> Num:
+        """What all tiers deliver where they are read at once [B/s]."""
+        return sum((tier.bandwidth for tier in self.tiers[1:]), self.tiers[0].bandwidth)

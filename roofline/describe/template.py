@@ -29,7 +29,7 @@ FIELDS: dict[str, str] = {
     "peak": "Dense rates of the matrix units, one per number format they take. A rate printed with sparsity is halved;"
     f" a multiply-add is two operations. Formats: {', '.join(name for name in FORMATS if name != 'fp8_block')}, or"
     ' "fp4" for a rate that holds for every 4-bit layout.',
-    "memory": "Memory tiers of one device, the first being where weights and caches live.",
+    "memory": "Memory tiers of one device, the nearest first: that is where weights and caches live.",
     "memory.capacity": "Capacity as printed. DRAM is printed in GB and holds GiB: 80 GB are 80 GiB.",
     "memory.bandwidth": "Rate of reading it, of the whole device.",
     "memory.usable": "What a driver reports, where that is known; a cloud shows it in nvidia-smi or rocm-smi.",

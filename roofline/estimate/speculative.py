@@ -150,7 +150,7 @@ class SpeculativeServer:
         rooms: list[tuple[float, float]] = []
         for first in target.memory.rooms:
             for second in draft.memory.rooms:
-                free = target.memory.usable - first.weights - second.weights
+                free = target.memory.room - first.weights - second.weights
                 each: Any = target.memory.sequence_bytes(first, context) / target.layout.dp
                 each = each + draft.memory.sequence_bytes(second, context) * ranks
                 rooms.append((free, float(each)))

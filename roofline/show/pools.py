@@ -133,6 +133,10 @@ def _as_typed(what: str, text: str) -> str:
     return text.strip()
 
 
+def _tier(_what: str, text: str) -> str:
+    return text.strip()
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "tp": _whole,
     "pp": _whole,
@@ -143,6 +147,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "price": _price,
     "power": _power,
     "efficiency": _as_typed,
+    "spill": _tier,
 }
 
 

@@ -107,12 +107,12 @@ def test_ties_go_to_the_first_resource() -> None:
 
 
 def test_times_in_turn_add_up() -> None:
-    one = Times(1, 2, 3, 4, 5, 12, {"compute": 0, "memory": 0, "feed": 3, "network": 4, "overhead": 5})
-    two = Times(10, 1, 0, 0, 1, 11, {"compute": 10, "memory": 0, "feed": 0, "network": 0, "overhead": 1})
-    owed = {"compute": 10, "memory": 0, "feed": 3, "network": 4, "overhead": 6}
-    assert one.plus(two) == Times(11, 3, 3, 4, 6, 23, owed)
+    one = Times(1, 2, 3, 4, 5, 12, {"compute": 0, "memory": 0, "feed": 3, "network": 4, "overhead": 5, "spill": 0}, 7)
+    two = Times(10, 1, 0, 0, 1, 11, {"compute": 10, "memory": 0, "feed": 0, "network": 0, "overhead": 1, "spill": 0}, 2)
+    owed = {"compute": 10, "memory": 0, "feed": 3, "network": 4, "overhead": 6, "spill": 0}
+    assert one.plus(two) == Times(11, 3, 3, 4, 6, 23, owed, 9)
     assert one.plus(two).bound == "compute"
-    assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()})
+    assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()}, 21)
 
 
 def test_a_step_is_a_sum_of_maxima_and_its_floor_a_maximum_of_sums() -> None:
