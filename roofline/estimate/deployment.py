@@ -188,6 +188,11 @@ class Deployment:
                 changes["power"] = accelerator.power.value
         return self._changed(**changes)
 
+    def layouts(self, batch: float = 1, context: float = TYPICAL_CONTEXT) -> tuple[Layout, ...]:
+        """Layouts that agree with the ranks given and hold a decode point: every width, pipelines of some lengths."""
+        point = Point("decode", checked("batch", batch), checked("context", context), 0)
+        return tuple(self._choice.every(point))
+
     def layout_at(self, point: Point) -> Layout:
         """The layout taken at a point; where none fits, the one that misses least."""
         return self._choice.at(point, must_fit=False)

@@ -13,6 +13,7 @@ from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Ques
 from roofline.show.explain_view import buying, explained, term_rows
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
+from roofline.show.layouts_view import answer as layouts_answer
 from roofline.show.lines import Line
 from roofline.show.pools import Pool
 from roofline.show.progress import tracked
@@ -64,9 +65,7 @@ def explanation(
         near = nearest_names(phase, PHASES)
         expected = " or ".join(PHASES)
         raise InvalidInput("--phase", given=phase, expected=expected, nearest=near[0] if near else None)
-    if len(texts) != 1:
-        raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
-    deployment = Pool.parse(texts[0]).deployment(load_model(model), quantization)
+    deployment = _only(texts).deployment(load_model(model), quantization)
     estimate = estimated(deployment, phase, batch, context)
 
     def view(width: int) -> list[Line]:
@@ -77,6 +76,17 @@ def explanation(
         return explained(estimate, buying(answers), width)
 
     return answered(term_rows(estimate), form, view)
+
+
+def three_layouts(model: str, texts: Sequence[str], context: float, quantization: str | None, form: str) -> Answer:
+    """The layouts of one pool for one user, for many, and on the fewest devices; `DoesNotFit` where there is none."""
+    return layouts_answer(_only(texts).deployment(load_model(model), quantization), context, form)
+
+
+def _only(texts: Sequence[str]) -> Pool:
+    if len(texts) != 1:
+        raise InvalidInput("--on", given=f"{len(texts)} pools", expected="one pool to explain; compare takes several")
+    return Pool.parse(texts[0])
 
 
 def _explaining(model: str, pool: Pool, question: Question) -> str:
