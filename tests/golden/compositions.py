@@ -27,6 +27,7 @@ from roofline.equations.partitioning import weight_stationary_volume_1d, weight_
 from roofline.equations.pipelines import devices_for_capacity, square_root_sync, streaming_latency, tree_sync
 from roofline.equations.recurrence import recurrent_state_bytes, recurrent_state_traffic
 from roofline.equations.rooflines import additive_decode_step, compute_time, intensity, memory_time
+from roofline.equations.serving import batch_within
 from roofline.numeric import Num, maximum, minimum, sqrt
 
 # -- caches and states ------------------------------------------------------------------------------------------------
@@ -329,6 +330,11 @@ def cheapest_pairing(
         for flop, byte in zip(per_flop, per_byte, strict=True)
     ]
     return minimum(*attention) + minimum(*(million_token_ffn_cost(ffn_flops, flop) for flop in per_flop))
+
+
+def rate_within(tpot: Num, base: Num, growth: Num) -> Num:
+    """Tokens per second of the largest batch within a time per token."""
+    return batch_within(tpot, base, growth) / tpot
 
 
 def idle_break_even(
