@@ -27,14 +27,26 @@ class Wire:
     """One way to other devices: `bandwidth` per direction [B/s], `latency` per hop [s], `hops` across its domain [1].
 
     `domain` is how many devices it joins, None where it joins any number; `topology` decides which collectives it runs.
+    `within` is the share of the latency that reaching so many devices takes [1], the fewest first.
     """
 
     name: str
     bandwidth: Num
     latency: Num
-    hops: int
+    hops: float
     domain: int | None
     topology: str
+    within: tuple[tuple[int, float], ...] = ()
+
+    def crossing(self, devices: int) -> Num:
+        """The latency of reaching any of so many devices [s]."""
+        share = next((share for size, share in self.within if devices <= size), 1.0)
+        return self.latency * self.hops if share == 1 else self.latency * (self.hops * share)
+
+    @property
+    def nearest(self) -> Num:
+        """The least latency of anything that crosses it [s]."""
+        return self.latency * self.within[0][1] if self.within else self.latency
 
 
 @dataclass(frozen=True, slots=True)

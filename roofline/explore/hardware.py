@@ -159,7 +159,7 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     if fits:
         rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources))
     wires = {wire.name: wire for wire in machine.wires}
-    hops = tuple((wires[wire.name], count) for wire, count in resolved.plan.hops)
+    hops = tuple((replace(wires[wire.name], hops=wire.hops), count) for wire, count in resolved.plan.hops)
     plan = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers
     changed = replace(resolved, machine=machine, rates=rates)
     changed.__dict__["plan"] = plan

@@ -26,7 +26,8 @@ from roofline.describe.efficiency import (
     KernelFit,
 )
 from roofline.describe.formats import PRESETS, Quantization
-from roofline.describe.hardware import HbmAccelerator, LinkTier, SramAccelerator
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.tiers import LinkTier
 from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
