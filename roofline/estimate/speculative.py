@@ -61,6 +61,8 @@ class Speculative:
         if self.link is not None:
             raise InvalidInput("link", given=str(self.link), expected="None: draft and target share their devices")
         target, draft = self.target, self.draft
+        if len(target.accelerator.memory) > 1:
+            raise InvalidInput("target", given="spill", expected="a memory that holds both: they share the nearest one")
         if (draft.accelerator, draft.devices) != (target.accelerator, target.devices):
             expected = f"the target's {target.devices} × {target.accelerator.name}"
             given = f"{draft.devices} × {draft.accelerator.name}"

@@ -12,8 +12,11 @@ from roofline import Deployment
 from roofline.describe.catalog import accelerator
 from roofline.describe.hardware import SramAccelerator
 from roofline.describe.link import Link
+from roofline.describe.workload import Traffic
 from roofline.errors import DoesNotFit, InvalidInput, UnknownName
 from roofline.estimate.attention_ffn import AttentionFfn
+from roofline.estimate.serving import serve
+from roofline.estimate.speculative import Speculative
 
 GB = 1e9
 MODEL = "llama-3.1-8b"
@@ -166,10 +169,25 @@ def test_a_socket_with_hbm_and_ddr_holds_more_and_is_slower() -> None:
         Deployment("llama-3.1-70b", "sambanova-sn40l").decode(1, 1024)
 
 
+def test_service_reads_the_further_memory_too() -> None:
+    """One user at a time: the time per token is that of the step."""
+    part = chip((8 * GB, 1e13), (200 * GB, 1e12))
+    asked = Traffic(isl=1024, osl=129, concurrency=1)
+    served = serve(Deployment(MODEL, part, spill="tier1", efficiency="ideal"), asked)
+    step = on(part).decode(1, 1024 + 65)
+    assert served.tpot == pytest.approx(float(step.seconds), rel=0.01)
+    one = serve(Deployment(MODEL, chip((208 * GB, 1e13)), efficiency="ideal"), asked)
+    assert served.tpot > 2 * one.tpot
+    assert served.ttft >= one.ttft
+
+
 def test_bad_tiers_are_named() -> None:
     with pytest.raises(UnknownName, match=r"lpddr.*sram"):
         Deployment(MODEL, "groq-3-lpu", spill="lpddr")
     far = Deployment(MODEL, chip((8 * GB, 1e13), (50 * GB, 1e12)), spill="tier1", tp=1, pp=1)
     with pytest.raises(InvalidInput, match="spill"):
         AttentionFfn(far, far, Link("400 Gbit/s", "2 us"))
+    small = Deployment("llama-3.2-1b", far.accelerator, spill="tier1", tp=1, pp=1)
+    with pytest.raises(InvalidInput, match="spill"):
+        Speculative(target=far, draft=small, length=2, acceptance=0.5, shared=True)
     assert accelerator("sambanova-sn40l").within("ddr") is accelerator("sambanova-sn40l")
