@@ -6,21 +6,25 @@ python -m benchmarks.measured.sram_page
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
 
 from benchmarks.measured.refit import PHASES, RATES, ROOT
+from roofline.describe.catalog import calibration
 from roofline.describe.efficiency import Efficiency
 from roofline.estimate.deployment import Deployment
+from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import described
-from roofline.trust.published_rates import CONTEXT, Rate, linked, read_rates
+from roofline.trust.published_rates import CONTEXT, Rate, flat, linked, read_rates
 from roofline.trust.stations import ACCEPTANCE
 
 PAGE = Path("docs/sram-rates.md")
 SOCKETS = "sambanova-sn40l"
+ONE = 1e-6
+"""A fixed time per operation, to count operations by [s]."""
 EFFICIENCIES = ("ideal", "calibrated")
 
 
@@ -63,6 +67,8 @@ class Batch:
     measured: float
     ideal: float
     estimate: float
+    overhead: float
+    """The fixed time per operation that alone explains what is measured beyond the ideal [s]."""
 
 
 @cache
@@ -88,8 +94,10 @@ def batches() -> tuple[Batch, ...]:
 def _batch(row: Mapping[str, str]) -> Batch:
     batch, isl, osl = (float(row[name]) for name in ("batch", "isl", "osl"))
     ideal, estimate = (_whole(row, batch, isl, osl, efficiency) for efficiency in EFFICIENCIES)
-    model = described(row["model"]).name
-    return Batch(row["id"], model, batch, isl, osl, row["grade"], float(row["value"]) / 1e3, ideal, estimate)
+    measured, model = float(row["value"]) / 1e3, described(row["model"]).name
+    assumed = flat("assumed", ONE, Evidence(0, 0, 1, 1), "assumed")
+    overhead = ONE * (measured - ideal) / (_whole(row, batch, isl, osl, assumed) - ideal)
+    return Batch(row["id"], model, batch, isl, osl, row["grade"], measured, ideal, estimate, overhead)
 
 
 def _whole(row: Mapping[str, str], batch: float, isl: float, osl: float, efficiency: Efficiency | str) -> float:
@@ -119,8 +127,22 @@ def page() -> str:
         least=f"{min(each.measured / each.ideal for each in static):.2f}",
         low=f"{min(each.measured / each.estimate for each in static):.2f}",
         high=f"{max(each.measured / each.estimate for each in static):.2f}",
+        single=_microseconds(each.overhead for each in static if each.batch == 1),
+        sixteen=_microseconds(each.overhead for each in static if each.batch > 1),
+        lpu=_shipped("groq-lpu-v1"),
+        wafer=_shipped("cerebras-wse3"),
         sources=_sources(compared),
     )
+
+
+def _microseconds(overheads: Iterable[float]) -> str:
+    return f"{median(overheads) * 1e6:.1f} us"
+
+
+def _shipped(part: str) -> str:
+    figures = calibration(part)
+    assert figures is not None
+    return _microseconds([figures.kernels["matmul"]["any"].overhead])
 
 
 def _rates(compared: tuple[Compared, ...]) -> str:
@@ -165,14 +187,16 @@ def _parts(compared: tuple[Compared, ...]) -> str:
 
 def _batches(static: tuple[Batch, ...]) -> str:
     lines = [
-        "| row | grade | model | batch | in + out | measured | ideal | estimate | measured / ideal | error |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| row | grade | model | batch | in + out | measured | ideal | estimate "
+        "| measured / ideal | overhead | error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in static:
         columns = [
             *(each.id, each.grade, each.model, f"{each.batch:g}", f"{each.isl:,g} + {each.osl:,g}"),
             *(f"{seconds:.3g} s" for seconds in (each.measured, each.ideal, each.estimate)),
-            *(f"{each.measured / each.ideal:.2f}", f"{each.estimate / each.measured - 1:+.0%}"),
+            *(f"{each.measured / each.ideal:.2f}", f"{each.overhead * 1e6:.1f} us"),
+            f"{each.estimate / each.measured - 1:+.0%}",
         ]
         lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
@@ -233,9 +257,12 @@ yields times the estimate's own error: the two cannot be told apart by a rate.
 
 The only rows of this class with every condition stated: eight sockets, tensor parallel, bf16 weights, seconds from
 prompt to last token. HBM is the memory that decoding reads here; no row beats it (measured / ideal is {least} at
-least). The estimate takes the medians of measured GPUs and is off by {low} to {high}, measured over estimated:
-single sequences are slower in the estimate, because the sockets run a whole layer as one kernel, batches of sixteen
-faster.
+least). The estimate takes the medians of measured GPUs; measured over estimated is {low} to {high}. Single sequences
+are slower in the estimate: the vendor says that a whole layer runs as one kernel. Most batches of sixteen are faster.
+
+`overhead` is the fixed time per operation that would explain a row alone. For single sequences its median is
+{single}, below the {lpu} of the first LPU and the {wafer} of the wafer; for batches of sixteen it is {sixteen}.
+One overhead does not serve both, so no figures ship for this part.
 
 {batches}
 

@@ -7,6 +7,10 @@ import pytest
 
 from benchmarks.measured import refit, sram_page
 from benchmarks.measured.sram_page import Batch, Compared
+from roofline.estimate.deployment import Deployment
+from roofline.trust.fitting import Evidence
+from roofline.trust.measured_rows import described
+from roofline.trust.published_rates import flat, linked
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"groq-lpu-v1", "groq-3-lpu", "cerebras-wse3", "sambanova-sn40l", "dmatrix-corsair"}
@@ -58,3 +62,14 @@ def test_rates_are_per_user_whatever_was_published() -> None:
     assert by_id["sram-0026"] == by_id["sram-0027"] == 1000
     assert by_id["sram-0028"] == by_id["sram-0029"] == 500
     assert by_id["sram-0009"] == 450
+
+
+def test_the_overhead_of_a_batch_explains_it() -> None:
+    """The estimate is a straight line over a fixed time per operation, so what is measured lies on it."""
+    row = next(row for row in rows(refit.PHASES) if row["id"] == "argonne-1526")
+    each = next(each for each in sram_page.batches() if each.id == row["id"])
+    part, model = linked(row["accelerator"]), described(row["model"])
+    figures = flat("explained", each.overhead, Evidence(0, 0, 1, 1), "a test")
+    sockets = Deployment(model, part, 8, tp=8, quantization="bf16", efficiency=figures)
+    whole = sockets.prefill(512).seconds + 511 * sockets.decode(1, 768).seconds
+    assert whole == pytest.approx(each.measured)
