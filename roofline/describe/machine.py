@@ -72,3 +72,13 @@ class Machine:
     def streaming(self) -> Num:
         """What all tiers deliver where they are read at once [B/s]."""
         return sum((tier.bandwidth for tier in self.tiers[1:]), self.tiers[0].bandwidth)
+
+    @property
+    def beyond(self) -> tuple[tuple[Num, Num], ...]:
+        """For every further tier: what a device holds nearer than it [B], and what it and all beyond deliver [B/s]."""
+        found, held = [], self.cache
+        for place, tier in enumerate(self.tiers[:-1], 1):
+            held = held + tier.capacity
+            rates = [further.bandwidth for further in self.tiers[place:]]
+            found.append((held, sum(rates[1:], rates[0])))
+        return tuple(found)

@@ -319,7 +319,7 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     every stage, while a prompt may be cut into chunks that follow each other.
     """
     least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
-    latency = _sum(_weighted(step.path, least[4]), *(count * wire.latency * wire.hops for wire, count in step.hops))
+    latency = _sum(_weighted(step.path, least[5]), *(count * wire.latency * wire.hops for wire, count in step.hops))
     floor = maximum(latency, 0)
     if step.phase == "decode" or not step.pipelined:
         floor = maximum(floor, _demand(step.path, least, machine, step.depth))
@@ -331,16 +331,19 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
 
 def _demand(counts: Sequence[int], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
     """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
-    compute, moved, feed, wires = (_weighted(counts, each) for each in least[:4])
+    compute, moved, weights, feed, wires = (_weighted(counts, each) for each in least[:5])
     read = memory_time(maximum(moved - devices * machine.cache, 0), machine.streaming)
-    return maximum(compute, read, feed, wires)
+    # Weights are read once each, so those that do not fit nearer come from further away; caches may be read again.
+    far = (memory_time(maximum(weights - devices * held, 0), rate) for held, rate in machine.beyond)
+    return maximum(compute, read, feed, wires, *far)
 
 
-def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
-    """Of an item: least seconds of compute, bytes moved, seconds of feed and of wires, latency of its exchange."""
+def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num, Num]:
+    """Least of an item: seconds of compute, bytes moved, weights among them, seconds of feed and of wires, latency."""
     if not isinstance(item, Operation):
         crossing, latency = least_transfer(item, machine.wires, machine.name)
-        return 0, 0, 0, crossing, latency
+        return 0, 0, 0, 0, crossing, latency
     moved = _sum(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    return compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]]), moved, feed, 0, 0
+    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
+    return compute, moved, item.fewest_weights, feed, 0, 0

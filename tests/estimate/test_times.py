@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -128,6 +129,15 @@ def test_the_floor_takes_the_most_favourable_routing() -> None:
     routed = operation(6, 8, fewest_flops=6, fewest_weights=2)
     assert step_floor(step(routed), machine(), Plain()) == 6  # type: ignore[arg-type]
     assert step_seconds(step(routed), machine(), Plain()) == 8  # type: ignore[arg-type]
+
+
+def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
+    """Of 20 bytes of weights 4 fit into the first tier and 6 into the second; a cache's may be the same ones again."""
+    tiers = (Tier("near", 4, 4, 10), Tier("far", 6, 6, 2), Tier("farther", 100, 100, 1))
+    tiered = replace(machine(), tiers=tiers)
+    assert step_floor(step(operation(0, 20)), tiered, Plain()) == max(20 / 13, 16 / 3, 10 / 1)  # type: ignore[arg-type]
+    assert step_floor(step(operation(0, 9)), tiered, Plain()) == max(9 / 13, 5 / 3)  # type: ignore[arg-type]
+    assert step_floor(step(operation(cache=20)), tiered, Plain()) == 20 / 13  # type: ignore[arg-type]
 
 
 def test_kernels_of_a_class_err_together_and_classes_apart() -> None:
