@@ -21,11 +21,12 @@ from roofline.trust.class_default import class_default
 from roofline.trust.fitting import evidence
 from roofline.trust.kernels import Kernel, Measured, read_kernels
 from roofline.trust.part_fits import by_format, predicted
-from roofline.trust.published_rates import Rate, rates_default, rates_fit, read_rates
+from roofline.trust.published_rates import Rate, fitted, rates_default, rates_fit, read_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = Path("benchmarks/measured/kernels.csv")
 RATES = Path("benchmarks/measured/sram_rates.csv")
+PHASES = Path("benchmarks/measured/phases.csv")
 SPECS = Path("hardware_specs/calibration")
 PAGE = Path("docs/calibration.md")
 FITTED = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200-sxm")
@@ -61,6 +62,11 @@ def sram_files(rates: tuple[Rate, ...]) -> dict[str, str]:
     return {name: header + to_toml(efficiency) for name, efficiency in files.items()}
 
 
+def published() -> tuple[Rate, ...]:
+    """The published rates that calibrations rest on."""
+    return fitted(read_rates(ROOT / RATES, ROOT / PHASES))
+
+
 def step_milliseconds(model: str, devices: int, phase: str, arguments: dict[str, int]) -> Any:
     """The calibrated estimate of one of `STEPS`."""
     deployment = Deployment(model, "h100-sxm", devices=devices, tp=devices, quantization="bf16")
@@ -75,7 +81,7 @@ def tables() -> dict[str, str]:
         "fits": _fits({name: each for name, each in efficiencies.items() if each is not None}),
         "class": _fits({"": part_class("hbm").efficiency}),
         "others": _others(measured),
-        "rates": _rates(read_rates(ROOT / RATES)),
+        "rates": _rates(published()),
         "steps": _steps(),
     }
 
@@ -181,7 +187,7 @@ def main() -> None:
         calibrate_file(KERNELS, SPECS / f"{name}.toml", accelerator=name, progress=print)
     calibrations = [calibrate(measured, name) for name in FITTED]
     (ROOT / SPECS / "class-hbm.toml").write_text(class_hbm(measured, calibrations), encoding="utf-8")
-    for name, text in sram_files(read_rates(ROOT / RATES)).items():
+    for name, text in sram_files(published()).items():
         (ROOT / SPECS / f"{name}.toml").write_text(text, encoding="utf-8")
     calibration.cache_clear()
     part_class.cache_clear()

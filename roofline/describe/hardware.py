@@ -16,24 +16,21 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
-    ValidationInfo,
     field_validator,
 )
 
 from roofline.describe.formats import FORMATS, number_format
 from roofline.describe.machine import Machine, Tier, Wire
 from roofline.describe.provenance import (
-    Bytes,
     BytesPerSecond,
     Cited,
-    Count,
     Fact,
     FlopPerSecond,
-    Seconds,
     UsdPerHour,
     Watts,
 )
 from roofline.describe.spec_file import SpecFile, place
+from roofline.describe.tiers import LinkTier, MemoryTier
 from roofline.errors import (
     InvalidInput,
     MissingNumber,
@@ -47,43 +44,6 @@ from roofline.errors import (
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _CACHES = ("l2_capacity", "last_level_cache_capacity")
 _SAME_WIDTH = {"bf16": "fp16", "fp16": "bf16"}
-
-
-class MemoryTier(BaseModel):
-    """One memory of a device, the nearest to the compute units first.
-
-    `capacity` as printed; `usable` what the driver reports where that is known; `bandwidth` of reading it.
-    """
-
-    model_config = _FROZEN
-
-    capacity: Bytes
-    bandwidth: BytesPerSecond
-    usable: Bytes | None = None
-
-    @field_validator("usable")
-    @classmethod
-    def _within_capacity(cls, usable: Cited | None, known: ValidationInfo) -> Cited | None:
-        capacity = known.data.get("capacity")
-        if usable is not None and capacity is not None and usable.value > capacity.value * (1 + 1e-9):
-            raise ValueError(f"at most the capacity, {capacity.text}")
-        return usable
-
-
-class LinkTier(BaseModel):
-    """One way to other devices: `bandwidth` per device and direction, `latency` per hop, `hops` across the domain.
-
-    `domain` is how many devices it joins, absent where it joins any number. `latency` is a propagation latency that no
-    software can shorten; what launching a collective costs on top is calibration.
-    """
-
-    model_config = _FROZEN
-
-    bandwidth: BytesPerSecond
-    latency: Seconds | None = None
-    hops: Count | None = None
-    domain: Count | None = None
-    topology: Literal["all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point"]
 
 
 def _peak_format(name: str) -> str:
@@ -156,6 +116,22 @@ class _Part(BaseModel):
                 holder[keys[-1]] = value
         return validated(type(self), data, where=self.name)
 
+    def within(self, tier: str | None) -> Self:
+        """The part without the memory beyond a tier, None for the nearest alone; `UnknownName` where it has none such.
+
+        >>> from roofline.describe.catalog import accelerator
+        >>> list(accelerator("sambanova-sn40l").within("hbm").memory)
+        ['hbm']
+        """
+        names = list(self.memory)
+        if tier is not None and tier not in names:
+            expected = f"a memory with a published bandwidth: {', '.join(names)}"
+            raise UnknownName(f"memory of {self.name}", given=tier, known=names, expected=expected)
+        kept = names[: names.index(tier) + 1 if tier else 1]
+        if kept == names:
+            return self
+        return self.model_copy(update={"memory": {name: self.memory[name] for name in kept}})
+
     def supported_formats(self) -> list[str]:
         """Number formats this part computes in, fastest first."""
         known = [name for name in FORMATS if self.runs(name) is not None]
@@ -198,6 +174,11 @@ class _Part(BaseModel):
                     int(tier.hops.value) if tier.hops else 1,
                     int(tier.domain.value) if tier.domain else None,
                     tier.topology,
+                    tuple(
+                        (int(size), each.value / tier.latency.value)
+                        for size, each in tier.within.items()
+                        if tier.latency
+                    ),
                 )
                 for name, tier in self.link.items()
             ),

@@ -29,7 +29,7 @@ FIELDS: dict[str, str] = {
     "peak": "Dense rates of the matrix units, one per number format they take. A rate printed with sparsity is halved;"
     f" a multiply-add is two operations. Formats: {', '.join(name for name in FORMATS if name != 'fp8_block')}, or"
     ' "fp4" for a rate that holds for every 4-bit layout.',
-    "memory": "Memory tiers of one device, the first being where weights and caches live.",
+    "memory": "Memory tiers of one device, the nearest first: that is where weights and caches live.",
     "memory.capacity": "Capacity as printed. DRAM is printed in GB and holds GiB: 80 GB are 80 GiB.",
     "memory.bandwidth": "Rate of reading it, of the whole device.",
     "memory.usable": "What a driver reports, where that is known; a cloud shows it in nvidia-smi or rocm-smi.",
@@ -40,6 +40,7 @@ FIELDS: dict[str, str] = {
     "link.bandwidth": "Of one device over all its lanes in this tier, in one direction: half of a sum of both.",
     "link.domain": "How many devices it joins; absent where it joins any number.",
     "link.latency": "Of one hop, propagation only: not what software adds.",
+    "link.within": "Latencies of reaching fewer devices than the domain, by their number, where latency is end to end.",
     "link.hops": "Hops across the whole domain; absent means one, with the latency then end to end.",
     "power": "Design power of one device.",
     "price": "What an hour of one device costs.",
@@ -120,6 +121,11 @@ def _tiers(kind: str, part: HbmAccelerator | SramAccelerator, like: str) -> Iter
         yield from ("# [link.scale_up]", *_comment(FIELDS["link.topology"]), '# topology = "switch"')
         for key in _KEYS["link"][1:]:
             yield from [*_comment(FIELDS[f"link.{key}"]), f"# {key} = {_example(_UNITS[key][2])}"]
+        yield from (
+            *_comment(FIELDS["link.within"]),
+            "# [link.scale_up.within]",
+            f"# 4 = {_example(_UNITS['latency'][2])}",
+        )
     for position, (name, tier) in enumerate(tiers.items()):
         yield from [*([""] if position else []), f"[{kind}.{name}]"]
         for key in _KEYS[kind]:
@@ -130,6 +136,19 @@ def _tiers(kind: str, part: HbmAccelerator | SramAccelerator, like: str) -> Iter
                 yield f"{key} = {_copied(value, like) if isinstance(value, Cited) else _text(value)}"
             elif position == 0:
                 yield f"# {key} = {_example(tier.capacity.text if key == 'usable' else _UNITS[key][2])}"
+        if kind == "link":
+            yield from _within(name, tier, like, explained=position == 0)
+
+
+def _within(name: str, tier: Any, like: str, *, explained: bool) -> Iterator[str]:
+    """Latencies of reaching a part of a link's domain: a section of their own, last in the link's."""
+    if explained:
+        yield from _comment(FIELDS["link.within"])
+    if tier.within:
+        yield f"[link.{name}.within]"
+        yield from (f"{size} = {_copied(latency, like)}" for size, latency in tier.within.items())
+    elif explained:
+        yield from (f"# [link.{name}.within]", f"# 4 = {_example(_UNITS['latency'][2])}")
 
 
 def _single(key: str, number: Cited | None, like: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "ridge_point",
     "streaming_time",
     "sweep_time",
+    "tier_bytes",
     "unfed_operation_time",
 ]
 
@@ -109,6 +110,26 @@ def memory_time(traffic: Num, bandwidth: Num) -> Num:
     69.3333
     """
     return traffic / bandwidth
+
+
+def tier_bytes(start: Num, block: Num, below: Num, capacity: Num) -> Num:
+    """The bytes of a block that lie in one memory tier, where tiers are filled in turn, the nearest first.
+
+    Arguments:
+        start : bytes placed before the block [B]
+        block : bytes of the block [B]
+        below : capacity of all nearer tiers [B]
+        capacity : capacity of this tier [B]
+
+    Returns the bytes of the block in this tier [B].
+
+    Source: derived, as the overlap of two intervals; shares of weights and cache per memory follow Sheng et al. 2023,
+    arXiv:2303.06865, "FlexGen".
+
+    >>> tier_bytes(80, 50, 100, 64)
+    30
+    """
+    return maximum(minimum(start + block, below + capacity) - maximum(start, below), 0)
 
 
 def operation_time(compute: Num, memory: Num, feed: Num, network: Num, overhead: Num) -> Num:

@@ -54,6 +54,9 @@ class AttentionFfn:
         deployed("attention", self.attention)
         deployed("ffn", self.ffn)
         same_model("ffn", self.ffn.model, self.attention.model)
+        for name, pool in (("attention", self.attention), ("ffn", self.ffn)):
+            if len(pool.accelerator.memory) > 1:
+                raise InvalidInput(name, given="spill", expected="a pool whose nearest memory holds its part")
         if self.offload not in OFFLOADS:
             raise InvalidInput("offload", given=self.offload, expected=" or ".join(OFFLOADS))
         ffn_half(self.model, self.offload)

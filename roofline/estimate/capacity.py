@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,21 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix
 from roofline.equations.attention import kv_heads_per_rank
+from roofline.equations.rooflines import tier_bytes
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.sharding import rank_shape
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
-from roofline.numeric import Num
+from roofline.numeric import Num, ceil, maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What lies in one memory tier of all devices of a replica: `weights_bytes`, and `cache_bytes` of the batch [B]."""
+
+    tier: str
+    usable_bytes: float
+    weights_bytes: Any
+    cache_bytes: Any
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class Capacity:
     runtime's reserve. `max_batch` sequences fit on one replica [1], limited by the fullest device, where caches may be
     replicated; `shortfall_bytes` is what is missing over all devices for the batch asked about [B].
     `device_weights_bytes` and `device_usable_bytes` are those of the fullest device [B]; `min_devices` is the smallest
-    count on which some layout fits [1].
+    count on which some layout fits [1]. `tiers` says what lies where.
     """
 
     fits: Any
@@ -43,6 +56,7 @@ class Capacity:
     device_weights_bytes: float
     device_usable_bytes: float
     layout: Layout
+    tiers: tuple[Held, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,10 @@ class Room:
 
 @dataclass(frozen=True)
 class Memory:
-    """A model's needs on a layout against a part's `usable` bytes per device."""
+    """A model's needs on a layout against a part's `usable` bytes per device, and those of `further` memory tiers.
+
+    Weights are placed first, then caches; the nearest tier is filled before the next.
+    """
 
     layout: Layout
     quantization: Quantization
@@ -64,6 +81,8 @@ class Memory:
     activations: float
     """Bytes of activations that each sequence keeps on a device; 0 where the runtime's reserve covers them."""
     rooms: tuple[Room, ...]
+    further: tuple[float, ...] = ()
+    """Usable bytes per device of further tiers, the nearest first."""
 
     @classmethod
     def of(
@@ -91,7 +110,13 @@ class Memory:
             )
             rooms.append(Room(weights, mixers, count * layout.expert_group))
         activations = _activation_bytes(model, layout) if accelerator.kind == "sram" else 0.0
-        return cls(layout, quantization, usable_bytes(accelerator), activations, tuple(rooms))
+        further = tuple(float(tier.usable) for tier in accelerator.numbers().tiers[1:])  # type: ignore[arg-type]
+        return cls(layout, quantization, usable_bytes(accelerator), activations, tuple(rooms), further)
+
+    @property
+    def room(self) -> float:
+        """Bytes per device that weights and caches may take in all tiers."""
+        return self.usable + sum(self.further)
 
     def sequence_bytes(self, room: Room, context: Num) -> Num:
         """Bytes that one more sequence of `context` tokens takes on one device of a stage [B]."""
@@ -106,7 +131,7 @@ class Memory:
         for room in self.rooms:
             each: Any = self.sequence_bytes(room, context)
             # A stage without caches is limited by its weights alone, so a sequence may take nothing.
-            free = np.floor((self.usable - room.weights) / np.maximum(each, 1e-9))
+            free = np.floor((self.room - room.weights) / np.maximum(each, 1e-9))
             largest = np.minimum(largest, free)
         batch = np.maximum(largest, 0) * self.layout.dp
         return batch if isinstance(batch, np.ndarray) and batch.ndim else float(batch)
@@ -117,7 +142,7 @@ class Memory:
         fits: Any = True
         for room in self.rooms:
             each: Any = self.sequence_bytes(room, context)
-            fits = fits & (sequences * each <= self.usable - room.weights)
+            fits = fits & (sequences * each <= self.room - room.weights)
         return fits
 
     def shortfall(self, batch: Any, context: Any) -> Any:
@@ -126,8 +151,30 @@ class Memory:
         missing: Any = 0.0
         for room in self.rooms:
             need: Any = sequences * self.sequence_bytes(room, context)
-            missing = missing + np.maximum(need - (self.usable - room.weights), 0) * room.devices
+            missing = missing + np.maximum(need - (self.room - room.weights), 0) * room.devices
         return missing if isinstance(missing, np.ndarray) and missing.ndim else float(missing)
+
+    def placed(self, batch: Num, context: Num) -> tuple[tuple[Num, Num], ...]:
+        """Bytes of weights and of caches in every tier, over all devices of a replica [B], the nearest first."""
+        sequences = ceil(batch if self.layout.dp == 1 else batch / self.layout.dp)
+        found: list[tuple[Num, Num]] = []
+        below = 0.0
+        for capacity in (self.usable, *self.further):
+            weights: Num = 0
+            caches: Num = 0
+            for room in self.rooms:
+                each = sequences * self.sequence_bytes(room, context)
+                weights = weights + room.devices * tier_bytes(0, room.weights, below, capacity)
+                caches = caches + room.devices * tier_bytes(room.weights, each, below, capacity)
+            found.append((weights, caches))
+            below += capacity
+        return tuple(found)
+
+    def far_shares(self, batch: Num, context: Num) -> tuple[tuple[Num, Num], ...]:
+        """Shares of the weights and of the caches in each further tier [1]; all stages are taken to spill alike."""
+        placed = self.placed(batch, context)
+        weights, caches = (reduce(operator.add, each) for each in zip(*placed, strict=True))
+        return tuple((near / maximum(weights, 1), far / maximum(caches, 1)) for near, far in placed[1:])
 
 
 def usable_bytes(accelerator: HbmAccelerator | SramAccelerator) -> float:

@@ -18,6 +18,8 @@ from roofline.estimate.resolved import Point
 from roofline.numeric import ARRAY, SCALAR
 
 _REMEMBERED = 4096
+_LENGTHS = 9
+"""Pipelines of one width that are listed at most [1]."""
 
 
 class Choice:
@@ -58,6 +60,18 @@ class Choice:
                 self._chosen.clear()
             self._chosen[key] = self._choose(point, must_fit=must_fit)
         return self._chosen[key]
+
+    def every(self, point: Point) -> list[Layout]:
+        """Layouts of every width that hold a point: the shortest pipeline, the longest, and some between them."""
+        placement = self.placement(point)
+        found: list[Layout] = []
+        for longest in self._longest:
+            shortest = longest if self.given["pp"] else placement.shortest(longest)
+            if shortest is not None:
+                lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, _LENGTHS)})
+                cuts = [placement.cut(replace(longest, pp=length)) for length in lengths]
+                found += [layout for layout, missing in cuts if not missing]
+        return found
 
     def placement(self, point: Point) -> Placement:
         """What holds the model at the largest batch and context of a point."""

@@ -17,7 +17,7 @@ from roofline.describe.model_catalog import load_model
 from roofline.describe.runtimes import Runtime
 from roofline.describe.runtimes import runtime as serving_stack
 from roofline.errors import InvalidInput, LayoutError
-from roofline.estimate.capacity import Capacity, model_bytes, sequence_bytes
+from roofline.estimate.capacity import Capacity, Held, model_bytes, sequence_bytes
 from roofline.estimate.choice import Choice
 from roofline.estimate.door import checked, one_kind
 from roofline.estimate.estimate import Estimate
@@ -37,8 +37,9 @@ class Deployment:
 
     `tp`, `pp`, `dp`, `ep` are tensor, pipeline, attention-data and expert parallel ranks of one replica; devices left
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
-    `Quantization` (None: the checkpoint's own). `efficiency` is `"calibrated"`, `"ideal"`, a path to a calibration
-    file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `price`
+    `Quantization` (None: the checkpoint's own). `spill` names the furthest memory tier that may hold weights and caches
+    where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
+    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `price`
     [USD per device-hour] and `power` [W per device] replace the spec's own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
@@ -55,13 +56,14 @@ class Deployment:
         dp: int | None = None,
         ep: int | None = None,
         quantization: Quantization | str | None = None,
+        spill: str | None = None,
         efficiency: str | Path | Efficiency = "calibrated",
         runtime: str | Runtime | None = None,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelShape) else load_model(model)
-        self.accelerator = described_part(accelerator)
+        self.accelerator = described_part(accelerator).within(spill)
         self.devices = _count("devices", devices)
         self._given = {
             name: None if ranks is None else _count(name, ranks)
@@ -113,19 +115,25 @@ class Deployment:
             raise InvalidInput("context", given=context, expected="numbers or arrays: capacity is counted, not solved")
         layout = self._choice.at(point, must_fit=False)
         memory = self._resolved(layout).memory
-        missing = memory.shortfall(point.batch, point.context)
+        missing, placed = (of(point.batch, point.context) for of in (memory.shortfall, memory.placed))
         scalar = point.kind == SCALAR
         return Capacity(
             fits=bool(missing == 0) if scalar else missing == 0,
             weights_bytes=model_bytes(self.model, self.quantization),
             kv_bytes_per_sequence=sequence_bytes(self.model, self.quantization, point.context),
-            usable_bytes=memory.usable * layout.devices,
+            usable_bytes=memory.room * layout.devices,
             max_batch=memory.largest_batch(point.context),
             shortfall_bytes=missing,
             min_devices=self._choice.placement(point).smallest_count() if scalar else None,
             device_weights_bytes=max(room.weights for room in memory.rooms),
-            device_usable_bytes=memory.usable,
+            device_usable_bytes=memory.room,
             layout=layout,
+            tiers=tuple(
+                Held(tier.name, usable * layout.devices, weights, caches)
+                for tier, usable, (weights, caches) in zip(
+                    self._machine.tiers, (memory.usable, *memory.further), placed, strict=True
+                )
+            ),
         )
 
     @property
@@ -190,6 +198,11 @@ class Deployment:
             if accelerator.power != self.accelerator.power and accelerator.power:
                 changes["power"] = accelerator.power.value
         return self._changed(**changes)
+
+    def layouts(self, batch: float = 1, context: float = TYPICAL_CONTEXT) -> tuple[Layout, ...]:
+        """Layouts that agree with the ranks given and hold a decode point: every width, pipelines of some lengths."""
+        point = Point("decode", checked("batch", batch), checked("context", context), 0)
+        return tuple(self._choice.every(point))
 
     def layout_at(self, point: Point) -> Layout:
         """The layout taken at a point; where none fits, the one that misses least."""

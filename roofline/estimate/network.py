@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roofline.describe.efficiency import CollectiveFit
 from roofline.describe.machine import Wire
@@ -65,11 +65,11 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
         return 0
     taken = route(transfer.ranks, wires, part)
     inside, size = taken.inside, transfer.size
-    bandwidth, latency = reached_bandwidth(inside, taken.group) * fit.bandwidth, inside.latency * inside.hops
+    bandwidth, latency = reached_bandwidth(inside, taken.group) * fit.bandwidth, inside.crossing(taken.group)
     if taken.across is None:
         return _flat_time(transfer, inside, bandwidth, latency, fit)
     across = taken.across
-    bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, across.latency * across.hops
+    bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, across.crossing(transfer.ranks)
     if transfer.collective == "all_reduce":
         # Scatter sums within a group, join shares across groups, gather within the group.
         within = direct_all_gather(size, taken.group, bandwidth, latency)
@@ -103,7 +103,7 @@ def least_transfer(transfer: Transfer, wires: Sequence[Wire], part: str) -> tupl
     fastest = reached_bandwidth(taken.inside, taken.group)
     if taken.across is not None:
         fastest = fastest + taken.across.bandwidth
-    return transfer.fewest / fastest, taken.inside.latency
+    return transfer.fewest / fastest, taken.inside.nearest
 
 
 def stage_hops(width: int, pp: int, wires: Sequence[Wire], part: str) -> tuple[tuple[Wire, int], ...]:
@@ -122,10 +122,18 @@ def stage_hops(width: int, pp: int, wires: Sequence[Wire], part: str) -> tuple[t
 
 
 def _joining(first: int, width: int, wires: Sequence[Wire]) -> Wire:
-    """The smallest domain that holds the devices of two neighbouring stages, of which the second begins at `first`."""
+    """The smallest domain that holds the devices of two neighbouring stages, of which the second begins at `first`.
+
+    Where the latency of a part of the domain is known and the part holds them, that many hops fewer.
+    """
+
+    def together(devices: int) -> bool:
+        return (first - width) // devices == (first + width - 1) // devices
+
     for wire in wires:
-        if wire.domain is None or (first - width) // wire.domain == (first + width - 1) // wire.domain:
-            return wire
+        if wire.domain is None or together(wire.domain):
+            share = next((share for size, share in wire.within if together(size)), 1.0)
+            return wire if share == 1 else replace(wire, hops=wire.hops * share)
     return wires[-1]
 
 

@@ -18,6 +18,7 @@ from roofline.estimate.capacity import Memory
 from roofline.estimate.door import in_blocks, one_kind
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
+from roofline.estimate.spill import sentence, spilled
 from roofline.estimate.steps import Plan
 from roofline.estimate.timing import Step
 from roofline.estimate.work import Operation, Phase
@@ -102,8 +103,10 @@ class Resolved:
     def step(self, point: Point) -> Step:
         """What the phase does at a point."""
         if point.phase == "decode":
-            return self.plan.decode(batch=point.batch, context=point.context, new=point.tokens)
-        return self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached)
+            step = self.plan.decode(batch=point.batch, context=point.context, new=point.tokens)
+        else:
+            step = self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached)
+        return spilled(step, self.memory.far_shares(point.batch, point.context)) if self.memory.further else step
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
@@ -150,6 +153,9 @@ class Resolved:
             found.append(f"context beyond the {longest:,} tokens that {self.model.name} declares")
         if self.layout.vocab > 1:
             found.append(f"embedding and head are cut over {self.layout.vocab} stages each: one stage cannot hold them")
+        if self.memory.further and point.kind == SCALAR:
+            names = [tier.name for tier in self.machine.tiers[1:]]
+            found.append(sentence(names, self.memory.far_shares(point.batch, point.context)))
         reserve = part_class(self.accelerator.kind).reserve
         if reserve:
             found.append(f"{reserve.value:.0%} of usable memory is left to the runtime ({reserve.source})")

@@ -192,7 +192,7 @@ class Whole:
         layout, held = self.settled.layout, max(batch, 1.0)
         busy = 1.0
         if layout.pp > 1:
-            step = self.settled.plan.decode(batch=held, context=context)
+            step = self.settled.step(Point("decode", held, context, 0))
             total = float(passage(step, self.settled.machine, self.settled.rates)[0])  # type: ignore[arg-type]
             seconds = float(self.step(np.array([held]), context)[0])
             busy = min(1.0, float(step.micro_batches) * total / (layout.pp * seconds))  # type: ignore[arg-type]

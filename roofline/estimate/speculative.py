@@ -61,6 +61,8 @@ class Speculative:
         if self.link is not None:
             raise InvalidInput("link", given=str(self.link), expected="None: draft and target share their devices")
         target, draft = self.target, self.draft
+        if len(target.accelerator.memory) > 1:
+            raise InvalidInput("target", given="spill", expected="a memory that holds both: they share the nearest one")
         if (draft.accelerator, draft.devices) != (target.accelerator, target.devices):
             expected = f"the target's {target.devices} × {target.accelerator.name}"
             given = f"{draft.devices} × {draft.accelerator.name}"
@@ -150,7 +152,7 @@ class SpeculativeServer:
         rooms: list[tuple[float, float]] = []
         for first in target.memory.rooms:
             for second in draft.memory.rooms:
-                free = target.memory.usable - first.weights - second.weights
+                free = target.memory.room - first.weights - second.weights
                 each: Any = target.memory.sequence_bytes(first, context) / target.layout.dp
                 each = each + draft.memory.sequence_bytes(second, context) * ranks
                 rooms.append((free, float(each)))

@@ -30,16 +30,17 @@ from roofline.estimate.rates import Rates
 from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
 from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind, maximum, sqrt
 
-Resource = Literal["compute", "memory", "feed", "network", "overhead"]
-RESOURCES: tuple[Resource, ...] = ("compute", "memory", "feed", "network", "overhead")
+Resource = Literal["compute", "memory", "feed", "network", "overhead", "spill"]
+RESOURCES: tuple[Resource, ...] = ("compute", "memory", "feed", "network", "overhead", "spill")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
     """Seconds of an operation or of a sum of them, by resource [s].
 
-    `compute`, `memory` and `feed` overlap within an operation; `total` is what passes; `attributed` says which resource
-    the seconds of `total` are owed to, and sums to it.
+    `compute`, `memory` with `spill`, and `feed` overlap within an operation; `memory` is the nearest tier, `spill` the
+    further ones, read in turn. `total` is what passes; `attributed` says which resource the seconds of `total` are owed
+    to, and sums to it.
     """
 
     compute: Num
@@ -49,6 +50,7 @@ class Times:
     overhead: Num
     total: Num
     attributed: Mapping[Resource, Num]
+    spill: Num = 0
 
     @property
     def bound(self) -> Any:
@@ -65,6 +67,7 @@ class Times:
             self.overhead + other.overhead,
             self.total + other.total,
             {name: self.attributed[name] + other.attributed[name] for name in RESOURCES},
+            self.spill + other.spill,
         )
 
     def times(self, count: Num) -> Times:
@@ -77,6 +80,7 @@ class Times:
             self.overhead * count,
             self.total * count,
             {name: seconds * count for name, seconds in self.attributed.items()},
+            self.spill * count,
         )
 
 
@@ -194,13 +198,27 @@ def _absent(seconds: Num) -> bool:
 
 
 def resource_seconds(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
-    """Seconds of compute, memory and feed, which overlap, and of overhead, which does not [s]."""
+    """Seconds of compute, all memory tiers and feed, which overlap, and of overhead, which does not [s]."""
     peak, fit = rates.of_operation(operation)
     stationary = _sum(operation.weights, operation.cache)
     compute = compute_time(operation.flops, machine.peak[peak] * fit.compute)
-    memory = memory_time(_sum(stationary, operation.activations), machine.memory.bandwidth * fit.memory)
+    near = _sum(stationary, operation.activations)
+    if operation.far:
+        near = near - _sum(*operation.far)
+    memory = memory_time(near, machine.memory.bandwidth * fit.memory)
+    if operation.far:
+        memory = memory + spill_seconds(operation, machine, rates)
     feed: Num = 0 if machine.feed is None else memory_time(stationary, machine.feed * fit.memory)
     return compute, memory, feed, operation.kernels * fit.overhead
+
+
+def spill_seconds(operation: Operation, machine: Machine, rates: Rates) -> Num:
+    """Seconds of reading what lies in further memory tiers, a part of the memory's [s]; tiers are read in turn."""
+    if not operation.far:
+        return 0
+    fit = rates.of_operation(operation)[1]
+    pairs = zip(operation.far, machine.tiers[1:], strict=True)
+    return _sum(*(memory_time(moved, tier.bandwidth * fit.memory) for moved, tier in pairs))
 
 
 def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
@@ -219,8 +237,12 @@ def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
         compute, memory, feed, overhead = resource_seconds(item, machine, rates)
         total = _operation_time(compute, memory, feed, overhead)
         winners = _winners(compute, memory, feed)
-        attributed: dict[Resource, Num] = {**winners, "network": 0, "overhead": overhead}
-        return Times(compute, memory, feed, 0, overhead, total, attributed)
+        attributed: dict[Resource, Num] = {**winners, "network": 0, "overhead": overhead, "spill": 0}
+        spill = spill_seconds(item, machine, rates)
+        if not _absent(spill):
+            attributed["spill"] = attributed["memory"] * (spill / memory)
+            attributed["memory"] = attributed["memory"] - attributed["spill"]
+        return Times(compute, memory - spill, feed, 0, overhead, total, attributed, spill)
     seconds = transfer_time(item, machine.wires, rates.of_transfer(item), machine.name)
     return Times(0, 0, 0, seconds, 0, seconds, {**dict.fromkeys(RESOURCES, 0), "network": seconds})
 
@@ -243,6 +265,7 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
         shares["overhead"],
         wait + hops,
         shares,
+        shares["spill"],
     )
 
 
@@ -300,7 +323,7 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     every stage, while a prompt may be cut into chunks that follow each other.
     """
     least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
-    latency = _sum(_weighted(step.path, least[4]), *(count * wire.latency * wire.hops for wire, count in step.hops))
+    latency = _sum(_weighted(step.path, least[5]), *(count * wire.latency * wire.hops for wire, count in step.hops))
     floor = maximum(latency, 0)
     if step.phase == "decode" or not step.pipelined:
         floor = maximum(floor, _demand(step.path, least, machine, step.depth))
@@ -312,16 +335,19 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
 
 def _demand(counts: Sequence[int], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
     """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
-    compute, moved, feed, wires = (_weighted(counts, each) for each in least[:4])
-    read = memory_time(maximum(moved - devices * machine.cache, 0), machine.memory.bandwidth)
-    return maximum(compute, read, feed, wires)
+    compute, moved, weights, feed, wires = (_weighted(counts, each) for each in least[:5])
+    read = memory_time(maximum(moved - devices * machine.cache, 0), machine.streaming)
+    # Weights are read once each, so those that do not fit nearer come from further away; caches may be read again.
+    far = (memory_time(maximum(weights - devices * held, 0), rate) for held, rate in machine.beyond)
+    return maximum(compute, read, feed, wires, *far)
 
 
-def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num]:
-    """Of an item: least seconds of compute, bytes moved, seconds of feed and of wires, latency of its exchange."""
+def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num, Num]:
+    """Least of an item: seconds of compute, bytes moved, weights among them, seconds of feed and of wires, latency."""
     if not isinstance(item, Operation):
         crossing, latency = least_transfer(item, machine.wires, machine.name)
-        return 0, 0, 0, crossing, latency
+        return 0, 0, 0, 0, crossing, latency
     moved = _sum(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    return compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]]), moved, feed, 0, 0
+    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
+    return compute, moved, item.fewest_weights, feed, 0, 0

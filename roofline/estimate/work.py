@@ -52,7 +52,8 @@ class Operation:
 
     `flops` [FLOP] in format `computed`; `weights` read [B], stored as `stored`; `cache` read and written [B];
     `activations` moved [B], which a fused implementation could keep on the chip; `kernels` launched. `fewest_flops` and
-    `fewest_weights` are those of the most favourable routing of tokens to experts.
+    `fewest_weights` are those of the most favourable routing of tokens to experts. Of weights and cache, `far` are
+    those in each further memory tier [B], nearest first.
     """
 
     term: str
@@ -66,6 +67,7 @@ class Operation:
     fewest_flops: Num
     fewest_weights: Num
     kernels: Num = 1
+    far: tuple[Num, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ def numbers_used(resolved: Resolved, step: Step) -> dict[str, HardwareNumber]:
             peak = resolved.rates.of_operation(item)[0]
             add(f"peak.{peak}", machine.peak[peak], "FLOP/s", "rate", f"dense {peak} peak of one device")
     add("memory.bandwidth", machine.memory.bandwidth, "B/s", "rate", f"{machine.memory.name} bandwidth of one device")
+    for tier in machine.tiers[1:]:
+        path = f"memory.{tier.name}.bandwidth"
+        add(path, tier.bandwidth, "B/s", "rate", f"{tier.name} bandwidth of one device")
     if machine.feed is not None:
         add("feed", machine.feed, "B/s", "rate", "rate at which stationary operands enter the matrix unit")
     for wire in wires_used(resolved, step):
@@ -156,7 +159,7 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     if fits:
         rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources))
     wires = {wire.name: wire for wire in machine.wires}
-    hops = tuple((wires[wire.name], count) for wire, count in resolved.plan.hops)
+    hops = tuple((replace(wires[wire.name], hops=wire.hops), count) for wire, count in resolved.plan.hops)
     plan = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers
     changed = replace(resolved, machine=machine, rates=rates)
     changed.__dict__["plan"] = plan
@@ -168,10 +171,11 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
 def _machine(machine: Machine, values: Mapping[str, Any]) -> Machine:
     first, *others = machine.tiers
     bandwidth = values.get("memory.bandwidth", first.bandwidth)
+    further = [replace(tier, bandwidth=values.get(f"memory.{tier.name}.bandwidth", tier.bandwidth)) for tier in others]
     return replace(
         machine,
         peak={name: values.get(f"peak.{name}", value) for name, value in machine.peak.items()},
-        tiers=(replace(first, bandwidth=bandwidth), *others),
+        tiers=(replace(first, bandwidth=bandwidth), *further),
         feed=values.get("feed", machine.feed),
         wires=tuple(
             replace(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from roofline.errors import UnknownName
+from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.network import hop_seconds
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import RESOURCES, Step, item_seconds, resource_seconds
+from roofline.estimate.timing import RESOURCES, Step, item_seconds, resource_seconds, spill_seconds
 from roofline.estimate.work import HAND_OVER, Item, Operation
 from roofline.numeric import maximum
 
@@ -19,7 +19,7 @@ TRAFFIC = ("weights", "cache")
 
 
 def sides(resolved: Resolved, step: Step, name: str) -> Side:
-    """The quantity of that name; `UnknownName` where the phase has none.
+    """The quantity of that name; `UnknownName` where the phase has none, `InvalidInput` for traffic of several tiers.
 
     Resources and traffic count what a token passes; the wait for other micro-batches of a pipeline is its own term.
     """
@@ -29,6 +29,9 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
     if name in RESOURCES:
         place = RESOURCES.index(name)
         return lambda deployed, taken: _over(taken, lambda item: _resource(deployed, item, place))
+    if name in TRAFFIC and len(resolved.machine.tiers) > 1:
+        expected = "memory or spill: weights and caches lie in several memories"
+        raise InvalidInput("side", given=name, expected=expected)
     if name in TRAFFIC:
         return lambda deployed, taken: _over(taken, lambda item: _traffic(deployed, item, name))
     if name == "pipeline" and step.pipelined:
@@ -52,7 +55,8 @@ def _resource(resolved: Resolved, item: Item, place: int) -> Any:
         network = RESOURCES[place] == "network"
         return item_seconds(item, resolved.machine, resolved.rates) if network else 0.0
     compute, memory, feed, overhead = resource_seconds(item, resolved.machine, resolved.rates)
-    return (compute, memory, feed, 0.0, overhead)[place]
+    spill = spill_seconds(item, resolved.machine, resolved.rates)
+    return (compute, memory - spill if item.far else memory, feed, 0.0, overhead, spill)[place]
 
 
 def _traffic(resolved: Resolved, item: Item, name: str) -> Any:

@@ -86,6 +86,7 @@ def sweep(
 @click.option("--context", default="4096", metavar="TOKENS", help="Tokens in the cache; in prefill the prompt.  [4096]")
 @click.option("--phase", default="decode", metavar="PHASE", help="decode or prefill.  [decode]")
 @click.option("--crossovers", is_flag=True, help="Where what overtakes what, from this point, in place of the terms.")
+@click.option("--layouts", is_flag=True, help="Instead, the layouts for one user, for many, and on the fewest devices.")
 @with_quantization
 @with_format
 def explain(
@@ -95,12 +96,14 @@ def explain(
     context: str,
     phase: str,
     crossovers: bool,
+    layouts: bool,
     quantization: str | None,
     form: str,
 ) -> Answer:
     """Where the time of MODEL goes, term by term.
 
-    One prefill or decode step on one pool, with what the numbers rest on.
+    One prefill or decode step on one pool, with what the numbers rest on; or, with --layouts, three ways to lay MODEL
+    on the pool, of those that its ranks leave open.
     """
     from roofline.show import questions
     from roofline.show.numbers import number
@@ -108,6 +111,8 @@ def explain(
     point = number("batch", batch), number("context", context)
     if crossovers:
         return questions.overtaken(model, pools, *point, phase, quantization, form)
+    if layouts:
+        return questions.three_layouts(model, pools, point[1], quantization, form)
     return questions.explanation(model, pools, *point, phase, quantization, form)
 
 

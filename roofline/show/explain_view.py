@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roofline.estimate.estimate import Estimate
+from roofline.estimate.timing import RESOURCES
 from roofline.explore.sensitivity import Sensitivity
 from roofline.show.lines import Line, paragraph
 from roofline.show.records import Row
 
-_RESOURCES = ("compute", "memory", "feed", "network", "overhead", "total")
+_RESOURCES = (*RESOURCES, "total")
 _FELT = 0.02
 """Elasticity below which a better number buys nothing worth a line."""
 _MOST = 4

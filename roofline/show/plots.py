@@ -18,10 +18,11 @@ from roofline.show.lines import figure
 Axes = Any
 """Those of matplotlib, which need not be there."""
 SUFFIXES = (".svg", ".png", ".pdf")
-RESOURCES = ("memory", "feed", "compute", "network", "overhead")
+RESOURCES = ("memory", "spill", "feed", "compute", "network", "overhead")
 """As they are stacked: from dark to light."""
 _FILLS = {
     "memory": ("#1f3b57", ""),
+    "spill": ("#3c5a76", "\\\\"),
     "feed": ("#5f7f9e", ".."),
     "compute": ("#c2573a", "//"),
     "network": ("#e6ab5a", "xx"),

@@ -140,6 +140,10 @@ def _stack(_what: str, text: str) -> str:
     return runtime(text.strip()).name
 
 
+def _tier(_what: str, text: str) -> str:
+    return text.strip()
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "tp": _whole,
     "pp": _whole,
@@ -151,6 +155,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "power": _power,
     "efficiency": _as_typed,
     "runtime": _stack,
+    "spill": _tier,
 }
 
 

@@ -16,6 +16,7 @@ from roofline.show.crossover_view import crossed, crossover_rows
 from roofline.show.explain_view import buying, explained, term_rows
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
+from roofline.show.layouts_view import answer as layouts_answer
 from roofline.show.lines import Line
 from roofline.show.pools import Pool
 from roofline.show.progress import telling, tracked
@@ -91,6 +92,11 @@ def overtaken(
         return crossed(found, f"{title}: {phase}", point, width)
 
     return answered(crossover_rows(found), form, view)
+
+
+def three_layouts(model: str, texts: Sequence[str], context: float, quantization: str | None, form: str) -> Answer:
+    """The layouts of one pool for one user, for many, and on the fewest devices; `DoesNotFit` where there is none."""
+    return layouts_answer(_one_pool(model, texts, PHASES[0], quantization), context, form)
 
 
 def _one_pool(model: str, texts: Sequence[str], phase: str, quantization: str | None) -> Deployment:

@@ -2,13 +2,14 @@
 
 No kernels of these parts were published. A rate says how long a token takes; what the ideal estimate leaves
 unexplained is shared out over the operations of a step, as a fixed time each. Batch, context and most device counts of
-these rates are unpublished: one user, `CONTEXT` tokens and the fewest devices that hold the model are assumed.
+these rates are unpublished: where they are, one user, `CONTEXT` tokens and the fewest devices that hold the model are
+assumed. A part whose links nobody published gets links that cost nothing, so that its estimate stays a bound.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from roofline.describe.catalog import accelerator as described
 from roofline.describe.efficiency import (
     COLLECTIVE_CLASSES,
     KERNEL_CLASSES,
@@ -23,8 +25,12 @@ from roofline.describe.efficiency import (
     Efficiency,
     KernelFit,
 )
+from roofline.describe.formats import PRESETS, Quantization
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.tiers import LinkTier
 from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.estimate import Estimate
 from roofline.trust.fitting import Evidence, evidence, rounded
 
 CONTEXT = 1024
@@ -40,27 +46,51 @@ NOTE = (
 )
 
 
+FREE_LINK = LinkTier.model_validate(
+    {"bandwidth": {"value": "1e18 B/s", "source": "assumed", "kind": "estimate"}, "topology": "switch"}
+)
+"""What joins the devices of a part without a published link: it costs nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A published rate: `tokens_per_second` of one user [1/s] on `devices` devices, None where unpublished."""
+    """A published rate: `tokens_per_second` of one user [1/s] on `devices` devices, None where unpublished.
+
+    `batch` sequences [1] and `context` tokens [token] likewise; `quantization` is empty for the checkpoint's own.
+    `speculation` is none, stated, likely or unknown; `fitted` rates are those that calibrations rest on.
+    """
 
     id: str
     model: str
     accelerator: str
     devices: int | None
     quantization: str
+    batch: float | None
+    context: float | None
+    speculation: str
+    fitted: bool
     tokens_per_second: float
+    date: str
     source: str
+    notes: str
 
     @property
     def seconds(self) -> float:
         """Between two tokens [s]."""
         return 1 / self.tokens_per_second
 
+    @property
+    def device_count(self) -> int:
+        """The devices published, or the fewest that hold the model and its sequences."""
+        return self.devices or _fewest(self)
+
+    def estimate(self, efficiency: Efficiency | str) -> Estimate:
+        """The decode step of the rate."""
+        return _step(self, self.device_count, efficiency)
+
     def estimated(self, overhead: float) -> float:
         """Seconds between two tokens, each operation with a fixed overhead [s]."""
-        efficiency = flat("assumed", overhead, Evidence(0, 0, 1, 1), "assumed")
-        return _one_user(self, self.devices or _fewest(self), efficiency)
+        return float(self.estimate(flat("assumed", overhead, Evidence(0, 0, 1, 1), "assumed")).seconds)
 
     def overhead(self) -> float:
         """The fixed time per operation that makes the estimate meet the rate [s].
@@ -81,11 +111,11 @@ class Rate:
 
 @cache
 def _fewest(rate: Rate) -> int:
-    """The fewest devices that hold the model and one user's cache."""
+    """The fewest devices that hold the model and the caches of its sequences."""
     devices = 1
     while True:
         try:
-            _one_user(rate, devices, "ideal")
+            _step(rate, devices, "ideal")
         except DoesNotFit as error:
             if error.min_devices is None or error.min_devices <= devices:
                 raise
@@ -94,28 +124,64 @@ def _fewest(rate: Rate) -> int:
             return devices
 
 
-def _one_user(rate: Rate, devices: int, efficiency: Efficiency | str) -> float:
-    deployment = Deployment(
-        rate.model, rate.accelerator, devices, quantization=rate.quantization, efficiency=efficiency
-    )
-    return float(deployment.decode(batch=1, context=CONTEXT).seconds)
+def linked(name: str) -> HbmAccelerator | SramAccelerator:
+    """A part of the catalogue, with a free link where it has none."""
+    part = described(name)
+    return part if part.link else part.model_copy(update={"link": {"assumed": FREE_LINK}})
 
 
-def read_rates(path: str | Path) -> tuple[Rate, ...]:
-    """Published rates from a CSV file."""
+def _step(rate: Rate, devices: int, efficiency: Efficiency | str) -> Estimate:
+    name = rate.quantization
+    formats: Quantization | str | None = name or None
+    if name and name not in PRESETS:  # a format of the vendor's own, for all that is multiplied
+        formats = Quantization(weights=name, activations=name, lm_head=name, attention=name, kv_cache=name)
+    deployment = Deployment(rate.model, linked(rate.accelerator), devices, quantization=formats, efficiency=efficiency)
+    return deployment.decode(batch=rate.batch or 1, context=rate.context or CONTEXT)
+
+
+def read_rates(readings: str | Path, rows: str | Path) -> tuple[Rate, ...]:
+    """Published rates: how each is read, from one CSV file, and what was measured, from another unless stated there."""
+    measured = {row["id"]: row for row in _rows(rows)}
+    return tuple(_rate(row, measured) for row in _rows(readings))
+
+
+def fitted(rates: Iterable[Rate]) -> tuple[Rate, ...]:
+    """Those that calibrations rest on."""
+    return tuple(rate for rate in rates if rate.fitted)
+
+
+def _rows(path: str | Path) -> list[dict[str, str]]:
     with Path(path).open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Rate(
-                row["id"],
-                row["model"],
-                row["accelerator"],
-                int(row["devices"]) if row["devices"] else None,
-                row["quantization"],
-                float(row["tokens_per_s"]),
-                row["source"],
-            )
-            for row in csv.DictReader(file)
-        )
+        return list(csv.DictReader(file))
+
+
+def _rate(row: Mapping[str, str], measured: Mapping[str, Mapping[str, str]]) -> Rate:
+    batch = float(row["batch"]) if row["batch"] else None
+    home = None if row["tokens_per_s"] else measured[row["id"]]
+    return Rate(
+        id=row["id"],
+        model=row["model"],
+        accelerator=row["accelerator"],
+        devices=int(row["devices"]) if row["devices"] else None,
+        quantization=row["quantization"],
+        batch=batch,
+        context=float(row["context"]) if row["context"] else None,
+        speculation=row["speculation"],
+        fitted=row["fitted"] == "yes",
+        tokens_per_second=float(row["tokens_per_s"]) if home is None else _per_user(home, batch or 1),
+        date=row["date"] if home is None else home["date"],
+        source=row["source"],
+        notes=row["notes"],
+    )
+
+
+def _per_user(row: Mapping[str, str], batch: float) -> float:
+    """Tokens per second of one sequence, from whichever metric was published [1/s]."""
+    value, metric = float(row["value"]), row["metric"]
+    found = {"tokens_per_s_per_user": value, "tokens_per_s_total": value / batch, "ms_per_step": 1e3 / value}
+    if metric not in found:
+        raise InvalidInput(f"metric of {row['id']}", given=metric, expected=f"one of {', '.join(found)}")
+    return found[metric]
 
 
 def flat(name: str, overhead: float, shown: Evidence, source: str) -> Efficiency:

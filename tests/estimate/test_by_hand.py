@@ -78,7 +78,8 @@ def test_decode_on_one_dram_device() -> None:
     assert step.bound == "compute"
     owed = {name: seconds / US for name, seconds in step.attributed.items()}
     compute, memory = 2 * (5.12 + 2.56 + 15.36) + 32, 2 * (2 * 2.56 + 8.32 + 3.84) + 2 * 1.28
-    assert owed == pytest.approx({"compute": compute, "memory": memory, "feed": 0, "network": 0, "overhead": 0})
+    rest = dict.fromkeys(("feed", "network", "overhead", "spill"), 0)
+    assert owed == pytest.approx({"compute": compute, "memory": memory, **rest})
     # all the FLOP at peak, or all weights and caches at full bandwidth: 2 · 5,888 + 6,400 FLOP, 2 · 1,856 + 1,600 B
     assert step.floor / US == pytest.approx(max(18176 * 0.005, 5312 * 0.01))
     single = Deployment(toy_model(), hbm(), efficiency="ideal").decode(1, 10)  # a quarter of the FLOP and of the caches

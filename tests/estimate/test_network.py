@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import roofline as rl
+from roofline.describe.catalog import accelerator
 from roofline.describe.efficiency import CollectiveFit
 from roofline.describe.hardware import parse_accelerator
 from roofline.describe.machine import Machine, Wire
@@ -191,3 +194,53 @@ def test_a_missing_latency_or_hop_count_is_none_and_one(spec: dict[str, Any]) ->
     spec["link"] = {"only": {"topology": "switch", "bandwidth": {"value": "1 GB/s", "source": "a test"}}}
     (wire,) = parse_accelerator(spec, where="a test").numbers().wires
     assert (wire.latency, wire.hops, wire.domain, wire.bandwidth) == (0, 1, None, 1e9)
+
+
+# -- latencies by reach -----------------------------------------------------------------------------------------------
+
+
+def test_a_hop_table_is_read_by_reach() -> None:
+    """The printed times to reach pooled SRAM: 8, 64, 128, 384, 640, 896 and 1152 GB of 500 MB each."""
+    _, rack, row = wires = accelerator("groq-3-lpu").numbers().wires
+    printed = {16: 0.35, 128: 0.75, 256: 1.15, 768: 1.60, 1280: 2.05, 1792: 2.50, 2304: 2.95}
+    for devices, latency in printed.items():
+        wire = next(each for each in wires if each.domain is not None and each.domain >= devices)
+        assert wire.crossing(devices) == pytest.approx(latency * 1e-6)
+        assert wire.crossing(devices - 1) == pytest.approx(latency * 1e-6)
+    assert rack.nearest == pytest.approx(0.75e-6)
+    assert row.nearest == pytest.approx(1.60e-6)
+
+
+def test_a_sum_over_part_of_a_rack_pays_the_shorter_way() -> None:
+    """No bytes: two trips within a group of 16, and two between the groups."""
+    wires = accelerator("groq-3-lpu").numbers().wires
+    assert seconds("all_reduce", 0, 16, wires) == pytest.approx(0.35e-6)
+    assert seconds("all_reduce", 0, 128, wires) == pytest.approx(2 * 0.35e-6 + 2 * 0.75e-6)
+    assert seconds("all_reduce", 0, 256, wires) == pytest.approx(2 * 0.35e-6 + 2 * 1.15e-6)
+
+
+def test_hand_overs_within_half_a_rack_take_less() -> None:
+    """Sixteen stages of 16: eight to each half of the rack, one hand-over from half to half."""
+    wires = accelerator("groq-3-lpu").numbers().wires
+    hops = stage_hops(16, 16, wires, "a part")
+    assert [count for _, count in hops] == [14, 1]
+    assert hop_seconds(hops, 0, PLAIN) == pytest.approx(14 * 0.75e-6 + 1.15e-6)
+
+
+@given(shares=st.lists(st.integers(1, 16), min_size=1, max_size=4), ranks=st.integers(2, 64), size=st.floats(0, 1e6))
+def test_knowing_shorter_ways_is_never_slower(shares: list[int], ranks: int, size: float) -> None:
+    table = tuple((8 * place, share / 16) for place, share in enumerate(sorted(shares), 2))
+    known = (NODE, replace(ROW, within=table), HALL)
+    for collective in ("all_reduce", "all_gather", "all_to_all"):
+        assert seconds(collective, size, ranks, known) <= seconds(collective, size, ranks)
+        least = max(least_transfer(Transfer("any", collective, size, 0, ranks), known, "a part"))
+        assert least <= seconds(collective, size, ranks, known)
+
+
+def test_a_path_of_the_spec_moves_the_whole_table() -> None:
+    """Twice the latency of a link is twice that of each part of its domain."""
+    part = accelerator("groq-3-lpu")
+    twice = replace(part.numbers().wires[1], latency=2 * 1.15e-6)
+    assert twice.crossing(128) == pytest.approx(2 * 0.75e-6)
+    lpus = Deployment("llama-3.1-70b", part, 256, tp=16, pp=16, quantization="fp8")
+    assert 0 < rl.sensitivity(lpus.decode, batch=1, context=1024)["link.rack.latency"] < 1

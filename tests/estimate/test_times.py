@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -109,12 +110,12 @@ def test_ties_go_to_the_first_resource() -> None:
 
 
 def test_times_in_turn_add_up() -> None:
-    one = Times(1, 2, 3, 4, 5, 12, {"compute": 0, "memory": 0, "feed": 3, "network": 4, "overhead": 5})
-    two = Times(10, 1, 0, 0, 1, 11, {"compute": 10, "memory": 0, "feed": 0, "network": 0, "overhead": 1})
-    owed = {"compute": 10, "memory": 0, "feed": 3, "network": 4, "overhead": 6}
-    assert one.plus(two) == Times(11, 3, 3, 4, 6, 23, owed)
+    one = Times(1, 2, 3, 4, 5, 12, {"compute": 0, "memory": 0, "feed": 3, "network": 4, "overhead": 5, "spill": 0}, 7)
+    two = Times(10, 1, 0, 0, 1, 11, {"compute": 10, "memory": 0, "feed": 0, "network": 0, "overhead": 1, "spill": 0}, 2)
+    owed = {"compute": 10, "memory": 0, "feed": 3, "network": 4, "overhead": 6, "spill": 0}
+    assert one.plus(two) == Times(11, 3, 3, 4, 6, 23, owed, 9)
     assert one.plus(two).bound == "compute"
-    assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()})
+    assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()}, 21)
 
 
 def test_a_step_is_a_sum_of_maxima_and_its_floor_a_maximum_of_sums() -> None:
@@ -130,6 +131,15 @@ def test_the_floor_takes_the_most_favourable_routing() -> None:
     routed = operation(6, 8, fewest_flops=6, fewest_weights=2)
     assert step_floor(step(routed), machine(), Plain()) == 6  # type: ignore[arg-type]
     assert step_seconds(step(routed), machine(), Plain()) == 8  # type: ignore[arg-type]
+
+
+def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
+    """Of 20 bytes of weights 4 fit into the first tier and 6 into the second; a cache's may be the same ones again."""
+    tiers = (Tier("near", 4, 4, 10), Tier("far", 6, 6, 2), Tier("farther", 100, 100, 1))
+    tiered = replace(machine(), tiers=tiers)
+    assert step_floor(step(operation(0, 20)), tiered, Plain()) == max(20 / 13, 16 / 3, 10 / 1)  # type: ignore[arg-type]
+    assert step_floor(step(operation(0, 9)), tiered, Plain()) == max(9 / 13, 5 / 3)  # type: ignore[arg-type]
+    assert step_floor(step(operation(cache=20)), tiered, Plain()) == 20 / 13  # type: ignore[arg-type]
 
 
 def test_kernels_of_a_class_err_together_and_classes_apart() -> None:

@@ -1,5 +1,6 @@
-"""Whole-model figures made of nothing but equations of the library: what single equations cannot say."""
+"""Figures made of nothing but equations and the catalogue of the library: what single equations cannot say."""
 
+from roofline.describe.systems import system
 from roofline.equations.attention import (
     absorbed_latent_flops,
     attention_flops,
@@ -27,6 +28,8 @@ from roofline.equations.partitioning import weight_stationary_volume_1d, weight_
 from roofline.equations.pipelines import devices_for_capacity, square_root_sync, streaming_latency, tree_sync
 from roofline.equations.recurrence import recurrent_state_bytes, recurrent_state_traffic
 from roofline.equations.rooflines import additive_decode_step, compute_time, intensity, memory_time
+from roofline.equations.serving import batch_within
+from roofline.estimate.queues import erlang_c, pool_wait
 from roofline.numeric import Num, maximum, minimum, sqrt
 
 # -- caches and states ------------------------------------------------------------------------------------------------
@@ -331,8 +334,38 @@ def cheapest_pairing(
     return minimum(*attention) + minimum(*(million_token_ffn_cost(ffn_flops, flop) for flop in per_flop))
 
 
+def rate_within(tpot: Num, base: Num, growth: Num) -> Num:
+    """Tokens per second of the largest batch within a time per token."""
+    return batch_within(tpot, base, growth) / tpot
+
+
 def idle_break_even(
     weight_bytes: Num, capacity: Num, hbm_energy_per_bit: Num, sram_energy_per_bit: Num, idle_power: Num
 ) -> Num:
     devices = devices_for_capacity(weight_bytes, capacity)
     return idle_break_even_step(weight_bytes, hbm_energy_per_bit, sram_energy_per_bit, idle_power, devices)
+
+
+# -- many servers, as the library queues for them ---------------------------------------------------------------------
+
+
+def busy_probability(servers: int, rate: float, service_rate: float) -> float:
+    return float(erlang_c(servers, rate / service_rate))
+
+
+def exponential_wait(servers: int, rate: float, service_rate: float) -> float:
+    """Twice the wait at equal service times."""
+    return 2 * float(pool_wait(servers, rate, 1 / service_rate))
+
+
+# -- the catalogue: what many devices have together -------------------------------------------------------------------
+
+
+def of_all_devices(name: str, field: str) -> float:
+    described = system(name)
+    return described.devices.value * described.accelerator.cite(field).value
+
+
+def of_all_groups(name: str, groups: str, of: str) -> float:
+    """Devices of a system, from how many nodes or racks it has and how many devices one of them has."""
+    return system(name).facts[groups].value * system(of).devices.value

@@ -148,3 +148,25 @@ def test_crossovers_agree_with_the_library(terminal: Terminal) -> None:
 
 def test_a_row_of_a_part_has_every_key() -> None:
     assert len({tuple(part_row(name)) for name in rl.accelerators()}) == 1
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_three_layouts_are_shown_and_written(terminal: Terminal, width: int) -> None:
+    asked = ("explain", "llama-3.1-8b", "--on", "groq-3-lpu:64,quantization=fp8", "--layouts", "--context", "1024")
+    run = terminal.run(*asked, width=width)
+    assert (run.status, run.err) == (0, "")
+    assert max(map(len, run.lines)) <= width
+    for words in ("least latency", "most tokens", "fewest devices"):
+        assert any(line.startswith(words) for line in run.lines)
+    rows = json.loads(terminal.run(*asked, "--format", "json").out)
+    assert [row["aim"] for row in rows] == ["latency", "throughput", "capacity"]
+    assert rows[2]["devices"] <= rows[0]["devices"]
+
+
+def test_a_pool_may_spill(terminal: Terminal) -> None:
+    asked = ("explain", "llama-3.1-70b", "--on")
+    assert "bound by spill" in terminal.run(*asked, "sambanova-sn40l:1,spill=ddr").out
+    assert terminal.run(*asked, "sambanova-sn40l:1").status == 1
+    wrong = terminal.run(*asked, "sambanova-sn40l:1,spill=sram")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "hbm, ddr" in wrong.err

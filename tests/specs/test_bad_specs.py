@@ -72,6 +72,14 @@ BAD = [
     ("kind", MISSING, "kind", "None", "'hbm' or 'sram'"),
     ("status", "soon", "status", "'soon'", "'shipping', 'announced' or 'historical'"),
     ("edition", "today", "edition", "'today'", 'a date such as "2026-11"'),
+    (
+        "link.scale_up.within",
+        {"4": {**NUMBER, "value": "1 us"}},
+        "link.scale_up.within",
+        "1 us",
+        "a latency and a domain",
+    ),
+    ("link.scale_up.within", {"few": {**NUMBER, "value": "1 us"}}, "link.scale_up.within", "few", "numbers of devices"),
     ("link.scale_up.topology", "ball", "link.scale_up.topology", "'ball'", "'all_to_all', 'switch'"),
     ("link.wider", SMALLER_DOMAIN, "link", "['scale_up', 'wider']", "from the smallest domain to the largest"),
 ]

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from roofline.describe.catalog import accelerator, accelerators, specs_directory
-from roofline.describe.hardware import HbmAccelerator, LinkTier, MemoryTier, SramAccelerator
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.provenance import Cited, read_printed
 from roofline.describe.template import FIELDS, NUMBER, schema_text, spec_schema, spec_template
+from roofline.describe.tiers import LinkTier, MemoryTier
 from roofline.errors import UnknownName
 from roofline.trust.cross_checks import contradictions
 from tests.specs.rewrite import SCHEMA

@@ -16,7 +16,7 @@ from roofline.trust.class_default import class_default
 from roofline.trust.fitting import evidence
 from roofline.trust.kernels import Measured, read_kernels
 from roofline.trust.part_fits import by_format, predicted
-from roofline.trust.published_rates import Rate, read_rates
+from roofline.trust.published_rates import Rate
 
 ROOT = Path(__file__).resolve().parents[2]
 fitted_part = pytest.mark.parametrize("part", refit.FITTED)
@@ -139,7 +139,7 @@ def test_named_calibrations_exist() -> None:
     assert set(refit.FITTED) | set(refit.RATED) <= set(named)
 
 
-@pytest.mark.parametrize("rate", read_rates(ROOT / refit.RATES), ids=lambda rate: rate.id)
+@pytest.mark.parametrize("rate", refit.published(), ids=lambda rate: rate.id)
 def test_published_rates_lie_in_the_spread_of_their_part(rate: Rate) -> None:
     figures = shipped(rate.accelerator).kernels["matmul"]["any"]
     assert (figures.compute, figures.memory) == (1, 1)
@@ -149,7 +149,7 @@ def test_published_rates_lie_in_the_spread_of_their_part(rate: Rate) -> None:
 
 @pytest.mark.parametrize("part", refit.RATED)
 def test_the_overhead_of_a_rated_part_is_the_median_of_its_rates(part: str) -> None:
-    own = [rate for rate in read_rates(ROOT / refit.RATES) if rate.accelerator == part]
+    own = [rate for rate in refit.published() if rate.accelerator == part]
     figures = shipped(part).kernels["matmul"]["any"]
     assert figures.points == len(own)
     assert figures.overhead == pytest.approx(np.median([rate.overhead() for rate in own]), rel=0.02)
