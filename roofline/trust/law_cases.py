@@ -25,6 +25,7 @@ from roofline.estimate.network import reach
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
 from roofline.estimate.resolved import Point, Resolved
+from roofline.trust.serving_cases import Serving
 
 Part = HbmAccelerator | SramAccelerator
 
@@ -48,6 +49,11 @@ class Case:
     def estimate(self) -> Estimate:
         """What the library answers for the case."""
         return Estimate(self.resolved, self.point)
+
+    @cached_property
+    def serving(self) -> Serving:
+        """The case as pools that serve a traffic, with room for every cache."""
+        return Serving.of(self.resolved, self.point)
 
     @property
     def times(self) -> dict[str, Any]:
