@@ -14,6 +14,8 @@ from roofline.trust.serving_cases import DRAFTS, ENDLESS, FREE, LINK, PRICE
 
 _SETTLED = 1e-6
 """Relative difference that looking for the steady state may leave [1]."""
+_JUMPS = 0.02
+"""The same of a throughput where the batch in a pipeline jumps [1]."""
 _HOUR = 3600.0
 
 # -- conservation -----------------------------------------------------------------------------------------------------
@@ -27,6 +29,16 @@ def _requests_in_flight(case: Case) -> Iterator[Claim]:
         held = max(pool.batch * pool.replicas for pool in service.pools.values())
         yield at_most(f"sequences in decode on {name}", held, "the requests in flight", crowd, within=_SETTLED)
         yield true(0 <= service.queued < crowd, f"{service.queued:g} of {crowd:g} requests wait for {name}")
+
+
+def _arrivals(case: Case) -> Iterator[Claim]:
+    serving = case.serving
+    for name in ("one pool", "two pools"):
+        offered = serving.services[name].requests_per_second / 2
+        served = serve(serving.systems[name], replace(serving.traffic, concurrency=None, rate=offered))
+        yield at_most(f"requests served per second by {name}", served.requests_per_second, "those that come", offered)
+        flying = served.requests_per_second * served.e2e_latency
+        yield equal(f"rate times latency of {name}", flying, "the requests in flight", served.concurrency)
 
 
 def _shares_of_time(case: Case) -> Iterator[Claim]:
@@ -81,6 +93,8 @@ def _more_requests(case: Case) -> Iterator[Claim]:
     for name in ("one pool", "two pools"):
         few, many = serving.services[name], serve(serving.systems[name], double)
         yield at_most(f"tpot of {name}", few.tpot, "with twice the requests", many.tpot, within=_SETTLED)
+        least = few.requests_per_second * (1 - _JUMPS)
+        yield at_most(f"requests per second of {name}", least, "with twice in flight", many.requests_per_second)
 
 
 def _more_devices(case: Case) -> Iterator[Claim]:
@@ -96,12 +110,13 @@ def _more_devices(case: Case) -> Iterator[Claim]:
 def _slower_links(case: Case) -> Iterator[Claim]:
     serving = case.serving
     slow = replace(LINK, bandwidth=LINK.rate / 4, latency=LINK.delay * 4)
-    ways = {"two pools": serving.split(slow)}
+    ways: dict[str, tuple[Any, ...]] = {"two pools": tuple(serving.split(link) for link in (FREE, LINK, slow))}
     if serving.has_halves:
-        ways["two halves"] = serving.halves(slow, 2)  # type: ignore[assignment]
-    for name, system in ways.items():
-        fast, slower = serving.services[name], serve(system, serving.traffic)
-        yield at_most(f"latency of {name}", fast.e2e_latency, "over a slower link", slower.e2e_latency, within=_SETTLED)
+        ways["two halves"] = tuple(serving.halves(link, 2) for link in (FREE, LINK, slow))
+    for name, systems in ways.items():
+        free, fast, slower = (serve(system, serving.lone).e2e_latency for system in systems)
+        yield at_most(f"latency of {name} over a free link", free, "over a link", fast, within=_SETTLED)
+        yield at_most(f"latency of {name} over a link", fast, "over a slower one", slower, within=_SETTLED)
 
 
 # -- scaling ----------------------------------------------------------------------------------------------------------
@@ -118,6 +133,17 @@ def _twice_of_everything(case: Case) -> Iterator[Claim]:
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def _meets_nobody(case: Case) -> Iterator[Claim]:
+    serving = case.serving
+    if case.resolved.layout.dp * case.resolved.layout.pp > 1:
+        return
+    service = serve(serving.alone, serving.lone)
+    yield equal("the first token of a lone request", service.ttft, "its prefill", serving.prompt().seconds)
+    first, last = (serving.alone.decode(1, context).seconds for context in (serving.lone.isl, serving.lone.longest))
+    yield at_most("a step at the first context", first, "its time per token", service.tpot)
+    yield at_most("its time per token", service.tpot, "a step at the last context", last)
 
 
 def _alone_anywhere(case: Case) -> Iterator[Claim]:
@@ -156,8 +182,10 @@ def _endless_transport(case: Case) -> Iterator[Claim]:
 
 def _certain_drafts(case: Case) -> Iterator[Claim]:
     serving = case.serving
-    always, never = (serve(serving.drafted(share), serving.lone).tpot for share in (1.0, 0.0))
+    always, half, never = (serve(serving.drafted(share), serving.lone).tpot for share in (1.0, 0.5, 0.0))
     yield equal("a token of drafts that never hold", never, "one step", (DRAFTS + 1) * always, within=_SETTLED)
+    yield at_most("a token of drafts that always hold", always, "that hold half the time", half)
+    yield at_most("a token of drafts that hold half the time", half, "that never hold", never)
     plain = serve(serving.alone, serving.lone).tpot
     yield at_most("a token without drafts", plain, "with drafts that never hold", never, within=_SETTLED)
 
@@ -183,6 +211,10 @@ SERVING = (
     Law("requests_in_flight_are_kept", "conservation",
         "Requests per second times their latency are the requests in flight, and decode holds no more of them.",
         "Little's law.", "every way of serving", _requests_in_flight),
+    Law("arrivals_are_served_once", "conservation",
+        "Of requests that come at random no more are served than come, and rate times latency are those in flight.",
+        "Little's law.", "one pool, and prefill apart from decode, at half of what they serve in a closed circle",
+        _arrivals),
     Law("pools_work_part_of_their_time", "conservation",
         "Every pool works between none and all of its time, and prompts take between none and all of that.",
         "Shares of time are shares.", "every way of serving", _shares_of_time),
@@ -196,17 +228,24 @@ SERVING = (
         "Two tokens are at least the floor of a step of one sequence apart, shared by as many as a step can yield.",
         "A token needs every weight it passes.", "every way of serving", _steps_bound),
     Law("more_requests_never_speed_up_a_token", "monotonicity",
-        "With twice the requests in flight the time per token is no shorter.",
-        "Batches only grow.", "one pool, and prefill apart from decode", _more_requests),
+        "With twice the requests in flight the time per token is no shorter, and no fewer requests are served.",
+        "Batches only grow.",
+        "one pool, and prefill apart from decode; a throughput up to 2 %, for batches jump in pipelines",
+        _more_requests),
     Law("more_devices_never_serve_less", "monotonicity",
         "On twice the devices the same requests get at least as many tokens per second.",
         "A replica may stay idle.", "every way of serving but halves, whose pools work as one", _more_devices),
     Law("slower_links_never_help_pools", "monotonicity",
-        "Over a slower link between pools no request is answered sooner.",
-        "Transport only adds time.", "prefill or feed-forwards apart", _slower_links),
+        "Over a slower link between pools a lone request is answered no sooner.",
+        "Transport only adds time.",
+        "prefill or feed-forwards apart; in a crowd, requests on the wire thin out batches, whose ceilings jump",
+        _slower_links),
     Law("twice_of_everything_serves_twice", "scaling",
         "Twice the devices serve twice the requests, each in the same time.",
         "Replicas share nothing.", "one pool", _twice_of_everything),
+    Law("one_request_meets_nobody", "limits",
+        "A lone request waits for its own prompt, and its tokens for steps between its first and its last context.",
+        "There is nobody else to wait for.", "one pool, one rank and one stage", _meets_nobody),
     Law("one_request_costs_the_same_anywhere", "limits",
         "On like pools with a free link, a request that meets no other takes as long and as much work as on one.",
         "Splitting pays by what it keeps apart; a lone request has nothing to be kept from.",
@@ -220,8 +259,8 @@ SERVING = (
         "Every split crosses its link.", "every split", _endless_transport),
     Law("drafts_hold_always_or_never", "limits",
         "Drafts that always hold yield all their tokens and one more, those that never hold one, slower than without.",
-        "Between them lies the expected length of a run.", "a draft on the same devices, one request in flight",
-        _certain_drafts),
+        "In between, the more often they hold the sooner a token comes.",
+        "a draft on the same devices, one request in flight", _certain_drafts),
     Law("requests_pay_for_all_devices", "economics",
         "What requests cost, for what goes in and what comes out, is the price of every device of every pool.",
         "Nothing else is charged, and nothing twice.", "every way of serving, at a given price", _requests_pay),

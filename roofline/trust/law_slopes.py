@@ -48,7 +48,7 @@ def _paid_for(case: Case) -> Iterator[Claim]:
 
 SLOPES = (
     Law("elasticities_add_up_to_the_degree", "scaling",
-        "Elasticities of all rates less those of all latencies are −1 for time, money and energy, 1 for tokens per s.",
+        "Elasticities of rates less those of latencies come to −1 for time, money and energy, to 1 for throughput.",
         "Twice the rates at half the latencies take half the time; Euler's theorem says the rest.",
         "all cases; where two resources take equally long, the sum lies between those of either side", _euler),
     Law("money_and_energy_follow_the_time", "economics",

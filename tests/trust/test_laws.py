@@ -209,6 +209,8 @@ MUTATIONS: dict[str, tuple[Any, str, Any]] = {
         "usd_per_million_tokens", lambda v, e: v and v * e.resolved.layout.devices * e.replicas / e.devices
     ),
     "requests_in_flight_are_kept": (Service, "e2e_latency", attribute(lambda v, _: v * 1.01)),
+    "arrivals_are_served_once": served("colocated", "requests_per_second", lambda v, *_: v * 1.01),
+    "one_request_meets_nobody": served("colocated", "ttft", lambda v, *_: v * 1.01),
     "pools_work_part_of_their_time": (
         colocated,
         "pool_of",
