@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from roofline.estimate.estimate import Estimate
@@ -28,13 +27,15 @@ def term_rows(estimate: Estimate) -> list[Row]:
     A term's resources overlap and need not sum to its total; what they are owed sums to the estimate's seconds.
     """
     terms = sorted(estimate.terms.items(), key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
-    rows = [_row(name, times, times.total, times.bound) for name, times in terms]
-    return [*rows, _row(_OWED, SimpleNamespace(**estimate.attributed), estimate.seconds, estimate.bound)]
+    rows = [_row(name, [getattr(times, each) for each in RESOURCES], times.total, times.bound) for name, times in terms]
+    owed = [estimate.attributed[each] for each in RESOURCES]
+    return [*rows, _row(_OWED, owed, estimate.seconds, estimate.bound)]
 
 
-def _row(term: str, resources: Any, total: Any, bound: Any) -> Row:
-    spent = {name: float(getattr(resources, name)) for name in RESOURCES}
-    return {"term": term, **spent, "total": float(total), "bound": bound}
+def _row(term: str, resources: Sequence[Any], total: Any, bound: Any) -> Row:
+    row: Row = {"term": term}
+    row.update(zip(RESOURCES, map(float, resources), strict=True))
+    return {**row, "total": float(total), "bound": bound}
 
 
 def explained(estimate: Estimate, bought: Sequence[str], width: int) -> list[Line]:
