@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, find, given, settings
 
 import roofline.testing
 from roofline.describe.catalog import accelerators
+from roofline.describe.feedforward import MoE
 from roofline.describe.workload import Traffic
 from roofline.errors import InvalidInput
 from roofline.estimate import colocated, estimate, resolved, serving, timing
@@ -85,6 +86,32 @@ def test_examples_are_counted(wrong: Any) -> None:
 def test_strategies_draw_what_can_be_asked(deployment: Deployment, traffic: Traffic) -> None:
     assert deployment.decode(1, 8).seconds > 0
     assert traffic.isl >= 1
+
+
+CORNERS: dict[str, Callable[[Case], bool]] = {
+    "more ranks than key-value heads": lambda case: any(
+        getattr(mixer, "kv_heads", case.resolved.layout.tp) < case.resolved.layout.tp for mixer in mixers(case)
+    ),
+    "one layer": lambda case: len(case.resolved.model.layers) == 1,
+    "one expert": lambda case: any(
+        isinstance(layer.feed_forward, MoE) and layer.feed_forward.experts == 1 for layer in case.resolved.model.layers
+    ),
+    "a window of one": lambda case: any(getattr(mixer, "window", None) == 1 for mixer in mixers(case)),
+    "a huge context": lambda case: case.point.context >= 100_000,
+    "a tiny SRAM": lambda case: (
+        case.resolved.accelerator.kind == "sram" and all(tier.capacity < 1e6 for tier in case.resolved.machine.tiers)
+    ),
+}
+
+
+def mixers(case: Case) -> list[Any]:
+    return [layer.mixer for layer in case.resolved.model.layers if layer.mixer is not None]
+
+
+@pytest.mark.parametrize("corner", CORNERS.values(), ids=CORNERS)
+def test_random_cases_reach_the_corners(corner: Callable[[Case], bool]) -> None:
+    seldom = settings(max_examples=2000, database=None, derandomize=True, phases=[Phase.generate])
+    assert corner(find(cases(), corner, settings=seldom))
 
 
 # -- laws bite --------------------------------------------------------------------------------------------------------
