@@ -4,7 +4,7 @@ VENV ?= .venv
 PROFILE ?= dev
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check bench nightly calibration wheel clean
+.PHONY: demo test lint check bench nightly calibration validation wheel clean
 
 demo: $(VENV)/installed
 	@$(BIN)/roofline
@@ -24,6 +24,10 @@ bench: $(VENV)/installed-dev
 
 calibration: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.measured.refit
+
+validation: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.measured.refit_runtimes
+	$(BIN)/roofline validate benchmarks/measured/serving.csv --plot docs/validation.png --worst 0
 
 nightly:
 	$(MAKE) test PROFILE=nightly

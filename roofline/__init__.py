@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from roofline.explore.sensitivity import sensitivity as sensitivity
     from roofline.explore.sweep import sweep as sweep
     from roofline.explore.symbolic import closed_form as closed_form
-    from roofline.trust.calibration import calibrate as calibrate
+    from roofline.trust.calibrating import calibrate as calibrate
     from roofline.trust.cross_checks import cross_check as cross_check
     from roofline.trust.validation import validate as validate
 
@@ -102,7 +102,7 @@ _HOMES = {
     "accelerator": "describe.catalog",
     "accelerators": "describe.catalog",
     "balance": "estimate.balance",
-    "calibrate": "trust.calibration",
+    "calibrate": "trust.calibrating",
     "closed_form": "explore.symbolic",
     "cross_check": "trust.cross_checks",
     "crossover": "explore.crossovers",

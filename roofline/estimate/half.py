@@ -63,7 +63,7 @@ class Half:
     def plan(self) -> Plan:
         """What each device runs."""
         settled = self.resolved
-        host = self.vocabulary and settled.rates.runtime is not None  # one host drives both halves: counted once
+        host = self.vocabulary and settled.rates.hosted  # one host drives both halves: counted once
         formats, machine = settled.quantization, settled.machine
         return Plan.of(settled.model, settled.layout, formats, machine, vocabulary=self.vocabulary, host=host)
 

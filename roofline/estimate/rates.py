@@ -70,6 +70,12 @@ class Rates:
         return self.runtime.slower.get(self.accelerator.vendor, 1.0)
 
     @property
+    def hosted(self) -> bool:
+        """Whether costs of a host are counted: a serving stack's, or those of a calibration that has some."""
+        measured = (source for source in self.sources if source.name != "ideal")
+        return any(not source.kernels.keys().isdisjoint(HOST_CLASSES) for source in measured)
+
+    @property
     def scaling(self) -> bool:
         """Whether the part's products take the scales of blocks, as those in 4-bit formats do."""
         return not {"mxfp4", "nvfp4"}.isdisjoint(self.accelerator.peak)
@@ -100,6 +106,8 @@ class Rates:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
                 return self._served(operation, fit)
+        if operation.kernel_class in HOST_CLASSES:  # a calibration need not have them all
+            return _NO_COST
         raise self._missing(f"kernels.{operation.kernel_class}")
 
     def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
@@ -137,6 +145,9 @@ class Rates:
         if not borrowed:
             return []
         return [f"no kernels measured on {self.accelerator.name} for {', '.join(borrowed)}: {self.sources[-1].name}"]
+
+
+_NO_COST = Efficiency.ideal().kernels["host_step"]["any"]
 
 
 def _slower_kernels(fit: KernelFit, times: float) -> KernelFit:

@@ -92,7 +92,7 @@ class Resolved:
     @cached_property
     def plan(self) -> Plan:
         """The model compiled for the layout."""
-        return Plan.of(self.model, self.layout, self.quantization, self.machine, host=self.rates.runtime is not None)
+        return Plan.of(self.model, self.layout, self.quantization, self.machine, host=self.rates.hosted)
 
     @cached_property
     def memory(self) -> Memory:

@@ -138,8 +138,12 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
     """The 80 % interval of a step's seconds that the spread of the measured kernels leaves [s].
 
     Kernels of one class err together, classes independently: their deviations add in quadrature. The pipeline's waiting
-    scales with the rest.
+    scales with the rest. Decode under a serving stack has the spread of the stack's measured service instead.
     """
+    stack = rates.runtime
+    if stack is not None and stack.tpot.points and step.phase == "decode":
+        seconds = step_seconds(step, machine, rates)
+        return seconds * stack.tpot.low, seconds * stack.tpot.high
     below: Num = 0
     above: Num = 0
     by_class: dict[str, tuple[Num, float, float]] = {}

@@ -37,17 +37,25 @@ def validate(rows: str, predictions: str | None, plot: str | None, worst: str, f
 @click.command()
 @click.argument("rows")
 @click.option("-o", "--output", required=True, metavar="FILE.toml", help="Where the calibration is written.")
-@click.option("--accelerator", metavar="NAME", help="The part the rows were measured on, where they name several.")
-def calibrate(rows: str, output: str, accelerator: str | None) -> Answer:
-    """Fit efficiencies to measured kernels.
+@click.option("--accelerator", metavar="NAME", help="The part that was measured.")
+@click.option("--model", metavar="MODEL", help="What was served: a name of `roofline model`.")
+@click.option("--devices", metavar="N", help="Devices that served it.")
+@click.option("--tp", metavar="N", help="Tensor ranks of a replica.  [all devices]")
+@click.option("--quantization", metavar="PRESET", help="Formats of the weights.  [the checkpoint's]")
+@click.option("--kv-cache", metavar="FORMAT", help="Format of the cache.")
+@click.option("--runtime", metavar="NAME", help="The serving stack.")
+@click.option("--concurrency", metavar="N", help="Requests in flight.")
+def calibrate(rows: str, output: str, accelerator: str | None, **said: str | None) -> Answer:
+    """Fit efficiencies to measured kernels or service.
 
-    ROWS is a CSV file; the answer is a file that efficiency=… in a pool takes.
+    ROWS is a CSV file of kernels, or what vllm bench serve, SGLang's bench_serving, trtllm-bench, AIPerf, GenAI-Perf or
+    llama-bench wrote; options say what such a file does not. The answer is a file that efficiency=… in a pool takes.
     """
     from roofline.show.progress import telling
-    from roofline.trust.calibration import calibrate_file
+    from roofline.trust.calibrating import calibrate_file
 
     with telling("fitting") as progress:
-        calibration = calibrate_file(rows, output, accelerator=accelerator, progress=progress)
+        calibration = calibrate_file(rows, output, accelerator, progress, **said)
     return Answer(f"{calibration.report}\n\nwritten: {output}; efficiency={output} in a pool takes it\n")
 
 

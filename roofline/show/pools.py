@@ -12,6 +12,7 @@ from roofline.describe.catalog import accelerator, accelerators
 from roofline.describe.formats import Quantization, number_format
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
+from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.quantize import native_quantization, substitution
@@ -135,6 +136,10 @@ def _as_typed(what: str, text: str) -> str:
     return text.strip()
 
 
+def _stack(_what: str, text: str) -> str:
+    return runtime(text.strip()).name
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "tp": _whole,
     "pp": _whole,
@@ -145,6 +150,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "price": _price,
     "power": _power,
     "efficiency": _as_typed,
+    "runtime": _stack,
 }
 
 

@@ -51,6 +51,8 @@ def machine(feed: float | None = None) -> Machine:
 class Plain:
     """Rates that reach the peak, launch in no time, and err by what they are told."""
 
+    runtime = None
+
     def __init__(self, low: float = 1.0, high: float = 1.0, overhead: float = 0.0) -> None:
         figures = {"low": low, "high": high, "overhead": overhead}
         self.fit = Efficiency.ideal().kernels["matmul"]["any"].model_copy(update=figures)

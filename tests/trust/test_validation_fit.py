@@ -62,6 +62,16 @@ def test_a_stack_adds_overhead_and_nothing_to_ideal_and_floor(name: str) -> None
     assert stack.tpot.points > 0
 
 
+def test_decode_under_a_stack_is_as_uncertain_as_its_measured_service() -> None:
+    spread = runtime("vllm").tpot
+    served = Deployment("llama-3.1-8b", "h100-sxm", runtime="vllm")
+    step, prompt = served.decode(8, 2048), served.prefill(2048)
+    assert (step.low, step.high) == pytest.approx((step.seconds * spread.low, step.seconds * spread.high))
+    assert spread.low < 1 < spread.high
+    assert prompt.high < prompt.seconds * spread.high
+    assert Deployment("llama-3.1-8b", "h100-sxm").decode(8, 2048).high < step.high
+
+
 def test_an_unknown_stack_is_refused_with_those_known() -> None:
     with pytest.raises(UnknownName, match="vllm"):
         Deployment("llama-3.1-8b", "h100-sxm", runtime="vlm")

@@ -1,0 +1,117 @@
+"""A calibration out of the results of a serving benchmark: the part's figures scaled, the host's costs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from roofline.describe.catalog import accelerator as described
+from roofline.describe.catalog import part_class
+from roofline.describe.efficiency import Efficiency, KernelClass, KernelFit
+from roofline.errors import InvalidInput
+from roofline.estimate.rates import Rates
+from roofline.trust.fitting import Evidence, evidence
+from roofline.trust.measured_rows import Row, served
+from roofline.trust.service_fit import ADVICE, CONFIDENCE, Figure, Fitted, fitted, observations, scaled
+
+HOST: dict[str, KernelClass] = {"step": "host_step", "sequence": "host_sequence", "prompt": "host_prompt"}
+
+
+@dataclass(frozen=True)
+class ServiceCalibration:
+    """Figures fitted to service, each with its interval, and what became of every time of the `rows`."""
+
+    efficiency: Efficiency
+    figures: Mapping[str, Figure]
+    quality: Evidence
+    rows: int
+    fitted: int
+    left_out: Mapping[str, int]
+
+    @property
+    def report(self) -> str:
+        """The figures with their intervals, and what the rows did not identify."""
+        lines = [
+            f"{self.efficiency.name}: {self.fitted} times of {self.rows} measured rows fitted, "
+            f"median error {self.quality.error:.1%}"
+        ]
+        lines += [f"{name:10s} {described_figure(figure)}" for name, figure in self.figures.items()]
+        lines += [f"left out: {count} times, {reason}" for reason, count in self.left_out.items()]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.report
+
+
+def described_figure(figure: Figure) -> str:
+    """A figure with its interval in words, or what to measure for it."""
+    if not figure.identified:
+        return f"not identified, the part's own kept; measure {ADVICE[figure.name]}"
+    interval = f"{CONFIDENCE:.0%} interval"
+    if figure.name in HOST:
+        value, low, high = (each * 1e3 for each in (figure.value, figure.low, figure.high))
+        return f"{value:.4g} ms ({interval} {low:.4g} to {high:.4g})"
+    return f"× {figure.value:.3f} ({interval} {figure.low:.3f} to {figure.high:.3f})"
+
+
+def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
+    """Fitted figures from rows of measured service, all of one part; `InvalidInput` where nothing can be told."""
+    parts = sorted({served(row).accelerator for row in rows})
+    if len(parts) != 1:
+        raise InvalidInput("accelerator", given=", ".join(parts) or None, expected="rows of one part")
+    seen, left_out = observations(rows)
+    fit = fitted(seen)
+    shown = evidence(fit.predicted, fit.measured)
+    return ServiceCalibration(
+        _efficiency(parts[0], rows, fit, shown), fit.figures, shown, len(rows), len(seen), left_out
+    )
+
+
+def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) -> Efficiency:
+    """The part's own figures and its class's under the factors, with the host's costs that are identified."""
+    part = described(name)
+    base = part_class(part.kind).efficiency
+    for source in reversed(Rates.of(part, "calibrated", {}).sources[:-1]):
+        base = _over(source, base)
+    figures = fit.figures
+    known = scaled(base, figures["memory"].value, figures["compute"].value)
+    words = "; ".join(f"{each.name}: {described_figure(each)}" for each in figures.values())
+    host = {
+        HOST[each.name]: {"any": _host(each, shown)}
+        for each in figures.values()
+        if each.name in HOST and each.identified
+    }
+    return Efficiency(
+        name=part.name,
+        source=f"{len(fit.measured)} measured times of service ({_served(rows)}), over {base.source}",
+        note=words,
+        kernels={**known.kernels, **host},
+        collectives=known.collectives,
+    )
+
+
+def _served(rows: Sequence[Row]) -> str:
+    """The models and serving stacks of the rows."""
+    named = (row.get(column) for column in ("model", "runtime") for row in rows)
+    return ", ".join(dict.fromkeys(name for name in named if name))
+
+
+def _over(own: Efficiency, default: Efficiency) -> Efficiency:
+    """One source before another, as estimates look them up."""
+    kernels = dict(default.kernels)
+    for name, formats in own.kernels.items():
+        kernels[name] = formats if "any" in formats else {**default.kernels.get(name, {}), **formats}
+    return own.model_copy(update={"kernels": kernels, "collectives": {**default.collectives, **own.collectives}})
+
+
+def _host(figure: Figure, shown: Evidence) -> KernelFit:
+    return KernelFit(
+        overhead=figure.value,
+        compute=1,
+        memory=1,
+        points=shown.points,
+        error=shown.error,
+        low=shown.low,
+        high=shown.high,
+        source=f"{figure.name}: {described_figure(figure)}",
+    )

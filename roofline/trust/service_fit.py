@@ -1,0 +1,283 @@
+"""What measured service identifies of a part and its serving stack: five numbers, by least squares of logarithms.
+
+    tpot = step + sequence · batch + decode + share · (prefill + prompt),   share = batch / generated tokens
+    ttft = prefill + prompt                                                 of one request in flight
+
+`decode` and `prefill` are the library's own estimates, with all measured fractions of bandwidth times `memory` and all
+fractions of peak times `compute`. Directions in which the rows say nothing are left out of the solution, and whatever
+has a part in them is not identified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.describe.efficiency import Efficiency
+from roofline.errors import InvalidInput
+from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.timing import step_seconds
+from roofline.trust.measured_rows import Row, load, number, pool, served
+from roofline.trust.predictions import measured_batch
+from roofline.trust.stations import mean_context, station
+
+Array = NDArray[np.float64]
+FIGURES = ("step", "sequence", "prompt", "memory", "compute")
+"""In the order of the solution; the last two as slowness, the inverse of the factor on the fractions reached [1]."""
+ADVICE = {
+    "step": "time per token at several numbers of requests in flight, from one to many",
+    "sequence": "time per token at more than a hundred requests in flight as well as at few",
+    "prompt": "time to the first token of prompts of two lengths, one long, with one request in flight",
+    "memory": "time per token at several contexts or several numbers of requests in flight",
+    "compute": "time to the first token of prompts of two lengths, one long, with one request in flight",
+}
+"""What to measure for a figure that is not identified."""
+CONFIDENCE = 0.90
+"""Share of intervals that hold the true number where rows scatter independently [1]."""
+QUANTILE = 1.6448536269514722
+"""Of the normal distribution for that share, both sides [1]."""
+CLOSEST = 1e-4
+"""Singular value of the columns at unit length, over the largest, below which a direction says nothing [1]."""
+PART = 0.05
+"""Share in such a direction from which on a figure is not identified [1]."""
+WIDEST_SCALE = 0.5
+"""Half of an interval over its factor above which the factor is not identified [1]."""
+WIDEST_HOST = 0.1
+"""Half of an interval of a host's cost, as a share of the rows' times, above which it is not identified [1]."""
+LEAST_SCATTER = 1e-3
+"""Scatter that is assumed where rows agree better than that [1]."""
+_ROUNDS, _NUDGE = 30, 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1]."""
+
+    settled: Resolved
+    batch: float
+    context: float
+    isl: float
+    decodes: float
+    prompts: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its interval; where it is not identified, all three are what keeps the part's own."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    identified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Five figures, the times that they predict and the measured ones behind them [s]."""
+
+    figures: dict[str, Figure]
+    predicted: Array
+    measured: Array
+
+
+def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]]:
+    """What rows say, and the times left out by reason."""
+    found: list[Observation] = []
+    left_out: dict[str, int] = {}
+    for row in rows:
+        said, reasons = _said(row)
+        found += said
+        for reason in reasons:
+            left_out[reason] = left_out.get(reason, 0) + 1
+    return found, left_out
+
+
+def _said(row: Row) -> tuple[list[Observation], list[str]]:
+    """The times of one row that depend on its devices and not on how requests arrive."""
+    asked = load(row)
+    settled = station(served(row), pool(row), None).settled
+    crowd = asked.concurrency / settled.replicas
+    alone = crowd <= 1
+    tpot, ttft = (number(row, name, 0) / 1e3 for name in ("tpot_ms", "ttft_ms"))
+    batch = 1.0 if alone else (measured_batch(row, asked) or 0.0) / settled.replicas
+    found, reasons = [], []
+    if asked.drafted:
+        return [], ["tokens are drafted"]
+    if tpot and batch >= 1:
+        share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
+        found.append(Observation(settled, batch, mean_context(asked), asked.isl, 1.0, share, tpot))
+    elif tpot:
+        reasons.append("time per token without a time to the first token: the batch is not known")
+    if ttft and alone:
+        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, ttft))
+    elif ttft:
+        reasons.append("time to the first token among several requests: it depends on how they arrive")
+    return found, reasons
+
+
+def scaled(known: Efficiency, memory: float, compute: float) -> Efficiency:
+    """With fractions of bandwidth and of peak times a factor, none above one."""
+    kernels = {
+        name: {
+            key: fit.model_copy(
+                update={"memory": min(1.0, fit.memory * memory), "compute": min(1.0, fit.compute * compute)}
+            )
+            for key, fit in formats.items()
+        }
+        for name, formats in known.kernels.items()
+    }
+    return known.model_copy(update={"kernels": kernels})
+
+
+@dataclass(frozen=True)
+class Form:
+    """The times of all observations as a function of the five numbers."""
+
+    seen: Sequence[Observation]
+
+    def predicted(self, numbers: Array) -> Array:
+        """Seconds under step, sequence and prompt [s], and slowness of memory and compute [1]."""
+        step, sequence, prompt, memory, compute = numbers
+        decode, prefill = self._devices(float(memory), float(compute))
+        once, shared = self._column("decodes"), self._column("prompts")
+        host = once * (step + sequence * self._column("batch"))
+        return np.asarray(host + once * decode + shared * (prefill + prompt))
+
+    def _column(self, name: str) -> Array:
+        return np.array([getattr(each, name) for each in self.seen], dtype=np.float64)
+
+    def _devices(self, memory: float, compute: float) -> tuple[Array, Array]:
+        """Seconds of decode steps and of prompts on the devices [s]."""
+        decode, prefill = np.zeros(len(self.seen)), np.zeros(len(self.seen))
+        for key in dict.fromkeys(id(each.settled) for each in self.seen):
+            chosen = [index for index, each in enumerate(self.seen) if id(each.settled) == key]
+            rates = self.seen[chosen[0]].settled.rates
+            sources = tuple(scaled(source, 1 / memory, 1 / compute) for source in rates.sources)
+            settled = replace(self.seen[chosen[0]].settled, rates=replace(rates, sources=sources))
+            batch, context, isl = (self._column(name)[chosen] for name in ("batch", "context", "isl"))
+            decode[chosen] = _seconds(settled, Point("decode", batch, context, 0))
+            prefill[chosen] = _seconds(settled, Point("prefill", np.ones(len(chosen)), isl, 0))
+        return decode, prefill
+
+    def slopes(self, numbers: Array) -> Array:
+        """Change of the logarithm of every time with every number."""
+        times = self.predicted(numbers)
+        columns = []
+        for index, at in enumerate(numbers):
+            nudge = _NUDGE * (at if index >= _HOSTS else float(np.median(times)))
+            moved = numbers.copy()
+            moved[index] += nudge
+            columns.append((self.predicted(moved) - times) / (nudge * times))
+        return np.array(columns).T
+
+
+_HOSTS = 3
+
+
+def _seconds(settled: Resolved, point: Point) -> Any:
+    return settled.evaluate(point, step_seconds)
+
+
+def fitted(seen: Sequence[Observation]) -> Fitted:
+    """The five figures with their intervals; `InvalidInput` where nothing can be told."""
+    if len(seen) < 2:
+        raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
+    form = Form(seen)
+    measured = np.array([each.seconds for each in seen])
+    numbers = _solved(form, measured)
+    times = form.predicted(numbers)
+    slopes = form.slopes(numbers)
+    lengths = np.linalg.norm(slopes, axis=0)
+    unit = slopes / np.where(lengths > 0, lengths, 1.0)
+    _, singular, directions = np.linalg.svd(unit, full_matrices=True)
+    singular = np.concatenate([singular, np.zeros(len(numbers) - len(singular))])
+    told = singular > CLOSEST * singular[0]
+    spare = len(seen) - int(told.sum())
+    off = np.log(times / measured)
+    scatter = max(LEAST_SCATTER, float(np.sqrt(off @ off / max(spare, 1))))
+    blind = (directions[~told] ** 2).sum(axis=0) if (~told).any() else np.zeros(len(numbers))
+    variance = ((directions[told].T / singular[told]) ** 2).sum(axis=1)
+    errors = scatter * np.sqrt(variance) / np.where(lengths > 0, lengths, 1.0)
+    widths = student(max(spare, 1)) * errors
+    least = float(np.median(measured))
+    figures = {}
+    for index, name in enumerate(FIGURES):
+        known = spare > 0 and lengths[index] > 0 and blind[index] < PART**2
+        figures[name] = _figure(name, float(numbers[index]), float(widths[index]), least, bool(known))
+    if not any(figure.identified for figure in figures.values()):
+        wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
+        raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
+    return Fitted(figures, form.predicted(_kept(figures)), measured)
+
+
+def _kept(figures: Mapping[str, Figure]) -> Array:
+    """The solution that the figures stand for, where some are the part's own."""
+    values = [figures[name].value for name in FIGURES]
+    return np.array([*values[:_HOSTS], *(1 / value for value in values[_HOSTS:])])
+
+
+def _figure(name: str, number: float, width: float, typical: float, known: bool) -> Figure:
+    """A figure of the solution; slowness is turned into the factor that it is the inverse of."""
+    if name in ("memory", "compute"):
+        if not known or width > WIDEST_SCALE * number:
+            return Figure(name, 1.0, 1.0, 1.0, False)
+        return Figure(name, 1 / number, 1 / (number + width), 1 / (number - width), True)
+    if not known or width > WIDEST_HOST * typical:
+        return Figure(name, 0.0, 0.0, 0.0, False)
+    return Figure(name, max(0.0, number), max(0.0, number - width), max(0.0, number + width), True)
+
+
+def _solved(form: Form, measured: Array) -> Array:
+    """Least squares by steps within the directions that the rows tell, halved where they overshoot."""
+    numbers = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    cost = _cost(form, measured, numbers)
+    for _ in range(_ROUNDS):
+        slopes = form.slopes(numbers)
+        lengths = np.linalg.norm(slopes, axis=0)
+        lengths = np.where(lengths > 0, lengths, 1.0)
+        off = np.log(measured / form.predicted(numbers))
+        move = np.linalg.lstsq(slopes / lengths, off, rcond=CLOSEST)[0] / lengths
+        for size in (1.0, 0.5, 0.25, 0.1, 0.02):
+            near = numbers + size * move
+            near[_HOSTS:] = np.clip(near[_HOSTS:], 0.05, 20.0)
+            reached = _cost(form, measured, near)
+            if reached < cost:
+                break
+        else:
+            return numbers
+        done = cost - reached < 1e-10 * max(cost, 1e-12)
+        numbers, cost = near, reached
+        if done:
+            break
+    return numbers
+
+
+def _cost(form: Form, measured: Array, numbers: Array) -> float:
+    times = form.predicted(numbers)
+    if (times <= 0).any():
+        return float("inf")
+    off = np.log(times / measured)
+    return float(off @ off)
+
+
+def student(spare: int) -> float:
+    """Quantile of Student's distribution for `CONFIDENCE`, both sides, with so many degrees of freedom [1].
+
+    The expansion about the normal one for three and more (Abramowitz and Stegun 26.7.5), exact values below.
+
+    >>> round(student(5), 2), round(student(30), 3)
+    (2.01, 1.697)
+    """
+    if spare < 3:
+        return {1: 6.3138, 2: 2.9200}[spare]
+    z, n = QUANTILE, spare
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / n + second / n**2 + third / n**3

@@ -1,0 +1,180 @@
+"""Fits to results of serving benchmarks: known constants come back, and what cannot be known is refused."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import roofline as rl
+from roofline.describe.catalog import calibration
+from roofline.describe.efficiency import Efficiency
+from roofline.describe.runtimes import runtime
+from roofline.errors import InvalidInput
+from roofline.trust.calibrating import calibrate_file
+from roofline.trust.fitting import Evidence
+from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
+from roofline.trust.service_fit import FIGURES, scaled, student
+
+TRUE = {"step": 2e-3, "sequence": 4e-5, "prompt": 6e-3, "memory": 0.85, "compute": 0.8}
+LENGTHS, BATCHES, OSL = (512, 2048), (1, 4, 16, 64, 128), 256
+PART = scaled(calibration("h100-sxm"), TRUE["memory"], TRUE["compute"])
+SERVER = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=PART, quantization="bf16")
+
+
+def row(isl: float, batch: float, scatter: Iterable[float] = (1.0, 1.0)) -> dict[str, str]:
+    """What would be measured with the true figures, each time once more times a scatter [1]."""
+    first, second = scatter
+    prompt = SERVER.prefill(isl).seconds + TRUE["prompt"]
+    step = SERVER.decode(batch, isl + (OSL - 1) / 2).seconds + TRUE["step"] + TRUE["sequence"] * batch
+    token = (step + (0 if batch == 1 else batch / (OSL - 1) * prompt)) * second
+    wait = prompt * first
+    held = 1 if batch == 1 else batch * (1 + wait / (token * (OSL - 1)))
+    known = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "1", "kv_cache": "bf16"}
+    numbers = {"isl": isl, "osl": OSL, "concurrency": held, "ttft_ms": wait * 1e3, "tpot_ms": token * 1e3}
+    return {**known, "quantization": "bf16", **{name: repr(float(number)) for name, number in numbers.items()}}
+
+
+ROWS = [row(isl, batch) for isl in LENGTHS for batch in BATCHES]
+
+
+def identified(found: ServiceCalibration) -> set[str]:
+    """Names of the figures that were fitted."""
+    return {name for name, figure in found.figures.items() if figure.identified}
+
+
+def test_known_figures_come_back() -> None:
+    found = calibrate_service(ROWS)
+    assert {name: found.figures[name].value for name in FIGURES} == pytest.approx(TRUE, rel=0.01)
+    for name, figure in found.figures.items():
+        assert figure.identified
+        assert figure.low < TRUE[name] < figure.high
+
+
+def test_a_deployment_under_the_fit_takes_the_measured_times() -> None:
+    found = calibrate_service(ROWS)
+    fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=found.efficiency, quantization="bf16")
+    measured = SERVER.decode(32, 1000).seconds + TRUE["step"] + TRUE["sequence"] * 32
+    assert fitted.decode(32, 1000).seconds == pytest.approx(measured, rel=2e-3)
+    assert fitted.prefill(1000).seconds == pytest.approx(SERVER.prefill(1000).seconds + TRUE["prompt"], rel=2e-3)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    random, held, told = np.random.default_rng(1), 0, 0
+    for _ in range(60):
+        rows = [row(isl, batch, np.exp(random.normal(0, 0.01, 2))) for isl in LENGTHS for batch in BATCHES]
+        figures = calibrate_service(rows).figures
+        for name in FIGURES:
+            told += figures[name].identified
+            held += figures[name].identified and figures[name].low <= TRUE[name] <= figures[name].high
+    assert told > 250
+    assert 0.84 < held / told < 0.96
+
+
+@settings(max_examples=10)
+@given(st.permutations(ROWS))
+def test_the_order_of_rows_says_nothing(rows: list[dict[str, str]]) -> None:
+    found = calibrate_service(rows).figures
+    assert {name: found[name].value for name in FIGURES} == pytest.approx(TRUE, rel=1e-3)
+
+
+def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
+    tokens = [{**row(512, 1), "ttft_ms": ""}] * 3
+    with pytest.raises(InvalidInput, match="identify no figure"):
+        calibrate_service(tokens)
+    prompts = [{**row(isl, 1), "tpot_ms": ""} for isl in (4096, 8192, 16_384)]
+    found = calibrate_service([*prompts, *tokens])
+    assert "compute" in identified(found)
+    assert identified(found) & {"step", "sequence"} == set()
+    assert "step       not identified, the part's own kept; measure time per token at several numbers" in found.report
+    assert "host_step" not in found.efficiency.kernels
+    assert "host_step" not in found.efficiency.kernels
+
+
+def test_without_prompts_there_is_no_compute() -> None:
+    rows = [{**each, "ttft_ms": "", "concurrency": "1"} for each in (row(isl, 1) for isl in (64, 20_000, 100_000))]
+    found = calibrate_service([*rows, *rows])
+    assert "compute" not in identified(found)
+    assert "prompt" not in identified(found)
+    assert "memory" in identified(found)
+    own = calibration("h100-sxm").kernels["matmul"]["bf16"]
+    assert found.efficiency.kernels["matmul"]["bf16"].compute == own.compute
+    assert "host_prompt" not in found.efficiency.kernels
+
+
+def test_rows_that_say_nothing_are_refused_with_what_to_measure() -> None:
+    with pytest.raises(InvalidInput, match="identify no figure', expected for step: time per token at several"):
+        calibrate_service([ROWS[0]] * 3)
+    with pytest.raises(InvalidInput, match="got '1 usable times', expected at least two"):
+        calibrate_service([{**ROWS[0], "ttft_ms": ""}])
+
+
+def test_rows_of_two_parts_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="accelerator: got 'a100-sxm-80gb, h100-sxm', expected rows of one part"):
+        calibrate_service([ROWS[0], {**ROWS[1], "accelerator": "a100-sxm-80gb"}])
+
+
+def test_times_that_depend_on_arrivals_are_left_out_and_counted() -> None:
+    found = calibrate_service([*ROWS, {**ROWS[1], "ttft_ms": ""}, {**ROWS[1], "speculation": "eagle"}])
+    assert found.rows == len(ROWS) + 2
+    assert {reason.split(":")[0]: count for reason, count in found.left_out.items()} == {
+        "time to the first token among several requests": 8,
+        "time per token without a time to the first token": 1,
+        "tokens are drafted": 1,
+    }
+    assert isinstance(found.quality, Evidence)
+
+
+def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:
+    results, written = tmp_path / "runs.jsonl", tmp_path / "own.toml"
+    records = [
+        {
+            "completed": 10,
+            "total_input_tokens": float(each["isl"]) * 10,
+            "total_output_tokens": OSL * 10,
+            "max_concurrency": float(each["concurrency"]),
+            "median_ttft_ms": float(each["ttft_ms"]),
+            "median_tpot_ms": float(each["tpot_ms"]),
+        }
+        for each in ROWS
+    ]
+    results.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    said = {"model": "llama-3.1-8b", "devices": 1, "quantization": "bf16", "kv_cache": "bf16"}
+    found = calibrate_file(results, written, "h100-sxm", **said)
+    assert str(found) == str(rl.calibrate(results, "h100-sxm", **said))
+    taken = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=written, quantization="bf16")
+    measured = SERVER.decode(8, 1000).seconds + TRUE["step"] + 8 * TRUE["sequence"]
+    assert taken.decode(8, 1000).seconds == pytest.approx(measured, rel=2e-3)
+    assert "[kernels.host_step.any]" in written.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("spare", "known"), [(1, 6.314), (2, 2.920), (3, 2.353), (5, 2.015), (10, 1.812), (60, 1.671)])
+def test_quantiles_are_those_of_the_tables(spare: int, known: float) -> None:
+    assert student(spare) == pytest.approx(known, rel=4e-3)
+
+
+def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="calibrate: got 'batch'"):
+        rl.calibrate(tmp_path / "runs.json", batch=3)
+    kernels = tmp_path / "kernels.csv"
+    kernels.write_text("id,hardware,op\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="model: got 'x', expected nothing: measured kernels say it themselves"):
+        rl.calibrate(kernels, model="x")
+
+
+def test_costs_of_a_host_in_a_file_count_once_and_a_named_stack_takes_their_place() -> None:
+    plain = rl.Deployment("llama-3.1-8b", "h100-sxm")
+    fit = Efficiency.ideal().kernels["matmul"]["any"].model_copy(update={"overhead": 0.004, "source": "a test"})
+    own = plain.rates.sources
+    measured = own[0].model_copy(update={"kernels": {**own[1].kernels, **own[0].kernels, "host_step": {"any": fit}}})
+    measured = measured.model_copy(update={"collectives": {**own[1].collectives, **own[0].collectives}})
+    hosted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=measured)
+    step, bare = hosted.decode(8, 1024), plain.decode(8, 1024)
+    assert step.seconds == pytest.approx(bare.seconds + 0.004)
+    assert (step.ideal, step.floor) == (bare.ideal, bare.floor)
+    assert hosted.prefill(1024).seconds == pytest.approx(plain.prefill(1024).seconds)
+    named = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=measured, runtime="vllm")
+    assert named.decode(8, 1024).terms["runtime"].total == pytest.approx(runtime("vllm").step)
