@@ -10,8 +10,11 @@ import pytest
 from hypothesis import Phase, find, given, settings
 
 import roofline.testing
-from roofline.describe.catalog import accelerators
+from roofline.describe.attention import Attention
+from roofline.describe.catalog import accelerator, accelerators
 from roofline.describe.feedforward import MoE
+from roofline.describe.formats import PRESETS
+from roofline.describe.model import Layer, ModelShape
 from roofline.describe.workload import Traffic
 from roofline.errors import InvalidInput
 from roofline.estimate import colocated, estimate, resolved, serving, timing
@@ -19,11 +22,13 @@ from roofline.estimate.attention_ffn import AttentionFfnServer
 from roofline.estimate.capacity import Memory
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
-from roofline.estimate.resolved import Resolved
+from roofline.estimate.layout import Layout
+from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.service import Service
 from roofline.estimate.speculative import SpeculativeServer
 from roofline.explore import sensitivity
 from roofline.laws import GROUPS, LAWS, Case, Law, check_law, check_laws
+from roofline.trust.law_cases import settle
 from roofline.trust.testing import cases
 
 PARTS = ("h100-sxm", "groq-lpu-v1")
@@ -112,6 +117,16 @@ def mixers(case: Case) -> list[Any]:
 def test_random_cases_reach_the_corners(corner: Callable[[Case], bool]) -> None:
     seldom = settings(max_examples=2000, database=None, derandomize=True, phases=[Phase.generate])
     assert corner(find(cases(), corner, settings=seldom))
+
+
+def test_half_a_byte_is_no_weight_lost() -> None:
+    """Four-bit weights may come to a fraction of a byte, and one copy is counted in whole ones."""
+    mixer = Attention(heads=1, kv_heads=1, key_dim=4, value_dim=4, gate="head")
+    layers = (Layer(mixer=mixer, feed_forward=None),)
+    model = ModelShape(name="a toy model", hidden=8, vocab=1, layers=layers, tied=False)
+    settled = settle(model, accelerator("h100-sxm"), Layout(), PRESETS["w4a16"])
+    assert sum(room.weights * room.devices for room in settled.memory.rooms) % 1 > 0
+    assert BY_NAME["no_weight_is_lost"].check(Case(settled, Point("decode", 1.0, 1.0, 0))).verdict == "holds"
 
 
 # -- laws bite --------------------------------------------------------------------------------------------------------
