@@ -59,7 +59,7 @@ class _Part(BaseModel):
 
     name: str = Field(min_length=2)
     vendor: str = Field(min_length=2)
-    year: int = Field(ge=2010, le=2100)
+    year: int = Field(strict=True, ge=2010, le=2100)
     edition: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
     status: Literal["shipping", "announced", "historical"]
     peak: dict[PeakFormat, FlopPerSecond] = Field(min_length=1)

@@ -38,7 +38,7 @@ class System(BaseModel):
     """Catalogue name of the part it is built of."""
     vendor: str = Field(min_length=2)
     """Who sells it."""
-    year: int = Field(ge=2010, le=2100)
+    year: int = Field(strict=True, ge=2010, le=2100)
     """The year it came out."""
     edition: str = Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")
     """When these figures were put together; a correction is a new edition."""

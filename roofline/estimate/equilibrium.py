@@ -25,7 +25,7 @@ def smallest_batch(step: StepTime, measure: Measure, wanted: float, limit: float
     """
     low, high = 1, max(1, int(limit))
     while True:
-        grid = np.unique(np.rint(np.geomspace(low, high, _POINTS)))
+        grid = np.unique(np.rint(np.geomspace(float(low), float(high), _POINTS)))
         steps = step(grid)
         reached = np.flatnonzero(measure(grid, steps) >= wanted)
         if not len(reached):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -162,13 +162,26 @@ class Whole:
         return float(self.settled.memory.largest_batch(mean))
 
     def step(self, batch: Any, context: float, tokens: int = 1) -> Any:
-        """As estimated; in a pipeline, sequences may also pass in fewer and larger micro-batches."""
+        """As estimated; in a pipeline, sequences pass in as many micro-batches as make the step shortest.
+
+        A step is the way of one micro-batch through all stages, or the slowest stage's work for all of them, if that is
+        longer. Fewer and larger micro-batches lengthen the way: once it is the longer one, none are tried any more.
+        """
         seconds = self.decode(batch, context, tokens).seconds
-        stages = self.settled.layout.pp
-        if stages == 1:
+        settled, layout = self.settled, self.settled.layout
+        if layout.pp == 1:
             return seconds
-        regrouped = self.decode(stages * np.ceil(batch / stages) + 1, context, tokens).seconds
-        return np.fmin(seconds, regrouped)
+        each = np.ceil(np.asarray(batch, dtype=np.float64) / layout.dp)
+        best: Any = seconds
+        for groups in range(layout.pp, 0, -1):
+            size = np.ceil(each / groups)
+            step = settled.plan.decode(batch=size * layout.pp * layout.dp, context=context, new=tokens)
+            total, hops, slowest = cast("tuple[Any, Any, Any]", passage(step, settled.machine, settled.rates))
+            way, work = total + hops, np.ceil(each / size) * slowest
+            best = np.minimum(best, np.maximum(way, work))  # nan where it does not fit
+            if np.all(way >= work):
+                break
+        return best
 
     def prompt(self, traffic: Traffic) -> Prompt:
         """A prompt by itself; where ranks and stages take several at once, each takes its share of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.timing import RESOURCES
@@ -11,6 +12,8 @@ from roofline.show.lines import Line, paragraph
 from roofline.show.records import Row
 
 _RESOURCES = (*RESOURCES, "total")
+_OWED = "owed to"
+"""The row of totals, as the table has it."""
 _FELT = 0.02
 """Elasticity below which a better number buys nothing worth a line."""
 _MOST = 4
@@ -20,16 +23,20 @@ _HEADINGS = ("Missing", "Assumed", "Sources")
 
 
 def term_rows(estimate: Estimate) -> list[Row]:
-    """The terms of an estimate in seconds, the longest first; their totals sum to its seconds."""
+    """The terms of an estimate in seconds, the longest first, and a last row of what each resource is owed of them.
+
+    A term's resources overlap and need not sum to its total; what they are owed sums to the estimate's seconds.
+    """
     terms = sorted(estimate.terms.items(), key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
-    return [
-        {
-            "term": name,
-            **{resource: float(getattr(times, resource)) for resource in _RESOURCES},
-            "bound": times.bound,
-        }
-        for name, times in terms
-    ]
+    rows = [_row(name, [getattr(times, each) for each in RESOURCES], times.total, times.bound) for name, times in terms]
+    owed = [estimate.attributed[each] for each in RESOURCES]
+    return [*rows, _row(_OWED, owed, estimate.seconds, estimate.bound)]
+
+
+def _row(term: str, resources: Sequence[Any], total: Any, bound: Any) -> Row:
+    row: Row = {"term": term}
+    row.update(zip(RESOURCES, map(float, resources), strict=True))
+    return {**row, "total": float(total), "bound": bound}
 
 
 def explained(estimate: Estimate, bought: Sequence[str], width: int) -> list[Line]:

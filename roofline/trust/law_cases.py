@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Self
 
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.efficiency import CollectiveFit, Efficiency, KernelFit
@@ -25,6 +25,7 @@ from roofline.estimate.network import reach
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
 from roofline.estimate.resolved import Point, Resolved
+from roofline.trust.serving_cases import Serving
 
 Part = HbmAccelerator | SramAccelerator
 
@@ -49,29 +50,34 @@ class Case:
         """What the library answers for the case."""
         return Estimate(self.resolved, self.point)
 
+    @cached_property
+    def serving(self) -> Serving:
+        """The case as pools that serve a traffic, with room for every cache."""
+        return Serving.of(self.resolved, self.point)
+
     @property
     def times(self) -> dict[str, Any]:
         """The three times that laws are about, each under its name [s]."""
         estimate = self.estimate
         return {"floor": estimate.floor, "ideal": estimate.ideal, "seconds": estimate.seconds}
 
-    def on(self, machine: Machine) -> Case:
+    def on(self, machine: Machine) -> Self:
         """The same on another machine."""
-        return Case(replace(self.resolved, machine=machine), self.point)
+        return self.with_(machine=machine)
 
-    def laid(self, **ranks: int) -> Case:
+    def laid(self, **ranks: int) -> Self:
         """The same on another layout."""
-        return Case(replace(self.resolved, layout=replace(self.resolved.layout, **ranks)), self.point)
+        return self.with_(layout=replace(self.resolved.layout, **ranks))
 
-    def at(self, **changes: Any) -> Case:
+    def at(self, **changes: Any) -> Self:
         """The same at another point."""
-        return Case(self.resolved, replace(self.point, **changes))
+        return replace(self, point=replace(self.point, **changes))
 
-    def with_(self, **changes: Any) -> Case:
+    def with_(self, **changes: Any) -> Self:
         """The same with other fields of what is settled."""
-        return Case(replace(self.resolved, **changes), self.point)
+        return replace(self, resolved=replace(self.resolved, **changes))
 
-    def reaching(self, change: float, figure: str) -> Case:
+    def reaching(self, change: float, figure: str) -> Self:
         """The same with every efficiency's figure multiplied."""
         rates = self.resolved.rates
         sources = tuple(changed(source, **{figure: change}) for source in rates.sources)

@@ -110,7 +110,8 @@ def _no_weight_lost(case: Case) -> Iterator[Claim]:
     held = sum(room.weights * room.devices for room in resolved.memory.rooms)
     least = model_bytes(resolved.model, resolved.quantization)
     shared = resolved.model.tied and resolved.layout.pp == 1
-    yield at_most("bytes of one copy", least, "bytes on all devices", held, within=1e-9)
+    whole = np.ceil(held)  # as one copy's, of which narrow formats may leave half a byte
+    yield at_most("bytes of one copy", least, "whole bytes on all devices", whole, within=1e-9)
     if resolved.layout.devices == 1 and (shared or not resolved.model.tied):
         most = least + _vector_bytes(resolved)
         yield at_most("bytes on one device", held, "bytes of one copy, vectors wide", most, within=1e-9)

@@ -13,6 +13,8 @@ from roofline.trust.law_balances import BOUNDS, CONSERVATION, LIMITS
 from roofline.trust.law_cases import Case, Part, example_cases
 from roofline.trust.law_promises import CAPACITY, DETERMINISM, ECONOMICS
 from roofline.trust.law_scaling import MONOTONICITY, SCALING
+from roofline.trust.law_serving import SERVING
+from roofline.trust.law_slopes import SLOPES
 
 __all__ = [
     "FACTS",
@@ -38,6 +40,8 @@ LAWS: tuple[Law, ...] = (
     *DETERMINISM,
     *CAPACITY,
     *ECONOMICS,
+    *SERVING,
+    *SLOPES,
 )
 FACTS = "facts"
 """The group of results that compare a part's numbers with each other instead of its estimates."""

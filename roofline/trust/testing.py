@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -12,10 +12,14 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.layout import Layout, possible_ep, possible_tp, vocabulary_cuts
 from roofline.estimate.network import reach
 from roofline.estimate.resolved import Point
+from roofline.estimate.work import Phase
 from roofline.trust.law_cases import Case, Part, settle
 from roofline.trust.strategies import Strategy, accelerators, model_shapes, quantizations
 
 _MOST_DEVICES = 16
+_HUGE = (131_072, 1_000_000)
+"""Contexts longer than any window, of the longest that models are sold with [tokens]."""
+phases: Strategy[Phase] = st.sampled_from(["prefill", "decode"])
 
 
 @st.composite
@@ -30,13 +34,13 @@ def layouts(draw: st.DrawFn, model: ModelShape, most: int) -> Layout:
 
 
 @st.composite
-def points(draw: st.DrawFn, phase: Literal["prefill", "decode"] | None = None) -> Point:
+def points(draw: st.DrawFn, phase: Phase | None = None) -> Point:
     """A whole batch at a whole context, part of it cached in prefill."""
-    chosen = phase or draw(st.sampled_from(("prefill", "decode")))
+    chosen = draw(phases) if phase is None else phase
     batch = float(draw(st.integers(1, 40)))
-    context = draw(st.one_of(st.integers(1, 40), st.integers(1, 5000)))
+    context = draw(st.one_of(st.integers(1, 40), st.integers(1, 5000), st.sampled_from(_HUGE)))
     cached = float(draw(st.integers(0, context - 1))) if chosen == "prefill" else 0
-    return Point("prefill" if chosen == "prefill" else "decode", batch, float(context), cached)
+    return Point(chosen, batch, float(context), cached)
 
 
 @st.composite
@@ -45,7 +49,7 @@ def cases(draw: st.DrawFn, models: Strategy[ModelShape] | None = None, parts: St
     part = draw(parts if parts is not None else accelerators())
     model = draw(models if models is not None else model_shapes())
     quantization = draw(quantizations(part))
-    layout = draw(layouts(model, _joined(part)))
+    layout = draw(layouts(model, devices_joined(part)))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
     return Case(settle(model, part, layout, quantization, efficiency=efficiency), draw(points()))
 
@@ -57,7 +61,7 @@ def deployments(
     """Deployments of any model on any part, all ranks given; unless parts are given, every model fits."""
     part = draw(parts if parts is not None else accelerators(capacity=st.just(1e15)))
     model = draw(models if models is not None else model_shapes())
-    layout = draw(layouts(model, _joined(part)))
+    layout = draw(layouts(model, devices_joined(part)))
     ranks: dict[str, Any] = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep")}
     devices = layout.devices * draw(st.integers(1, 3))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
@@ -78,5 +82,6 @@ def traffics(draw: st.DrawFn) -> Traffic:
     )
 
 
-def _joined(part: Part) -> int:
-    return int(min(_MOST_DEVICES, reach(part.numbers().wires)))
+def devices_joined(part: Part, most: int = _MOST_DEVICES) -> int:
+    """Devices that the links of a part join, at most `most`."""
+    return int(min(most, reach(part.numbers().wires)))

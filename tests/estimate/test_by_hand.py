@@ -19,7 +19,7 @@ from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
-from tests.support.strategies import cited
+from roofline.trust.strategies import cited
 
 US = 1e-6
 

@@ -22,19 +22,11 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.layout import Layout, possible_ep, possible_tp
 from roofline.estimate.placement import Placement
 from roofline.estimate.quantize import runnable
+from roofline.trust.law_cases import Part
+from roofline.trust.strategies import accelerators, cited, model_shapes, quantizations, specs
+from roofline.trust.testing import devices_joined, points
 from tests.support import counting
-from tests.support.strategies import (
-    Case,
-    Part,
-    accelerators,
-    cases,
-    cited,
-    model_shapes,
-    points,
-    quantizations,
-    reach,
-    specs,
-)
+from tests.support.strategies import Case, cases
 
 FEWER = settings(max_examples=max(1, settings.default.max_examples // 2))
 ROUNDING = 1e-12
@@ -218,7 +210,7 @@ def test_the_smallest_count_is_the_smallest_of_all_layouts(
     """
     quantization = runnable(data.draw(quantizations(part)), part).quantization
     placement = Placement(model, part, quantization, batch=point.batch, context=point.context)
-    joined = reach(part, 20)
+    joined = devices_joined(part, 20)
     fitting = [
         tp * dp * pp
         for tp in possible_tp(model, joined)

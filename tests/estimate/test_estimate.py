@@ -14,8 +14,9 @@ import roofline as rl
 from roofline.describe.hardware import parse_accelerator
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point
+from roofline.trust.strategies import accelerators, attentions, cited, model_shapes, specs
 from tests.support import counting
-from tests.support.strategies import Case, accelerators, attentions, cases, cited, model_shapes, specs
+from tests.support.strategies import Case, cases
 
 RARELY = settings(max_examples=max(1, settings.default.max_examples // 2))
 HOUR = 3600

@@ -26,17 +26,10 @@ from roofline.estimate.layout import (
 from roofline.estimate.placement import Placement
 from roofline.estimate.resolved import Point
 from roofline.estimate.timing import step_seconds
-from tests.support.strategies import (
-    Part,
-    accelerators,
-    cases,
-    layouts,
-    model_shapes,
-    points,
-    quantizations,
-    reach,
-    specs,
-)
+from roofline.trust.law_cases import Part
+from roofline.trust.strategies import accelerators, model_shapes, quantizations, specs
+from roofline.trust.testing import devices_joined, layouts, points
+from tests.support.strategies import cases
 
 FEWER = settings(max_examples=max(1, settings.default.max_examples // 2))
 
@@ -206,7 +199,7 @@ def test_the_fastest_layout_that_fits_is_taken(
     """
     deployment = Deployment(model, part, devices, quantization=data.draw(quantizations(part)))
     placement = Placement(model, part, deployment.quantization, batch=point.batch, context=point.context)
-    joined = reach(part, devices)
+    joined = devices_joined(part, devices)
     tried = [
         layout
         for tp in possible_tp(model, joined)

@@ -27,7 +27,7 @@ from roofline.estimate.network import (
     transfer_time,
 )
 from roofline.estimate.work import Transfer
-from tests.support.strategies import accelerators, specs
+from roofline.trust.strategies import accelerators, specs
 
 NODE = Wire("node", bandwidth=100.0, latency=2.0, hops=1, domain=8, topology="switch")
 ROW = Wire("row", bandwidth=10.0, latency=3.0, hops=2, domain=64, topology="dragonfly")

@@ -25,7 +25,7 @@ from roofline.estimate.timing import (
     step_terms,
 )
 from roofline.estimate.work import Operation
-from tests.support.strategies import accelerators
+from roofline.trust.strategies import accelerators
 
 amounts = st.sampled_from([0.0, 1.0, 2.0, 3.0])
 

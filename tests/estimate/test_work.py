@@ -21,17 +21,10 @@ from roofline.estimate.sharding import rank_shape
 from roofline.estimate.steps import Plan
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HIDDEN_WIDTH, Operation, Transfer
+from roofline.trust.strategies import all_mixers, common_mixers, dense_networks, mixtures, model_shapes
+from roofline.trust.testing import layouts
 from tests.support import counting
-from tests.support.strategies import (
-    Case,
-    all_mixers,
-    cases,
-    common_mixers,
-    dense_networks,
-    layouts,
-    mixtures,
-    model_shapes,
-)
+from tests.support.strategies import Case, cases
 
 ROUNDING = 1e-12
 MANY = 10.0**8

@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
+from roofline.estimate.resolved import Point
 from roofline.estimate.timing import step_seconds
 from roofline.explore.crossovers import crossover
 from roofline.explore.hardware import placed
 from roofline.explore.symbolic import as_function, closed_form, crossing_formula, glossary, in_latex
+from roofline.trust.strategies import model_shapes
+from roofline.trust.testing import deployments, points
 from tests.explore.cases import LAYOUTS, Case, cases, deployment
 
 
@@ -42,6 +45,25 @@ def test_closed_form_equals_the_numbers(case: Case, hardware: str | None, data: 
     numeric = step_seconds(changed.step(at), changed.machine, changed.rates)
     seconds = compiled(case.name, case.efficiency, case.phase, hardware)(**point, **named)
     assert float(seconds) == pytest.approx(float(numeric), rel=1e-12)
+
+
+@given(deployments(model_shapes(most_layers=2)), points(), st.sampled_from([None, "all", ()]))
+@settings(max_examples=max(8, settings.default.max_examples // 20))
+def test_closed_forms_of_any_deployment_are_its_numbers(deployment: rl.Deployment, point: Point, hardware: Any) -> None:
+    """Dense or not, whatever it remembers, on either kind of silicon: the whole, and every term of it."""
+    if point.phase == "decode":
+        method: Any = deployment.decode
+        values = {"batch": point.batch, "context": point.context}
+    else:
+        method = deployment.prefill
+        values = {"prompt": point.context, "batch": point.batch, "cached_tokens": point.cached}
+    estimate = method(**values)
+    own = {each.symbol.name: each.value for each in glossary(method, hardware=hardware) if each.value is not None}
+    forms = {"whole": closed_form(method, hardware=hardware), **closed_form(method, terms=True, hardware=hardware)}
+    seconds = sympy.lambdify([*own, *values], list(forms.values()), modules="numpy")(*own.values(), *values.values())
+    whole = float(estimate.seconds)
+    expected = {"whole": whole, **{term: float(times.total) for term, times in estimate.terms.items()}}
+    assert dict(zip(forms, map(float, seconds), strict=True)) == pytest.approx(expected, rel=1e-12, abs=1e-13 * whole)
 
 
 @pytest.mark.parametrize("name", ["dense on GPUs", "mixture", "small model on LPUs"])

@@ -16,27 +16,18 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from roofline.describe.efficiency import CollectiveFit, Efficiency, KernelFit
-from roofline.describe.machine import Machine, Wire
+from roofline.describe.efficiency import Efficiency
 from roofline.describe.model import ModelShape
 from roofline.estimate import door
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout
 from roofline.estimate.resolved import Point
 from roofline.estimate.timing import RESOURCES, step_interval, step_terms
+from roofline.trust.law_cases import changed, scaled
+from roofline.trust.strategies import accelerators, all_mixers, attentions, common_mixers, model_shapes
+from roofline.trust.testing import layouts, phases
 from tests.support import counting
-from tests.support.strategies import (
-    Case,
-    accelerators,
-    all_mixers,
-    attentions,
-    cases,
-    common_mixers,
-    efficiencies,
-    layouts,
-    model_shapes,
-    phases,
-)
+from tests.support.strategies import Case, cases, efficiencies
 
 ROUNDING = 1e-12
 ALMOST = 1 + ROUNDING
@@ -57,55 +48,6 @@ def alone(_model: Any, _most: int) -> st.SearchStrategy[Layout]:
 
 def unpipelined(model: Any, most: int) -> st.SearchStrategy[Layout]:
     return layouts(model, most).map(lambda layout: replace(layout, pp=1, vocab=1))
-
-
-# -- machines and efficiencies, scaled --------------------------------------------------------------------------------
-
-
-def scaled(
-    machine: Machine,
-    *,
-    peak: float = 1,
-    bandwidth: float = 1,
-    feed: float = 1,
-    wires: float = 1,
-    latency: float = 1,
-) -> Machine:
-    """A machine with its rates and latencies multiplied."""
-
-    def wire(each: Wire) -> Wire:
-        return replace(each, bandwidth=each.bandwidth * wires, latency=each.latency * latency)
-
-    return replace(
-        machine,
-        peak={name: rate * peak for name, rate in machine.peak.items()},
-        tiers=tuple(replace(tier, bandwidth=tier.bandwidth * bandwidth) for tier in machine.tiers),
-        feed=None if machine.feed is None else machine.feed * feed,
-        wires=tuple(wire(each) for each in machine.wires),
-    )
-
-
-def changed(
-    efficiency: Efficiency, *, overhead: float = 1, compute: float = 1, memory: float = 1, bandwidth: float = 1
-) -> Efficiency:
-    """Efficiencies with their figures multiplied."""
-
-    def kernel(fit: KernelFit) -> KernelFit:
-        figures = {"overhead": fit.overhead * overhead, "compute": fit.compute * compute, "memory": fit.memory * memory}
-        return KernelFit(**{**fit.model_dump(), **figures})
-
-    def collective(fit: CollectiveFit) -> CollectiveFit:
-        figures = {"overhead": fit.overhead * overhead, "staged_overhead": fit.staged_overhead * overhead}
-        return CollectiveFit(**{**fit.model_dump(), **figures, "bandwidth": fit.bandwidth * bandwidth})
-
-    return efficiency.model_copy(
-        update={
-            "kernels": {
-                name: {each: kernel(fit) for each, fit in fits.items()} for name, fits in efficiency.kernels.items()
-            },
-            "collectives": {name: collective(fit) for name, fit in efficiency.collectives.items()},
-        }
-    )
 
 
 # -- time against the machine -----------------------------------------------------------------------------------------
@@ -141,7 +83,7 @@ def test_time_never_rises_with_an_efficiency(case: Case, efficiency: Efficiency,
     """Reaching more of a peak never hurts, and neither does less overhead; floor and ideal know nothing of either."""
     worse = {} if figure == "overhead" else {figure: factor}
     better = {"overhead": factor} if figure == "overhead" else {}
-    before, after = case.reaching(changed(efficiency, **worse)), case.reaching(changed(efficiency, **better))
+    before, after = case.rated(changed(efficiency, **worse)), case.rated(changed(efficiency, **better))
     assert after.seconds <= before.seconds
     assert after.ideal == before.ideal
     assert after.floor == before.floor

@@ -11,6 +11,7 @@ from roofline.describe.workload import Slo, Traffic
 from roofline.equations.serving import colocated_interval, mean_decode_context, poisson_wait
 from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.equilibrium import smallest_batch
 from roofline.estimate.queues import erlang_c, pool_wait
 from roofline.estimate.serving import serve
 
@@ -160,3 +161,9 @@ def test_objectives() -> None:
         Slo()
     with pytest.raises(InvalidInput):
         Slo(ttft=-1)
+
+
+def test_batches_are_found_below_any_limit() -> None:
+    """A model without caches fits in numbers that no integer of a machine holds."""
+    batch, seconds = smallest_batch(lambda batch: 1.0 + 0 * batch, lambda batch, step: batch * step, 3.5, 1e24)
+    assert (batch, seconds) == (pytest.approx(3.5), 1.0)

@@ -65,7 +65,7 @@ def test_the_cache_crosses_in_the_narrower_format() -> None:
 
 
 def test_caches_bind_on_sram() -> None:
-    service = serve(PrefillDecode(GPU.resized(64), LPU, LINK), Traffic(isl=8192, osl=1024, concurrency=2000))
+    service = serve(PrefillDecode(GPU.resized(256), LPU, LINK), Traffic(isl=8192, osl=1024, concurrency=2000))
     assert service.limit == "the cache of the decode pool"
     assert service.pools["decode"].batch == LPU.capacity(8192 + 1023 / 2, batch=60).max_batch
 

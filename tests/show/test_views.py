@@ -110,8 +110,13 @@ def test_an_explanation_adds_up_and_fits(terminal: Terminal, model: str, pool: s
     assert (run.status, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
     assert {"Assumed", "Sources"} <= set(run.lines)
-    rows = json.loads(terminal.run(*command, "--format", "json").out)
+    *rows, totals = json.loads(terminal.run(*command, "--format", "json").out)
     seconds = sum(row["total"] for row in rows)
+    assert totals["term"] == "owed to"
+    assert totals["total"] == pytest.approx(seconds, rel=1e-9)
+    resources = ("compute", "memory", "feed", "network", "overhead")
+    assert sum(totals[name] for name in resources) == pytest.approx(seconds, rel=1e-9)
+    assert totals["bound"] == max(resources, key=lambda name: totals[name])
     table = [line for line in run.lines if line.split(" ")[0] in {row["term"] for row in rows}]
     assert [line.split()[0] for line in table] == [row["term"] for row in rows]
     assert [row["total"] for row in rows] == sorted((row["total"] for row in rows), reverse=True)
@@ -125,12 +130,14 @@ def test_an_explanation_adds_up_and_fits(terminal: Terminal, model: str, pool: s
 
 def test_explain_agrees_with_the_library(terminal: Terminal) -> None:
     command = ("explain", "llama-3.1-8b", "--on", "h100-sxm:2,tp=2,pp=1,dp=1,ep=1,quantization=fp8", "--batch", "8")
-    rows = json.loads(terminal.run(*command, "--format", "json").out)
+    *rows, totals = json.loads(terminal.run(*command, "--format", "json").out)
     deployment = rl.Deployment("llama-3.1-8b", "h100-sxm", 2, tp=2, pp=1, dp=1, ep=1, quantization="fp8")
-    terms = deployment.decode(8, 4096).terms
+    step = deployment.decode(8, 4096)
     assert {row["term"]: (row["total"], row["bound"]) for row in rows} == {
-        name: (times.total, times.bound) for name, times in terms.items()
+        name: (times.total, times.bound) for name, times in step.terms.items()
     }
+    assert (totals["total"], totals["bound"]) == (step.seconds, step.bound)
+    assert {name: totals[name] for name in step.attributed} == step.attributed
 
 
 def test_crossovers_agree_with_the_library(terminal: Terminal) -> None:

@@ -71,6 +71,9 @@ BAD = [
     ("kind", "gpu", "kind", "'gpu'", "'hbm' or 'sram'"),
     ("kind", MISSING, "kind", "None", "'hbm' or 'sram'"),
     ("status", "soon", "status", "'soon'", "'shipping', 'announced' or 'historical'"),
+    ("year", "2026", "year", "'2026'", "a valid integer"),
+    ("year", True, "year", "True", "a valid integer"),
+    ("year", 1826, "year", "1826", "greater than or equal to 2010"),
     ("edition", "today", "edition", "'today'", 'a date such as "2026-11"'),
     (
         "link.scale_up.within",
