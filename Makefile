@@ -4,7 +4,7 @@ VENV ?= .venv
 PROFILE ?= dev
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check bench nightly calibration wheel clean
+.PHONY: demo test lint check bench mutants nightly calibration wheel clean
 
 demo: $(VENV)/installed
 	@$(BIN)/roofline
@@ -25,6 +25,12 @@ bench: $(VENV)/installed-dev
 calibration: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.measured.refit
 
+# For how many changes of the code a test fails; minutes for the equations, an hour or more for the estimates.
+mutants: $(VENV)/installed-mutants
+	$(BIN)/python -m tests.support.mutants equations
+	$(BIN)/python -m tests.support.mutants estimate --sample 60
+	$(BIN)/python -m tests.support.mutants page
+
 nightly:
 	$(MAKE) test PROFILE=nightly
 
@@ -32,7 +38,7 @@ wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis mutants
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("roofline needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -42,4 +48,8 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-mutants: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	@touch $@
