@@ -59,8 +59,10 @@ def test_beyond_a_thousand_servers_the_load_is_that_of_a_thousand() -> None:
 def test_rates_in_an_array_wait_as_alone() -> None:
     rates = np.array([0.0, 0.5, 1.9, 2.0, 3.0])
     assert pool_wait(4, rates, 2.0).tolist() == pytest.approx([pool_wait(4, float(rate), 2.0) for rate in rates])
+    assert pool_wait(4, rates, 2.0).dtype == float
     assert isinstance(pool_wait(4, 0.5, 2.0), float)
     loads = np.array([0.5, 1.9])
+    assert erlang_c(2, loads).dtype == float
     assert erlang_c(2, loads).tolist() == pytest.approx([erlang_c(2, 0.5), erlang_c(2, 1.9)])
 
 
