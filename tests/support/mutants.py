@@ -267,7 +267,7 @@ def survivors(package: str) -> Iterable[str]:
             groups[reasons.get(name, UNEXPLAINED)].append(name)
     for reason, names in sorted(groups.items(), key=lambda group: (group[0] == UNEXPLAINED, group[0])):
         yield f"\n{reason} ({len(names)}):\n"
-        yield from (f"* `{name}`" for name in names)
+        yield from (f"* `{name.replace('](', '] (')}`" for name in names)  # code that would read as a link
 
 
 def module_of(mutant: str) -> str:
