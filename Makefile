@@ -4,7 +4,7 @@ VENV ?= .venv
 PROFILE ?= dev
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check bench nightly calibration validation wheel clean
+.PHONY: demo test lint check bench mutants nightly calibration validation wheel clean
 
 demo: $(VENV)/installed
 	@$(BIN)/roofline
@@ -29,6 +29,12 @@ validation: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.measured.refit_runtimes
 	$(BIN)/roofline validate benchmarks/measured/serving.csv --plot docs/validation.png --worst 0
 
+# For how many changes of the code a test fails; minutes for the equations, an hour or more for the estimates.
+mutants: $(VENV)/installed-mutants
+	$(BIN)/python -m tests.support.mutants equations
+	$(BIN)/python -m tests.support.mutants estimate --sample 60
+	$(BIN)/python -m tests.support.mutants page
+
 nightly:
 	$(MAKE) test PROFILE=nightly
 
@@ -36,7 +42,7 @@ wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis mutants
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("roofline needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -46,4 +52,8 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-mutants: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	@touch $@

@@ -231,8 +231,8 @@ SERVING = (
     Law("more_requests_never_speed_up_a_token", "monotonicity",
         "With twice the requests in flight the time per token is no shorter, and no fewer requests are served.",
         "Batches only grow.",
-        "one pool, and prefill apart from decode; their throughput, up to 2 % for waits follow from means, on one stage "
-        "and one data rank, for elsewhere one sequence more may need one micro-batch more",
+        "one pool, and prefill apart from decode; their throughput, up to 2 % for waits follow from means, on one "
+        "stage and one data rank, for elsewhere one sequence more may need one micro-batch more",
         _more_requests),
     Law("more_devices_never_serve_less", "monotonicity",
         "On twice the devices the same requests get at least as many tokens per second.",

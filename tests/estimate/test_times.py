@@ -12,13 +12,14 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.describe.efficiency import Efficiency
-from roofline.describe.machine import Machine, Tier
+from roofline.describe.efficiency import CollectiveFit, Efficiency
+from roofline.describe.machine import Machine, Tier, Wire
 from roofline.estimate.timing import (
     RESOURCES,
     Step,
     Times,
     largest,
+    passage,
     step_floor,
     step_interval,
     step_seconds,
@@ -60,6 +61,10 @@ class Plain:
 
     def of_operation(self, _operation: Operation) -> tuple[str, Any]:
         return "bf16", self.fit
+
+    def of_transfer(self, _transfer: Any) -> CollectiveFit:
+        exact = {"overhead": 0, "staged_overhead": 0, "bandwidth": 1, "points": 0, "error": 0, "low": 1, "high": 1}
+        return CollectiveFit(**exact, source="a test: nothing lost")
 
 
 @given(flops=amounts, weights=amounts, activations=amounts, feed=st.sampled_from([None, 0.5, 1.0, 2.0]))
@@ -140,6 +145,49 @@ def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
     assert step_floor(step(operation(0, 20)), tiered, Plain()) == max(20 / 13, 16 / 3, 10 / 1)  # type: ignore[arg-type]
     assert step_floor(step(operation(0, 9)), tiered, Plain()) == max(9 / 13, 5 / 3)  # type: ignore[arg-type]
     assert step_floor(step(operation(cache=20)), tiered, Plain()) == 20 / 13  # type: ignore[arg-type]
+
+
+def pipeline(phase: Any, micro_batches: int, latency: float) -> Step:
+    """One product of 3 s in the first of two stages and two in the second, which a wire of no bytes joins."""
+    wire = Wire("a wire", 1e9, latency, 1, None, "switch")
+    return Step(phase, (operation(3),), (3,), ((1,), (2,)), micro_batches, 2, ((wire, 1),), 0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "micro_batches", "latency", "expected"),
+    [
+        ("decode", 1, 1.0, 9),  # a token passes both stages: 3 + 6
+        ("decode", 1, 50.0, 50),  # and the wire between them
+        ("decode", 4, 1.0, 24),  # the second stage has 6 of each
+        ("prefill", 1, 1.0, 6),  # a prompt may follow itself in chunks: its longest stage
+        ("prefill", 1, 50.0, 50),
+        ("prefill", 4, 1.0, 24),
+    ],
+)
+def test_the_floor_of_a_pipeline(phase: str, micro_batches: int, latency: float, expected: float) -> None:
+    floor = step_floor(pipeline(phase, micro_batches, latency), machine(), Plain())  # type: ignore[arg-type]
+    assert floor == expected
+
+
+def test_waiting_in_a_pipeline_is_owed_to_what_the_stages_do() -> None:
+    """Three kernels of 3 s and 0.5 s of launching: 10.5 s of a token's own and 1 s on the wire.
+
+    The second stage takes 7 s of each of four micro-batches: 28 - 10.5 - 1 s of waiting, shared out as 9 to 1.5.
+    """
+    busy, rates = pipeline("decode", 4, 1.0), Plain(overhead=0.5)
+    assert step_seconds(busy, machine(), rates) == 28  # type: ignore[arg-type]
+    assert passage(busy, machine(), rates) == (10.5, 1, 7)  # type: ignore[arg-type]
+    terms = step_terms(busy, machine(), rates)  # type: ignore[arg-type]
+    assert terms["a term"].total == 10.5
+    waiting = terms["pipeline"]
+    owed = dict.fromkeys(RESOURCES, 0.0) | {"compute": 16.5 * 9 / 10.5, "network": 1, "overhead": 16.5 * 1.5 / 10.5}
+    assert waiting.attributed == pytest.approx(owed)
+    assert {name: getattr(waiting, name) for name in RESOURCES} == pytest.approx(owed)
+    assert waiting.total == pytest.approx(17.5)
+
+
+def test_the_only_stage_is_the_slowest_and_hands_nothing_over() -> None:
+    assert passage(step(operation(3), counts=(2,)), machine(), Plain()) == (6, 0, 6)  # type: ignore[arg-type]
 
 
 def test_kernels_of_a_class_err_together_and_classes_apart() -> None:

@@ -15,6 +15,7 @@ from roofline.equations import (
     collectives,
     compression,
     cost,
+    disaggregation,
     energy,
     exchanges,
     experts,
@@ -362,6 +363,15 @@ def test_two_levels_of_one_kind_send_what_one_level_sends(
     assert lone_ranks == pytest.approx(collectives.ring_all_reduce(size, across, bandwidth, latency))
 
 
+@given(inside=latencies, across=latencies, base=latencies, doublings=st.integers(0, 5), per_node=st.integers(1, 8))
+def test_nothing_to_send_takes_the_fixed_time_and_both_ways_of_steps(
+    inside: float, across: float, base: float, doublings: int, per_node: int
+) -> None:
+    nodes = 2**doublings
+    empty = fitted.measured_all_reduce(0, per_node * nodes, nodes, 1, 1, inside, across, base, 1)
+    assert empty == pytest.approx(base + 2 * (per_node - 1) * inside + 2 * doublings * across)
+
+
 @given(size=sizes, nodes=st.integers(1, 16), per_node=st.integers(1, 16), bandwidth=bandwidths, share=st.floats(0.1, 1))
 def test_nodes_of_equal_wires_send_what_a_ring_sends(
     size: float, nodes: int, per_node: int, bandwidth: float, share: float
@@ -664,6 +674,59 @@ def test_attention_costs_the_dearer_side(
     assert total * ALMOST >= linear * per_flop + max(scores * per_flop, cache * per_byte)
     assert total <= ((scores + linear) * per_flop + cache * per_byte) * ALMOST
     assert math.isclose(cost.attention_cost(0, cache, 0, per_flop, per_byte), cache * per_byte)
+
+
+# -- pools ------------------------------------------------------------------------------------------------------------
+
+
+@given(prices=st.tuples(positive, positive), devices=st.tuples(counts, counts))
+def test_an_hour_in_each_pool_costs_what_the_pools_cost(prices: tuple[float, float], devices: tuple[int, int]) -> None:
+    paid = disaggregation.cost_per_request(prices[0], devices[0], 3600, prices[1], devices[1], 3600)
+    assert paid == pytest.approx(prices[0] * devices[0] + prices[1] * devices[1])
+
+
+@given(size=sizes, bandwidth=bandwidths, layers=st.integers(2, 100), longer=st.floats(1, 100))
+def test_a_long_prefill_hides_all_layers_but_the_last(
+    size: float, bandwidth: float, layers: int, longer: float
+) -> None:
+    alone = size / bandwidth
+    assert disaggregation.exposed_transfer(size, bandwidth, layers, 0) == pytest.approx(alone)
+    assert disaggregation.exposed_transfer(size, bandwidth, layers, longer * alone) == pytest.approx(alone / layers)
+
+
+@given(attention=positive, feed_forward=positive, transfer=positive, made=st.integers(1, 9))
+def test_a_cycle_is_the_round_trip_or_the_queue_at_the_busiest(
+    attention: float, feed_forward: float, transfer: float, made: int
+) -> None:
+    slowest = max(attention, feed_forward, transfer)
+    alone = disaggregation.cycle_time(attention, feed_forward, transfer, 1, slowest)
+    assert alone == pytest.approx(attention + transfer + feed_forward + transfer)
+    assert disaggregation.cycle_time(attention, feed_forward, transfer, made, slowest) == max(alone, made * slowest)
+
+
+@given(attention=st.integers(1, 20), ffn=st.integers(1, 20), batch=counts, times=st.tuples(positive, positive))
+def test_the_gain_of_a_split_is_one_rate_per_device_over_the_other(
+    attention: int, ffn: int, batch: int, times: tuple[float, float]
+) -> None:
+    """Sequences over step time and devices, with the split and without."""
+    together, apart = times
+    rates = batch * attention / apart / (attention + ffn), 100 / together
+    assert disaggregation.split_gain(batch / 100, attention, ffn, together / apart) == pytest.approx(
+        rates[0] / rates[1]
+    )
+
+
+@given(base=positive, growth=positive, batch=counts, price=st.floats(0.1, 10), side=st.sampled_from([0.9, 1.1]))
+def test_the_best_ratio_of_workers_serves_most_per_money(
+    base: float, growth: float, batch: int, price: float, side: float
+) -> None:
+    best = disaggregation.attention_per_ffn_fixed(base, growth, batch, price)
+
+    def served(workers: float) -> float:
+        """Sequences per second and price of an attention worker, where the feed-forward worker is the slower."""
+        return workers * batch / (base + growth * batch * workers) / (workers + price)
+
+    assert served(best) * ALMOST >= served(side * best)
 
 
 # -- recurrence and logarithms ----------------------------------------------------------------------------------------
