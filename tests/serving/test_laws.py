@@ -88,7 +88,8 @@ def test_random_arrivals_keep_the_law_of_little(system: Any, length: tuple[int, 
 def test_more_requests_never_speed_up_a_token(system: Any, length: tuple[int, int], crowd: int, more: int) -> None:
     few = serve(system, Traffic(*length, concurrency=crowd))
     many = serve(system, Traffic(*length, concurrency=crowd + more))
-    assert many.tpot >= few.tpot * (1 - 1e-6)
+    if length[1] > 1:  # else no token follows the first
+        assert many.tpot >= few.tpot * (1 - 1e-6)
     assert many.requests_per_second >= few.requests_per_second * (1 - 0.02)
 
 
