@@ -106,3 +106,47 @@ def test_steps_that_yield_several_tokens_are_waited_for_whole() -> None:
     one = Mix(Prompt(0.05, 0.05), 100.0, 5.0, 4.0)
     first = one.first_token(0.0, 1.0, 0.01) - 0.05
     assert replace(one, tokens=3.0).first_token(0.0, 1.0, 0.01) - 0.05 == pytest.approx(3 * first)
+
+
+def experts(part: str, model: str, stack: object) -> tuple[float, float, float]:
+    """Overhead, memory and compute of the routed experts of a decode step [s]."""
+    deployment = Deployment(model, part, 4, tp=4, runtime=stack)  # type: ignore[arg-type]
+    times = deployment.decode(4, 1024).terms["routed_experts"]
+    return float(times.overhead), float(times.memory), float(times.compute)
+
+
+@pytest.mark.parametrize(
+    ("part", "model", "factor"),
+    [
+        ("h100-sxm", "qwen3.5-35b-a3b", None),  # 16-bit experts
+        ("h200-sxm", "minimax-m2.5", "unscaled_experts"),  # block-wise fp8, products without scales
+        ("b200-sxm", "minimax-m2.5", None),  # products with scales
+        ("b200-sxm", "gpt-oss-20b", "scaled_experts"),  # MXFP4, products with scales
+        ("h100-sxm", "gpt-oss-20b", None),
+    ],
+)
+def test_experts_take_the_factor_of_their_format_and_part(part: str, model: str, factor: str | None) -> None:
+    plain = HOST.model_copy(update={"scaled_experts": 1.0, "unscaled_experts": 1.0})
+    changed = plain.model_copy(update={"scaled_experts": 1.25, "unscaled_experts": 1.5})
+    times = {"scaled_experts": 1.25, "unscaled_experts": 1.5, None: 1.0}[factor]
+    first, second = experts(part, model, plain), experts(part, model, changed)
+    assert second == pytest.approx((first[0] * times, first[1] * times, first[2]))
+
+
+def test_experts_read_no_faster_than_memory_delivers() -> None:
+    fast = HOST.model_copy(update={"scaled_experts": 0.1})
+    served = experts("b200-sxm", "gpt-oss-20b", fast)[1]
+    ideal = Deployment("gpt-oss-20b", "b200-sxm", 4, tp=4, efficiency="ideal").decode(4, 1024).terms["routed_experts"]
+    assert served == pytest.approx(float(ideal.memory))  # type: ignore[arg-type]
+
+
+def test_a_vendor_without_measured_kernels_is_slower_in_kernels_and_wires() -> None:
+    twice = HOST.model_copy(update={"slower": {"AMD": 2.0}, "step": 0.0})
+    for part, times in (("mi300x", 2.0), ("h100-sxm", 1.0)):
+        plain, slow = (
+            Deployment("llama-3.1-8b", part, 4, tp=4, runtime=stack).decode(4, 1024).terms for stack in (HOST, twice)
+        )
+        for name in ("dense_ffn", "attention", "elementwise"):
+            assert float(slow[name].total) == pytest.approx(times * float(plain[name].total))  # type: ignore[arg-type]
+        assert float(slow["all_reduce"].total) <= times * float(plain["all_reduce"].total)  # type: ignore[arg-type]
+        assert (float(slow["all_reduce"].total) > float(plain["all_reduce"].total)) == (times > 1)  # type: ignore[arg-type]
