@@ -167,3 +167,23 @@ def test_batches_are_found_below_any_limit() -> None:
     """A model without caches fits in numbers that no integer of a machine holds."""
     batch, seconds = smallest_batch(lambda batch: 1.0 + 0 * batch, lambda batch, step: batch * step, 3.5, 1e24)
     assert (batch, seconds) == (pytest.approx(3.5), 1.0)
+
+
+def test_arrivals_wait_as_long_as_their_first_token_is_late() -> None:
+    served = serve(GPU, Traffic(isl=2048, osl=512, rate=1.0))
+    assert served.limit == "the requests that arrive"
+    waits = served.ttft - float(GPU.prefill(2048).seconds)
+    assert served.queued == pytest.approx(1.0 * waits)
+    assert 0 < served.queued < 1
+    flooded = serve(GPU, Traffic(isl=2048, osl=512, rate=1e4))
+    assert (flooded.queued, flooded.ttft) == (np.inf, np.inf)
+    assert flooded.limit != "the requests that arrive"
+
+
+def test_a_lone_request_shares_the_devices_out_between_its_phases() -> None:
+    service = serve(GPU, Traffic(isl=4096, osl=129, concurrency=1))
+    prefill = float(GPU.prefill(4096).seconds)
+    decoding = 128 * float(GPU.decode(1, mean_decode_context(4096, 129)).seconds)
+    assert service.limit == "the requests in flight"
+    assert service.pools["devices"].input_share == pytest.approx(prefill / (prefill + decoding))
+    assert service.pools["devices"].utilisation == pytest.approx(1)
