@@ -1,0 +1,64 @@
+"""What split and drafting servers are made of, put together by hand from their parts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from roofline.describe.link import Link
+from roofline.describe.workload import Traffic
+from roofline.equations.serving import mean_decode_context
+from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.speculative import Speculative, SpeculativeServer
+
+SLOW = Link("8 Gbit/s", "20 us")
+TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
+WIDE = Deployment("llama-3.1-8b", "h100-sxm", devices=2, tp=2, quantization="fp8")
+SERVER = AttentionFfnServer.of(AttentionFfn(WIDE, WIDE, SLOW, micro_batches=1), TRAFFIC)
+
+
+def test_hidden_states_go_in_fp8_and_come_back_in_16_bits() -> None:
+    """4,096 elements of one byte out and of two back, over the wires of two devices of 1 GB/s each."""
+    assert SERVER.row_bytes == 4096 * 3
+    assert float(SERVER.one_way(10)) == pytest.approx(20e-6 + 10 * 4096 * 1.5 / 2e9)
+
+
+def test_a_cycle_of_one_micro_batch_is_a_round_trip() -> None:
+    held, away = SERVER.attention.decode(np.array([10.0]), 512.0), SERVER.tokens(np.array([10.0]))
+    trip = held.total + held.hops + away.total + 2 * 32 * SERVER.one_way(10.0)
+    assert float(SERVER.step(np.array([10.0]), 512.0)[0]) == pytest.approx(float(trip[0]))
+    half, one = (float(SERVER.step(np.array([batch]), 512.0)[0]) for batch in (0.5, 1.0))
+    assert half == one
+
+
+def test_pools_of_halves_are_busy_for_their_own_part_of_the_cycle() -> None:
+    cycle = float(SERVER.step(np.array([16.0]), 512.0)[0])
+    shares = {use.name: use.of_step for use in SERVER.uses(16.0, 512.0)}
+    held, away = SERVER.attention.decode(np.array([16.0]), 512.0), SERVER.tokens(np.array([16.0]))
+    assert shares == pytest.approx({"attention": float(held.total[0]) / cycle, "ffn": float(away.total[0]) / cycle})
+
+
+NARROW = Deployment("llama-3.1-8b", "h100-sxm", devices=2, tp=1, pp=1, dp=1, quantization="fp8")
+DRAFT = Deployment("llama-3.2-1b", "h100-sxm", devices=2, tp=2, pp=1, dp=1, quantization="fp8")
+DRAFTING = SpeculativeServer.of(Speculative(NARROW, DRAFT, 3, 0.7, shared=True), TRAFFIC)
+
+
+def test_prompts_of_two_replicas_pass_one_draft() -> None:
+    assert DRAFTING.spread == 2
+    target, draft = DRAFTING.target.prompt(TRAFFIC), DRAFTING.draft.prompt(TRAFFIC)
+    both = DRAFTING.prompt(TRAFFIC)
+    assert both.latency == pytest.approx(target.latency + draft.latency)
+    assert both.occupancy == pytest.approx(target.occupancy + 2 * draft.occupancy)
+
+
+def test_caches_of_two_replicas_lie_beside_one_draft() -> None:
+    """A device holds one replica's caches and half of the draft's, which are those of both replicas."""
+    context = float(mean_decode_context(1024, 256))
+    target, draft = DRAFTING.target.settled.memory, DRAFTING.draft.settled.memory
+    (first,), (second,) = target.rooms, draft.rooms
+    each = float(target.sequence_bytes(first, context)) + 2 * float(draft.sequence_bytes(second, context))
+    free = target.usable - first.weights - second.weights
+    assert DRAFTING.largest_batch(TRAFFIC) == math.floor(free / each)
