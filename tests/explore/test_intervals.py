@@ -28,8 +28,8 @@ def test_no_value_of_an_equation_escapes(equation: Any, data: st.DataObject) -> 
     try:
         span = equation.function(**{name: Interval(*ends) for name, ends in bounds.items()})
         exact = float(equation.function(**inside))
-    except (ZeroDivisionError, ValueError, TypeError, OverflowError):
-        assume(False)
+    except (ZeroDivisionError, ValueError, TypeError, OverflowError, RuntimeWarning):
+        assume(False)  # widened beyond what the equation is about, such as a share above one
     span = span if isinstance(span, Interval) else Interval(span, span)
     slack = 1e-9 * (abs(span.low) + abs(span.high))
     assert span.low - slack <= exact <= span.high + slack
