@@ -11,7 +11,12 @@ from roofline.describe.link import Link
 from roofline.describe.workload import Traffic
 from roofline.equations.serving import mean_decode_context
 from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
+from roofline.estimate.balance import balance
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import PrefillDecode
+from roofline.estimate.economics import Energies, component_energy
+from roofline.estimate.servers import Whole
+from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 SLOW = Link("8 Gbit/s", "20 us")
@@ -62,3 +67,45 @@ def test_caches_of_two_replicas_lie_beside_one_draft() -> None:
     each = float(target.sequence_bytes(first, context)) + 2 * float(draft.sequence_bytes(second, context))
     free = target.usable - first.weights - second.weights
     assert DRAFTING.largest_batch(TRAFFIC) == math.floor(free / each)
+
+
+def test_every_rank_reads_and_multiplies_its_share() -> None:
+    """Two ranks read all weights once between them: the memory's energy of one rank's bytes, twice."""
+    energies = Energies(per_flop=1e-12, per_bit_read=2e-12, per_bit_sent=0, idle_power=0)
+    one, two = (Deployment("llama-3.1-8b", "h100-sxm", count, tp=count, quantization="fp8") for count in (1, 2))
+    single, double = (component_energy(each.decode(1, 16), energies) for each in (one, two))
+    assert double["memory"] == pytest.approx(single["memory"], rel=0.01)
+    assert double["arithmetic"] == pytest.approx(single["arithmetic"], rel=0.01)
+
+
+def test_collectives_of_two_ranks_cost_energy() -> None:
+    energies = Energies(per_flop=0, per_bit_read=0, per_bit_sent=1e-12, idle_power=0)
+    spent = component_energy(WIDE.decode(3, 16), energies)
+    row = 3 * 4096 * 2  # three sequences, 4,096 elements of 16 bits
+    logits = 3 * 128_256 * 2
+    assert spent["link"] == pytest.approx((2 * 32 * row + row + logits) * 2 * 8e-12)  # each layer twice, both ends once
+
+
+def test_a_pipeline_that_is_not_full_is_busy_for_one_stage_s_share() -> None:
+    pipeline = Deployment("llama-3.1-8b", "h100-sxm", devices=4, tp=1, pp=4, dp=1, quantization="fp8")
+    (use,) = Whole.of(pipeline, TRAFFIC).uses(1.0, 512.0)
+    assert use.of_step == pytest.approx(0.25, rel=0.01)  # one micro-batch in one of four stages, hand-overs aside
+    (whole,) = Whole.of(NARROW, TRAFFIC).uses(1.0, 512.0)
+    assert whole.of_step == 1
+    (half,) = Whole.of(Deployment("llama-3.1-8b", "h100-sxm", 2, tp=1, pp=2, dp=1), TRAFFIC).uses(1.0, 512.0)
+    assert half.of_step == pytest.approx(0.5, rel=0.01)
+
+
+def test_devices_of_a_balance_are_prefill_decode_or_idle() -> None:
+    gpu = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8")
+    found = balance(PrefillDecode(gpu, WIDE, SLOW), Traffic(isl=512, osl=512, concurrency=64), devices=8)
+    assert found.prefill + found.decode + found.idle == 8
+    assert found.decode % 2 == 0
+
+
+def test_more_arrivals_than_two_pools_take_never_see_a_first_token() -> None:
+    system = PrefillDecode(WIDE, WIDE, Link("400 Gbit/s", "2 us"))
+    few, many = (serve(system, Traffic(isl=1024, osl=64, rate=rate)) for rate in (1.0, 1e5))
+    assert few.ttft < 1
+    assert (many.ttft, many.queued) == (math.inf, math.inf)
+    assert many.requests_per_second < 1e5
