@@ -13,6 +13,7 @@ import difflib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -50,6 +51,7 @@ TESTS = {
 MUTANT = "__mutmut_"
 """In the name of every function that mutmut writes."""
 UNEXPLAINED = "Not yet explained"
+WORDS = "What an error or an assumption says in words, which tests hold to its figures"
 MOST = 8
 """Seconds of tests, the quickest first, that a mutant of a much used function has to get past to survive."""
 SECONDS = 20
@@ -263,11 +265,23 @@ def survivors(package: str) -> Iterable[str]:
     groups = defaultdict(list)
     for result in outcomes(package):
         if result["outcome"] in ("survived", "untested"):
-            name = f"{readable(result['mutant'])}: {changes[result['mutant']]}"
-            groups[reasons.get(name, UNEXPLAINED)].append(name)
+            change = changes[result["mutant"]]
+            name = f"{readable(result['mutant'])}: {change}"
+            groups[reasons.get(name, WORDS if worded(change) else UNEXPLAINED)].append(name)
     for reason, names in sorted(groups.items(), key=lambda group: (group[0] == UNEXPLAINED, group[0])):
         yield f"\n{reason} ({len(names)}):\n"
         yield from (f"* `{name.replace('](', '] (')}`" for name in names)  # code that would read as a link
+
+
+def worded(change: str) -> bool:
+    """Whether a change is of what an error or an assumption says, which tests hold to its figures alone.
+
+    >>> worded('expected="a number" → expected="XXa numberXX"'), worded("a + b → a - b")
+    (True, False)
+    """
+    before, after = change.split(" → ", maxsplit=1)[0], change.rsplit(" → ", maxsplit=1)[-1]
+    shouted = '"' in before and after == re.sub(r'"[^"]*"', lambda text: text[0].upper(), before)
+    return '"XX' in after or shouted or "raise InvalidInput(" in before
 
 
 def module_of(mutant: str) -> str:
