@@ -12,14 +12,13 @@ from typing import Any
 import click
 
 from roofline.show.answer import Answer
-from roofline.show.options import MODEL_HELP, POOL, POOL_HELP, with_format, with_quantization
+from roofline.show.options import MODEL_HELP, POOL, POOL_HELP, with_format, with_lengths, with_quantization
 
 
 @click.command(epilog=MODEL_HELP)
 @click.argument("model")
 @click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=f"{POOL_HELP} Repeat it.")
-@click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
-@click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+@with_lengths
 @click.option("--batch", default="1,8,64", metavar="B,…", help="Sequences decoded together.  [1,8,64]")
 @with_quantization
 @with_format
@@ -128,8 +127,7 @@ def explain(
 @click.option("--draft-on", metavar=POOL, help="Devices of the draft.  [those of MODEL]")
 @click.option("--draft-length", metavar="TOKENS", help="Tokens drafted per step.  [4; mtp 1]")
 @click.option("--acceptance", metavar="SHARE", help="Probability that a drafted token is accepted.")
-@click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
-@click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+@with_lengths
 @click.option("--concurrency", metavar="N,…", help="Requests in flight.  [16]")
 @click.option("--rate", metavar="R,…", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
@@ -208,8 +206,7 @@ def plot(
 )
 @click.option("--ttft", metavar="TIME", help="Longest wait for the first token, such as 500ms.")
 @click.option("--tpot", metavar="TIME", help="Longest mean gap between tokens, such as 20ms.")
-@click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
-@click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+@with_lengths
 @click.option("--concurrency", metavar="N", help="Requests in flight.  [16]")
 @click.option("--rate", metavar="R", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")

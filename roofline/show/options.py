@@ -32,6 +32,13 @@ def with_quantization(command: Command) -> Command:
     return click.option("--quantization", metavar="PRESET", help=words)(command)
 
 
+def with_lengths(command: Command) -> Command:
+    """The options `--isl` and `--osl`."""
+    isl = click.option("--isl", default="2048", metavar="TOKENS", help="Input tokens of a request.  [2048]")
+    osl = click.option("--osl", default="512", metavar="TOKENS", help="Output tokens of a request.  [512]")
+    return isl(osl(command))
+
+
 def chosen(what: str, value: str, known: tuple[str, ...]) -> str:
     """One of a few words; `InvalidInput` with the nearest otherwise.
 

@@ -244,25 +244,18 @@ def _bars(axes: Axes, bars: Sequence[Bar], unit: str) -> None:
             axes.barh(places, lengths, left=starts, height=0.72, color=colour, hatch=hatch, label=resource)
     floors = [(bar.floor * scale, here) for bar, here in zip(bars, places, strict=True) if bar.floor is not None]
     if floors:
-        axes.plot(
-            [length for length, _ in floors],
-            [here for _, here in floors],
-            linestyle="",
-            marker="|",
-            markersize=17,
-            markeredgewidth=4.5,
-            color="white",
-        )
-        axes.plot(
-            [length for length, _ in floors],
-            [here for _, here in floors],
-            linestyle="",
-            marker="|",
-            markersize=15,
-            markeredgewidth=1.8,
-            color="black",
-            label="floor",
-        )
+        ends, heights = zip(*floors, strict=True)
+        for size, width, colour, label in ((17, 4.5, "white", None), (15, 1.8, "black", "floor")):  # its rim first
+            axes.plot(
+                ends,
+                heights,
+                linestyle="",
+                marker="|",
+                markersize=size,
+                markeredgewidth=width,
+                color=colour,
+                label=label,
+            )
     for bar, here in zip(bars, places, strict=True):
         total = sum((bar.seconds or {}).values()) * scale
         text = bar.note if bar.seconds is None else f"{figure(total)} {words}"
