@@ -12,10 +12,11 @@ from roofline.describe.workload import Traffic
 from roofline.equations.serving import mean_decode_context
 from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
 from roofline.estimate.balance import balance
+from roofline.estimate.colocated import Mix
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.economics import Energies, component_energy
-from roofline.estimate.servers import Whole
+from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
@@ -109,3 +110,9 @@ def test_more_arrivals_than_two_pools_take_never_see_a_first_token() -> None:
     assert few.ttft < 1
     assert (many.ttft, many.queued) == (math.inf, math.inf)
     assert many.requests_per_second < 1e5
+
+
+def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
+    mix = Mix(Prompt(latency=1.0, occupancy=0.5), generated=100, crowd=2, chunks=3, tokens=2)
+    # a step of 0.02 s: three of them between chunks, and half of one, which one's fellow runs half of the time
+    assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + 0.02 / 2 / 2)
