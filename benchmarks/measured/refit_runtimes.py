@@ -18,11 +18,11 @@ from benchmarks.measured.validation_page import SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
-from roofline.trust.measured_rows import Row, served
-from roofline.trust.predictions import Prediction, predict
+from roofline.trust.measured_rows import Row, load, number, served
+from roofline.trust.predictions import Prediction, predict, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
 from roofline.trust.validation import Validation, read_rows, validate
-from roofline.trust.waits_fit import fitted_waits
+from roofline.trust.waits_fit import fitted_apart, fitted_waits
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ROOT / "benchmarks/measured/serving.csv"
@@ -49,11 +49,14 @@ def bare(name: str) -> Runtime:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all stacks have in common: numbers, waits, and the step of a pool that only decodes [s]."""
+    """What all stacks have in common: numbers, waits, and those of two pools: the step of one that only decodes [s],
+    passes before one's own of one that only takes prompts [1].
+    """
 
     numbers: Array
     waits: Array
     alone: float
+    apart: float
 
     @classmethod
     def of(cls, rows: Sequence[Evidence]) -> Shared:
@@ -61,8 +64,14 @@ class Shared:
         one_pool = [row for row in rows if row.row["kind"] == "serving"]
         two_pools = [row for row in rows if row.row["kind"] != "serving"]
         numbers = fitted(one_pool)
-        alone = fitted_alone(two_pools, numbers) if two_pools else float(numbers[0])
-        return cls(numbers, fitted_waits(one_pool, numbers), alone)
+        if not two_pools:
+            waits = fitted_waits(one_pool, numbers)
+            return cls(numbers, waits, float(numbers[0]), float(waits[3]))
+        alone, sequence = fitted_alone(two_pools, one_pool, numbers)
+        numbers = fitted(one_pool, sequence=sequence)
+        shared = cls(numbers, fitted_waits(one_pool, numbers), alone, 0.0)
+        stacks = {name: constants(name, rows, shared) for name in STACKS}
+        return replace(shared, apart=fitted_apart(two_pools, stacks))
 
 
 def constants(name: str, rows: Sequence[Evidence], shared: Shared) -> Runtime:
@@ -73,10 +82,12 @@ def constants(name: str, rows: Sequence[Evidence], shared: Shared) -> Runtime:
     own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]
     numbers = fitted(own, shared.numbers) if own else shared.numbers
     waits = fitted_waits(own, numbers, shared.waits) if own else shared.waits
-    step, prompt, slower, scaled, unscaled, *others = (float(f"{number:.3g}") for number in (*numbers, *waits))
+    step, prompt, slower, scaled, unscaled, sequence, *others = (
+        float(f"{number:.3g}") for number in (*numbers, *waits)
+    )
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
-    alone = float(f"{shared.alone:.3g}")
-    found = dict(zip(CONSTANTS, (step, alone, 0.0, prompt, *others, scaled, unscaled), strict=True))
+    alone, apart = (float(f"{number:.3g}") for number in (shared.alone, shared.apart))
+    found = dict(zip(CONSTANTS, (step, alone, sequence, prompt, *others, apart, scaled, unscaled), strict=True))
     return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
 
 
@@ -109,6 +120,21 @@ def spread(
 
 def _digits(number: float) -> float:
     return float(f"{number:.4g}")
+
+
+def outrun(rows: Sequence[Row]) -> tuple[int, int]:
+    """Rows of two pools measured to take more prompts per second than is predicted of their prefill pool: prompt by
+    prompt, and in passes.
+    """
+    found = []
+    for row in rows:
+        what, asked = served(row), load(row)
+        pools = two_pools(row, what, runtime(what.runtime), asked)[1]
+        seconds = (number(row, "ttft_ms") + pools.generated * number(row, "tpot_ms")) / 1e3
+        rate = asked.concurrency / seconds
+        found.append((rate > pools.workers / pools.prompt.occupancy, rate > pools.most_prompts))
+    single, shared = np.array(found).sum(axis=0)
+    return int(single), int(shared)
 
 
 def to_toml(stack: Runtime) -> str:
@@ -154,6 +180,7 @@ def main() -> None:
         for name, found in (("model", without_model), ("part", without_part))
     }
     found = summary(before, validate(rows), outside, validate(PHASES))
+    found["outrun"] = outrun([row for row in counted if row["kind"] != "serving"])
     SUMMARY.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(found), encoding="utf-8")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from roofline.describe.runtimes import runtime, runtimes
+from roofline.estimate.passes import PASS_TOKENS
 from roofline.trust.runtimes_fit import HELD
 from roofline.trust.stations import ACCEPTANCE, DRAFTED, MOST_DRAFTED
 from roofline.trust.validation import FEWEST, Figures, Validation
@@ -26,6 +27,8 @@ TABLES = {
     "speculation": "speculation",
     "band": "requests in flight",
 }
+SPLIT = {name: TABLES[name] for name in ("accelerator", "runtime", "speculation", "band")}
+"""Of rows of two pools, which are almost all of one model."""
 ODD = 0.2
 """Bias above which a group of rows is named as badly predicted [1]."""
 
@@ -42,7 +45,8 @@ def summary(
         "overall": {name: _overall(each) for name, each in runs.items()},
         "apart": {kind: _plain(within.figures(kind=kind, graded=False)) for kind in ("serving", "disaggregated")},
         "covered": {name: {q: each.covered(q) for q in ("tpot", "ttft")} for name, each in runs.items()},
-        "tables": {column: _table(outside["model"], within, column) for column in TABLES},
+        "tables": {column: _table(outside["model"], within, column, "serving") for column in TABLES},
+        "split": {column: _table(outside["part"], within, column, "disaggregated") for column in SPLIT},
         "odd": _odd(outside["model"]),
         "ages": _ages(within),
         "worst": [[*_row(each.prediction.row), each.measured, each.predicted] for each in outside["model"].worst(12)],
@@ -69,12 +73,12 @@ def _overall(run: Validation) -> dict[str, Any]:
     return {kind: {q: _plain(run.figures(q, kind=kind)) for q in ("tpot", "ttft", "throughput")} for kind in kinds}
 
 
-def _table(outside: Validation, within: Validation, column: str) -> dict[str, Any]:
+def _table(outside: Validation, within: Validation, column: str, kind: str) -> dict[str, Any]:
     runs = {"outside": outside, "within": within}
     found: dict[str, Any] = {}
     for name, each in runs.items():
         for quantity in ("tpot", "ttft"):
-            for group, figures in each.by(column, quantity, kind="serving").items():
+            for group, figures in each.by(column, quantity, kind=kind).items():
                 found.setdefault(group, {}).setdefault(name, {})[quantity] = asdict(figures)
     return found
 
@@ -136,11 +140,13 @@ def stored() -> dict[str, Any]:
 def page(found: Mapping[str, Any]) -> str:
     """The page in markdown."""
     text = Path(__file__).with_name("validation_page.md").read_text(encoding="utf-8")
+    shared = runtime("vllm")  # what all stacks share is the same in each
     parts = {
         "overall": _overall_table(found),
         "constants": _constants(),
         "covered": _covered(found),
-        "groups": _groups(found),
+        "groups": _groups(found["tables"]),
+        "split": _groups(found["split"]),
         "odd": _odd_table(found),
         "ages": _ages_table(found),
         "worst": _worst(found),
@@ -153,8 +159,14 @@ def page(found: Mapping[str, Any]) -> str:
         "drafted": str(DRAFTED),
         "most": str(MOST_DRAFTED),
         "held": str(HELD),
-        "scaled": f"× {runtime('vllm').scaled_experts:g}",
-        "unscaled": f"× {runtime('vllm').unscaled_experts:g}",
+        "alone": f"{shared.alone * 1e3:.2g} ms",
+        "sequence": f"{shared.sequence * 1e6:.2g} μs",
+        "bunched": f"{shared.apart:.2g}",
+        "tokens": f"{PASS_TOKENS:,}",
+        "single": str(found["outrun"][0]),
+        "shared": str(found["outrun"][1]),
+        "scaled": f"× {shared.scaled_experts:g}",
+        "unscaled": f"× {shared.unscaled_experts:g}",
     }
     for name, part in parts.items():
         text = text.replace(f"<<{name}>>", part)
@@ -192,15 +204,15 @@ def _overall_table(found: Mapping[str, Any]) -> str:
 
 def _constants() -> str:
     lines = [
-        "| stack | step | alone | prompt | slower | request | first | aligned | bunch | in step "
+        "| stack | step | prompt | slower | request | first | aligned | bunch | in step "
         "| rows | TPOT error | TPOT range | TTFT error |",
-        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
+        "|---|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
     for name in runtimes():
         each = runtime(name)
         slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
         lines.append(
-            f"| {name} | {each.step * 1e3:.3g} ms | {each.alone * 1e3:.3g} ms | {each.prompt * 1e3:.3g} ms "
+            f"| {name} | {each.step * 1e3:.3g} ms | {each.prompt * 1e3:.3g} ms "
             f"| {slower} | {each.request * 1e3:.3g} ms | {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
             f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} "
             f"| {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
@@ -213,14 +225,15 @@ def _covered(found: Mapping[str, Any]) -> str:
     return f"{shares['tpot']:.0%} of the TPOT and {shares['ttft']:.0%} of the TTFT"
 
 
-def _groups(found: Mapping[str, Any]) -> str:
+def _groups(tables: Mapping[str, Any]) -> str:
     lines: list[str] = []
-    for column, heading in TABLES.items():
+    for column, groups in tables.items():
+        heading = TABLES[column]
         lines += [
             f"| {heading} | rows | TPOT median | mean | bias | fitted to | TTFT median | bias |",
             "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
-        for name, each in found["tables"][column].items():
+        for name, each in groups.items():
             tpot, ttft = each["outside"]["tpot"], each["outside"].get("ttft")
             lines.append(
                 f"| {name.split('|', 1)[-1]} | {tpot['rows']:,} "

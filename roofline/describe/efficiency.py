@@ -36,7 +36,7 @@ KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "elementwise",
 )
 HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt")
-"""What a serving stack's host adds: per decode step, per sequence in it, per prompt; overheads alone, no kernels."""
+"""What a serving stack's host adds: per decode step, sequence in it and pass of prompts; overheads, no kernels."""
 COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 

@@ -26,6 +26,7 @@ CONSTANTS = (
     "aligned",
     "bunch",
     "in_step",
+    "apart",
     "scaled_experts",
     "unscaled_experts",
 )
@@ -56,12 +57,13 @@ class Runtime(BaseModel):
     """A serving stack's measured constants.
 
     `step` [s] once per decode step, `alone` [s] in its place in a pool that only decodes, `sequence` [s] for each
-    sequence in it, `prompt` [s] of the devices' time for each prompt beside its kernels, and `request` [s] that each
-    request waits in the host before its first token. `first` decode steps pass before that token is seen (requests are
-    looked for and tokens sent every few steps), and `aligned` more where attention-data ranks wait for each other's
-    prompts [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in flight) are computed, and
-    `in_step` in place of `bunch` where all requests are equally long, so that those which once began together stay
-    together [1].
+    sequence in it on any rank, `prompt` [s] of the devices' time for each pass of prompts beside its kernels, and
+    `request` [s] that each request waits in the host before its first token. `first` decode steps pass before that
+    token is seen (requests are looked for and tokens sent every few steps), and `aligned` more where attention-data
+    ranks wait for each other's prompts [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in
+    flight) are computed, and `in_step` in place of `bunch` where all requests are equally long, so that those which
+    once began together stay together; in a pool that only takes prompts, `apart` · √(others in flight to the replica)
+    passes [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels
@@ -83,6 +85,7 @@ class Runtime(BaseModel):
     aligned: float = Field(ge=0, lt=1000)
     bunch: float = Field(ge=0, lt=100)
     in_step: float = Field(ge=0, lt=100)
+    apart: float = Field(ge=0, lt=100)
     scaled_experts: float = Field(gt=0, lt=10)
     unscaled_experts: float = Field(gt=0, lt=10)
     slower: dict[str, float] = {}

@@ -4,7 +4,7 @@ Little's law turns requests in flight into a decode batch. A request's first tok
 generates one token fewer than the answer has.
 """
 
-from roofline.numeric import Num
+from roofline.numeric import Num, maximum
 
 __all__ = [
     "batch_within",
@@ -15,6 +15,7 @@ __all__ = [
     "poisson_wait",
     "prefill_tokens_per_step",
     "requests_in_flight",
+    "shared_pass",
     "steady_batch",
 ]
 
@@ -197,3 +198,24 @@ def poisson_wait(rate: Num, service: Num, variation: Num) -> Num:
     0.6
     """
     return rate * service**2 * (1 + variation) / (2 * (1 - rate * service))
+
+
+def shared_pass(one: Num, further: Num, rate: Num) -> Num:
+    """The time of a pass over the model that takes all prompts which came during the pass before.
+
+    Arguments:
+        one : time of a pass with one prompt [s]
+        further : time that each further prompt adds to it [s]
+        rate : prompts per second on one replica [1/s]
+
+    Returns the time [s].
+
+    Source: Bailey 1954, "On Queueing Processes with Bulk Service", J. R. Stat. Soc. B 16: all who wait are served
+    together. In the mean a pass of t seconds takes rate · t prompts: t = one + (rate · t - 1) · further, solved for t.
+
+    Exists only while rate · further is below one. What all prompts share, such as reading the weights, is paid once.
+
+    >>> shared_pass(0.5, 0.25, 3)
+    1.0
+    """
+    return maximum(one, (one - further) / (1 - rate * further))

@@ -18,6 +18,7 @@ from roofline.estimate.attention_ffn import AttentionFfn
 from roofline.estimate.colocated import pool_of
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
+from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.queues import pool_wait
 from roofline.estimate.servers import Prompt, Server, Whole
@@ -99,24 +100,31 @@ def wire_format(sender: Deployment, receiver: Deployment) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """Both pools under a traffic: `workers` take prompts, `decoders` replicas generate what is left of each answer.
+    """Both pools under a traffic: `workers` take prompts in passes, `decoders` replicas generate the rest of an answer.
 
     The decode pool's serving stack lets the time of `late` tokens of a sequence pass before its first one is seen.
+    `bunch` · √(others in flight to a worker) passes come before one's own because requests come in bunches.
     """
 
     prompt: Prompt
+    passes: Passes
     workers: int
     decoders: int
     generated: float
     crossing: Crossing
     crowd: float | None
     late: float = 0.0
+    bunch: float = 0.0
+
+    @property
+    def most_prompts(self) -> float:
+        """Requests per second whose prompts the workers can take [1/s]."""
+        return self.workers / self.passes.share
 
     @property
     def most(self) -> float:
         """Requests per second that prefill and link let through [1/s]."""
-        prefill = self.workers / self.prompt.occupancy
-        return min(prefill, self.crossing.most) if self.generated else prefill
+        return min(self.most_prompts, self.crossing.most) if self.generated else self.most_prompts
 
     @property
     def met(self) -> float:
@@ -127,12 +135,23 @@ class Split:
         """Requests that the decode pool finishes at a batch [1/s]."""
         return self.decoders * batch / (self.generated * step)
 
+    def own_pass(self, rate: Any) -> Any:
+        """Time from the start of the pass that takes one's prompt to its first token [s]."""
+        return self.prompt.latency - self.passes.one + self.passes.seconds(self.met * rate / self.workers)
+
     def first_token(self, rate: Any, step: Any) -> Any:
-        """Time to first token [s]: the prompts before, the prompt, and what the stack lets pass of decode."""
-        wait = pool_wait(self.workers, self.met * rate, self.prompt.occupancy)
-        if self.crowd is not None:  # at most all others are before it
-            wait = np.minimum(wait, max(0.0, self.crowd - self.workers) * self.prompt.occupancy / self.workers)
-        return self.prompt.latency + wait + self.late * step
+        """Time to first token [s]: the passes before, one's own, and what the stack lets pass of decode."""
+        return self.own_pass(rate) + self.wait(rate) + self.late * step
+
+    def wait(self, rate: Any) -> Any:
+        """Wait for the passes of others [s]."""
+        met, passes = self.met * rate, self.passes
+        wait = pool_wait(self.workers, met, passes.one, passes.share)
+        if self.crowd is None:
+            return wait
+        others = max(0.0, self.crowd / self.workers - 1)  # at most all of them are before it, one by one
+        bunched = self.bunch * np.sqrt(others) * passes.seconds(met / self.workers)
+        return np.minimum(wait + bunched, others * passes.one)
 
     def gap(self, rate: Any) -> Any:
         """Time from the first token to decode [s]: what is exposed of the transfer, and transfers before it."""
@@ -165,39 +184,57 @@ class Split:
         return batch, seconds, rate
 
 
-def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
-    """Steady state of one traffic of plain numbers on two pools."""
+def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float | None = None) -> Service:
+    """Steady state of one traffic of plain numbers on two pools; a pass takes prompts of up to `chunk` tokens [token].
+
+    `PASS_TOKENS` where nothing is asked for; a prompt that is longer passes by itself, whole.
+    """
+    tokens = PASS_TOKENS if chunk is None else chunk
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
-    prompt = prompts.prompt(traffic)
+    prompt, passes = prompts.prompt(traffic), prompts.passes(traffic, tokens)
     limit = decoder.largest_batch(traffic)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     crossing = Crossing.of(system, prompts, decoder, prompt, traffic.isl)
     late = decoder.steps_before * decoder.tokens_per_step
-    pools = Split(prompt, prompts.replicas, decoder.replicas, traffic.generated, crossing, traffic.concurrency, late)
+    stack = system.prefill.rates.runtime
+    pools = Split(
+        prompt,
+        passes,
+        prompts.replicas,
+        decoder.replicas,
+        traffic.generated,
+        crossing,
+        traffic.concurrency,
+        late,
+        0.0 if stack is None else stack.apart,
+    )
     batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), limit, traffic.rate)
     gap = float(pools.gap(min(rate, pools.most * _NEARLY)))
     tpot = seconds + (gap / traffic.generated if traffic.generated else 0.0)
+    finished = min(rate, pools.most_prompts * _NEARLY)
+    own, each = float(pools.own_pass(finished)), finished / pools.workers
     if traffic.rate is None:
         ttft = traffic.concurrency / rate - gap - traffic.generated * seconds
-        queued = max(0.0, rate * (ttft - prompt.latency))
+        queued = max(0.0, rate * (ttft - own))
     else:
         overloaded = rate < traffic.rate or rate >= pools.most
         ttft = float("inf") if overloaded else float(pools.first_token(rate, seconds))
-        queued = float("inf") if overloaded else rate * (ttft - prompt.latency)
-    prefilling = rate * prompt.occupancy / pools.workers
+        queued = float("inf") if overloaded else rate * (ttft - own)
+    prefilling = each * min(prompt.occupancy, float(passes.seconds(each) / passes.prompts(each)))
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
     full = batch >= limit * _NEARLY and queued > 0
     limits = {
         "the cache of the decode pool": 1.0 if full else 0.0,
-        "the prefill pool": prefilling,
+        "the prefill pool": rate / pools.most_prompts,
         "the link": rate / crossing.most if traffic.generated else 0.0,
     }
     limiting = max(limits, key=lambda name: limits[name])
-    wanted = "the requests in flight" if traffic.rate is None else "the requests that arrive"
+    if limits[limiting] <= _CROWDED:
+        limiting = "the requests in flight" if traffic.rate is None else "the requests that arrive"
     busier = decoder.attributed(batch, context)
-    if prefilling > decoding:
+    if limiting == "the prefill pool" or prefilling > decoding:
         busier = prompts.prefill(traffic).attributed
-    uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(1.0, traffic.isl)),)
+    uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(float(passes.prompts(each)), traffic.isl)),)
     uses += tuple((use, 0.0, decoding * use.of_step, pools.decoders) for use in decoder.uses(batch, context))
     return Service(
         system=f"{prompts}; decode: {decoder}; link {system.wire}",
@@ -209,18 +246,25 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server) -> Service:
         pools={use.name: pool_of(use, share, busy, servers) for use, share, busy, servers in uses},
         fits=True,
         bound=largest(busier),
-        limit=limiting if limits[limiting] > _CROWDED else wanted,
-        assumptions=(*decoder.assumptions(batch, context), *_notes(system, prompts, decoder, crossing)),
+        limit=limiting,
+        assumptions=(*decoder.assumptions(batch, context), *_notes(system, prompts, decoder, crossing, passes, tokens)),
     )
 
 
-def _notes(system: PrefillDecode, prompts: Whole, decoder: Server, crossing: Crossing) -> list[str]:
+def _notes(
+    system: PrefillDecode, prompts: Whole, decoder: Server, crossing: Crossing, passes: Passes, tokens: float
+) -> list[str]:
     sender, receiver = prompts.deployment, decoder.holder
     notes = [
         "caches are paged and take their mean length; every answer has the same length",
         f"{crossing.size:,.0f} bytes of cache cross per request, layer by layer behind prefill; requests that wait for "
         "room in the decode pool wait before prefill",
     ]
+    if passes.most > 1:
+        notes.append(
+            f"prompts that wait share a pass of the prefill pool, up to {passes.most:,.0f} of them "
+            f"({tokens:,.0f} tokens on each attention-data rank); it takes none that come later"
+        )
     if sender.quantization.kv_cache != receiver.quantization.kv_cache:
         wire = wire_format(sender, receiver)
         notes.append(

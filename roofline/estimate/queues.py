@@ -25,16 +25,18 @@ def erlang_c(servers: int, load: Any) -> Any:
     return blocked / (1 - busy * (1 - blocked))
 
 
-def pool_wait(servers: int, rate: Any, service: float) -> Any:
+def pool_wait(servers: int, rate: Any, service: float, shared: float | None = None) -> Any:
     """The mean wait before `servers` that take `service` seconds for every request, at `rate` random arrivals [s].
 
     M/M/c after Erlang, halved by Allen and Cunneen's correction for equal service times; exact for one server. Infinite
-    where the servers cannot keep up.
+    where the servers cannot keep up. Where a server takes several waiting requests together, each costs it no less than
+    `shared` seconds: a request finds all busy as if they came one by one, and waits as long as they keep up together.
     """
     counted = min(servers, _MOST_SERVERS)
-    load = np.asarray(rate * service * (counted / servers), dtype=float)
+    asked = np.asarray(rate * (counted / servers), dtype=float)
+    load = asked * (service if shared is None else shared)
     keeps_up = load < counted
-    below = np.where(keeps_up, load, 0.0)
-    wait = erlang_c(counted, below) * service / (2 * (counted - below))
+    met = np.minimum(np.where(keeps_up, asked * service, 0.0), counted)
+    wait = erlang_c(counted, met) * service / (2 * (counted - np.where(keeps_up, load, 0.0)))
     found = np.where(keeps_up, wait, np.inf)
     return found if found.ndim else float(found)

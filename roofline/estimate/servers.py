@@ -13,6 +13,7 @@ from roofline.equations.serving import mean_decode_context
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
+from roofline.estimate.passes import Passes
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Resource, passage
 
@@ -199,6 +200,13 @@ class Whole:
             return Prompt(waited, float(one) / ranks)
         stage = float(all_ - one) / (filled / ranks - 1)  # one more micro-batch takes the slowest stage once
         return Prompt(waited, max(stage / ranks, alone / filled))
+
+    def passes(self, traffic: Traffic, tokens: float) -> Passes:
+        """Passes of up to so many prompt tokens on each attention-data rank; stages take prompts one by one."""
+        if self.settled.layout.pp > 1:
+            each = self.prompt(traffic).occupancy
+            return Passes(each, each)
+        return Passes.of(self.settled, traffic.isl, traffic.cached_tokens, tokens)
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""

@@ -22,7 +22,9 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Servi
     A deployment serves both phases with continuous batching: between two tokens of a sequence the device also works on
     the prompts that are due. `chunk` is the most prompt tokens that a step takes [1]; None lets prompts enter whole.
     Where both phases share devices, chunks leave the mean time per token as it is, shorten the longest gap and postpone
-    the first token. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
+    the first token. Where prefill has devices of its own, prompts are not cut: as many as have no more than `chunk`
+    tokens together, 8,192 if it is None, share a pass on each attention-data rank. Scalars that do not fit raise
+    `DoesNotFit`; with arrays in the traffic such points are nan.
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")
@@ -42,9 +44,7 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Servi
 def _served(system: Any, traffic: Traffic, chunk: float | None) -> Service:
     if not isinstance(system, PrefillDecode):
         return colocated(server_of(system, traffic), traffic, chunk)
-    if chunk is not None:
-        raise InvalidInput("chunk", given=chunk, expected="None: prefill has devices of its own")
-    return split(system, traffic, server_of(system.decoding, traffic, "decode"))
+    return split(system, traffic, server_of(system.decoding, traffic, "decode"), chunk)
 
 
 def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:

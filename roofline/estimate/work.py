@@ -235,18 +235,19 @@ class StreamKernel:
 
 @dataclass(frozen=True, slots=True)
 class HostKernel:
-    """What a serving stack's host adds to a pass: once per decode step, or for `each` sequence or prompt of a rank."""
+    """What a serving stack's host adds to a pass: once per decode step or prefill, or for `each` sequence of a step.
+
+    The host of a replica sees the sequences of all its ranks.
+    """
 
     each: bool
 
     def item(self, load: Load) -> Operation:
-        """Overhead alone; a decode step pays once and per sequence, a prefill for each prompt."""
-        name: KernelClass = "host_step"
+        """Overhead alone; a decode step pays once and per sequence, a prefill once whatever it takes."""
+        name: KernelClass = "host_step" if load.phase == "decode" else "host_prompt"
         times: Num = 1
         if self.each:
-            name, times = ("host_sequence" if load.phase == "decode" else "host_prompt"), load.sequences
-        elif load.phase == "prefill":
-            times = 0
+            name, times = "host_sequence", load.group_tokens / load.new if load.phase == "decode" else 0
         return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
 
 

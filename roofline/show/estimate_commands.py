@@ -131,7 +131,7 @@ def explain(
 @click.option("--concurrency", metavar="N,…", help="Requests in flight.  [16]")
 @click.option("--rate", metavar="R,…", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
-@click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step of a pool of both phases.")
+@click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step, or in a pass of a prefill pool.")
 @with_quantization
 @with_format
 def serve(

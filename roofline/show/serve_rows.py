@@ -9,7 +9,6 @@ from typing import Any
 from roofline.describe.model import ModelShape
 from roofline.describe.workload import Traffic
 from roofline.errors import DoesNotFit, RooflineError
-from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.service import Service
 from roofline.estimate.serving import serve
 from roofline.show.pools import InPool
@@ -93,9 +92,8 @@ def _row(typed: Typed, model: ModelShape, load: Traffic, chunk: float | None) ->
         "pools": [],
         "assumptions": [],
     }
-    apart = isinstance(typed.system, PrefillDecode)
     try:
-        service = serve(typed.system, load, chunk=None if apart else chunk)
+        service = serve(typed.system, load, chunk=chunk)
     except DoesNotFit as error:
         return row | {
             "shortfall_bytes": error.shortfall_bytes,

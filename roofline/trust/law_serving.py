@@ -54,10 +54,10 @@ def _one_pace(case: Case) -> Iterator[Claim]:
     serving = case.serving
     if case.resolved.layout.dp * case.resolved.layout.pp > 1:
         return
-    service = serving.services["two pools"]
-    prompts, answers = service.pools["prefill"], service.pools["decode"]
+    single = serve(serving.split(LINK), serving.traffic, chunk=1)
+    prompts, answers = single.pools["prefill"], single.pools["decode"]
     finished = prompts.utilisation / serving.prompt().seconds
-    yield equal("prompts per second", finished, "requests per second", service.requests_per_second, within=_SETTLED)
+    yield equal("prompts per second", finished, "requests per second", single.requests_per_second, within=_SETTLED)
     free = serve(serving.split(FREE), serving.traffic)
     sequences = free.requests_per_second * serving.traffic.generated * free.tpot
     held = free.pools["decode"].batch
@@ -106,6 +106,14 @@ def _more_devices(case: Case) -> Iterator[Claim]:
         one, more = serving.services[name], serve(system, serving.traffic)
         rates = (service.tokens_per_second for service in (one, more))
         yield at_most(f"tokens per second of {name}", next(rates), "on twice the devices", next(rates), within=_SETTLED)
+
+
+def _larger_passes(case: Case) -> Iterator[Claim]:
+    serving = case.serving
+    single, few, many = (serve(serving.split(LINK), serving.traffic, chunk=tokens) for tokens in (1, 1024, 8192))
+    rates = single.requests_per_second, few.requests_per_second, many.requests_per_second
+    yield at_most("requests per second, prompt by prompt", rates[0], "in passes of 1,024 tokens", rates[1])
+    yield at_most("requests per second in passes of 1,024 tokens", rates[1], "of 8,192 tokens", rates[2])
 
 
 def _slower_links(case: Case) -> Iterator[Claim]:
@@ -237,6 +245,9 @@ SERVING = (
     Law("more_devices_never_serve_less", "monotonicity",
         "On twice the devices the same requests get at least as many tokens per second.",
         "A replica may stay idle.", "every way of serving but halves, whose pools work as one", _more_devices),
+    Law("larger_passes_never_serve_less", "monotonicity",
+        "Where prefill has devices of its own, no fewer requests are served where more prompts may share a pass.",
+        "A pool may still take prompts one by one.", "prefill apart from decode", _larger_passes),
     Law("slower_links_never_help_pools", "monotonicity",
         "Over a slower link between pools a lone request is answered no sooner.",
         "Transport only adds time.",

@@ -99,15 +99,8 @@ def _batch(mix: Mix, steps: Array, limit: float) -> float:
 def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     """Prompts on one pool, decode on another; the cache crosses the scale-out link of the part."""
     asked = load(row)
-    first = holding(what, pool(row, "prefill_"), stack, asked)
-    second = holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
-    limit, steps = second.limit(asked), second.steps(asked)
-    system = PrefillDecode(first.deployment, second.deployment, _wire(first))
-    prompt = first.prompt(asked)
-    crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
-    generated = max(asked.osl - 1, 1e-9)
-    late = second.late(asked)
-    pools = Split(prompt, first.replicas, second.replicas, generated, crossing, asked.concurrency, late)
+    second, pools = two_pools(row, what, stack, asked)
+    limit, steps, generated = second.limit(asked), second.steps(asked), pools.generated
 
     def step(batch: Any) -> Any:
         return np.interp(batch, BATCHES, steps)
@@ -118,6 +111,20 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     ttft = asked.concurrency / rate - gap - generated * seconds
     whole = rate * asked.osl
     return _answer(row, second, asked, stack, ttft, tpot, whole, batch * second.replicas)
+
+
+def two_pools(row: Row, what: Served, stack: Runtime | None, asked: Load) -> tuple[Station, Split]:
+    """The decode pool of a row, and both pools under its load."""
+    first = holding(what, pool(row, "prefill_"), stack, asked)
+    second = holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
+    system = PrefillDecode(first.deployment, second.deployment, _wire(first))
+    prompt = first.prompt(asked)
+    crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
+    generated, late = max(asked.osl - 1, 1e-9), second.late(asked)
+    bunch = 0.0 if stack is None else stack.apart
+    workers, decoders = first.replicas, second.replicas
+    passes = first.passes(asked)
+    return second, Split(prompt, passes, workers, decoders, generated, crossing, asked.concurrency, late, bunch)
 
 
 def holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) -> Station:

@@ -2,7 +2,7 @@
 
 A row's time per token, less what the library estimates for its devices, is what the stack adds:
 
-    tpot = slower · step(batch) + step + batch · (slower · prefill + prompt) / generated
+    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt) / generated
 
 with the batch by Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer
 or shorter than measured kernels its experts take, by all stacks too.
@@ -41,6 +41,8 @@ START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0])
 """Where the search begins: step and prompt [s], slower, scaled_experts and unscaled_experts [1]."""
 SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25)
 """Its first steps, in the units of the numbers."""
+DECODING = np.array([1e-3, 5e-6])
+"""Where the search for the numbers of a pool that only decodes begins, and its first steps: step and sequence [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
 
     Experts never read faster than memory delivers.
     """
-    slower, scaled, unscaled = numbers[2:]
+    slower, scaled, unscaled = numbers[2:5]
     times = np.where(known["borrowed"] > 0, slower, 1.0)
     factor = np.where(known["scaled"] > 0, scaled, np.where(known["unscaled"] > 0, unscaled, 1.0))
 
@@ -173,24 +175,29 @@ def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     """Time per token of all rows under a stack's numbers [s]."""
-    step, prompt = numbers[:2]
+    step, prompt, sequence = numbers[[0, 1, 5]]
     decode, prefill = kernels(known, numbers)
     due = known["disturbed"] * known["batch"] * (prefill + prompt) / known["generated"]
-    return np.asarray(decode + step + due)
+    return np.asarray(decode + step + sequence * known["batch"] + due)
 
 
 def loss(known: Mapping[str, Array], numbers: Array) -> float:
+    """How far a stack's numbers leave times per token from those measured."""
+    return robust(predicted(known, numbers) / known["tpot"])
+
+
+def robust(ratios: Array) -> float:
     """Huber's loss of the logarithm of predicted over measured."""
-    off = np.abs(np.log(predicted(known, numbers) / known["tpot"]))
+    off = np.abs(np.log(ratios))
     return float(np.where(off < HUBER, off**2 / (2 * HUBER), off - HUBER / 2).mean())
 
 
-def fitted(rows: Sequence[Evidence], shared: Array | None = None) -> Array:
-    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled_experts [1].
+def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: float = 0.0) -> Array:
+    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled_experts [1], sequence [s].
 
-    `shared` are those of all stacks together, to which one with few rows is held: a number that is off them by its
-    `APART` counts as `HELD` rows that are off by a tenth. The factors of experts are never a single stack's own; that
-    they are off one by `FACTOR` counts as `DOUBTED` rows.
+    The last is given, from `fitted_alone`. `shared` are those of all stacks together, to which one with few rows is
+    held: a number that is off them by its `APART` counts as `HELD` rows that are off by a tenth. The factors of experts
+    are never a single stack's own; that they are off one by `FACTOR` counts as `DOUBTED` rows.
     """
     known = columns(rows)
     row = 0.1**2 / (2 * HUBER) / len(rows)
@@ -200,24 +207,42 @@ def fitted(rows: Sequence[Evidence], shared: Array | None = None) -> Array:
         return loss(known, numbers) + DOUBTED * row * float((factors**2).sum())
 
     if shared is None:
-        return search(common, START, SCALES)
+        return search(common, np.array([*START, sequence]), (*SCALES, 0.0))
     held = shared[:3]
 
     def own(numbers: Array) -> float:
         return loss(known, numbers) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
 
-    return search(own, shared, (*SCALES[:3], 0.0, 0.0))
+    return search(own, shared, (*SCALES[:3], 0.0, 0.0, 0.0))
 
 
-def fitted_alone(rows: Sequence[Evidence], numbers: Array) -> float:
-    """The step of pools that only decode [s], with what all stacks have in common beside it."""
-    known = columns(rows)
-    return float(search(lambda step: loss(known, np.array([*step, *numbers[1:]])), numbers[:1], SCALES[:1])[0])
+def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], numbers: Array) -> tuple[float, float]:
+    """Step of a pool that only decodes, and sequence, with what all stacks have in common beside them [s].
+
+    Batches of one pool are too small to tell a sequence's cost, but they limit it.
+    """
+    apart, together = columns(two_pools), columns(one_pool)
+    shares = np.array([len(two_pools), len(one_pool)]) / (len(two_pools) + len(one_pool))
+
+    def cost(own: Array) -> float:
+        step, sequence = own
+        losses = (
+            loss(apart, np.array([step, *numbers[1:5], sequence])),
+            loss(together, np.array([*numbers[:5], sequence])),
+        )
+        return float(shares @ losses)
+
+    step, sequence = search(cost, DECODING, tuple(DECODING))
+    return float(step), float(sequence)
 
 
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:
-    """The point of least cost by steps to the best neighbour, halved where none is better; nothing goes below zero."""
-    moves = [np.array(move) * np.array(scales) for move in product((-1, 0, 1), repeat=len(scales)) if any(move)]
+    """The point of least cost by steps to the best neighbour, halved where none is better; nothing goes below zero.
+
+    What has no scale stays.
+    """
+    steps = [(-1, 0, 1) if scale else (0,) for scale in scales]
+    moves = [np.array(move) * np.array(scales) for move in product(*steps) if any(move)]
     best, lowest, size = start, cost(start), 1.0
     while size > 2e-3:
         near = [np.maximum(best + size * move, 0.0) for move in moves]

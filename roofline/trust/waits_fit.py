@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roofline.describe.runtimes import Runtime
 from roofline.estimate.colocated import Mix
+from roofline.estimate.disaggregation import Split
 from roofline.estimate.servers import Prompt
-from roofline.trust.measured_rows import load
-from roofline.trust.runtimes_fit import HUBER, Array, Evidence, columns, kernels, search
+from roofline.trust.measured_rows import load, served
+from roofline.trust.predictions import two_pools
+from roofline.trust.runtimes_fit import Array, Evidence, columns, kernels, robust, search
+from roofline.trust.stations import mean_context
 
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
 """Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
+APART = (0.3,)
+"""Where the search for `apart` begins, and its first step [1]."""
+BELOW = 1 - 1e-6
+"""Share of what two pools let through up to which requests are taken to come; at all of it they wait for ever [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +43,12 @@ class FirstTokens:
 
     @classmethod
     def of(cls, rows: Sequence[Evidence], numbers: Array) -> FirstTokens:
-        """With a stack's step and prompt [s], and what its kernels take beside those measured [1]."""
-        step, prompt = numbers[:2]
+        """With a stack's numbers, as `runtimes_fit.fitted` gives them."""
+        step, prompt, sequence = numbers[[0, 1, 5]]
         decode, prefill = kernels(columns(rows), numbers)
         found = []
         for row, stepped, occupied in zip(rows, decode, prefill, strict=True):
-            seconds = stepped + step
+            seconds = stepped + step + sequence * row.batch
             asked = load(row.row)
             alone = row.place.prompt(asked)
             due = Prompt(occupied * alone.latency / alone.occupancy + prompt, occupied + prompt)
@@ -72,9 +80,29 @@ def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) 
     """
 
     def cost(waits: Array) -> float:
-        off = np.abs(np.log(known.predicted(waits) / measured))
-        return float(np.where(off < HUBER, off**2 / (2 * HUBER), off - HUBER / 2).mean())
+        return robust(known.predicted(waits) / measured)
 
     told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
     start = np.where(told, WAITS, 0.0 if shared is None else shared)
     return search(cost, start, list(np.where(told, WAITS, 0.0)))
+
+
+def fitted_apart(rows: Sequence[Evidence], stacks: Mapping[str, Runtime]) -> float:
+    """The `apart` of rows of two pools, whose stacks are known but for it, at the measured rates of requests [1]."""
+    known = [_measured(row, stacks[row.row["runtime"]]) for row in rows]
+    measured = np.array([row.ttft for row in rows])
+
+    def cost(apart: Array) -> float:
+        seconds = [replace(pools, bunch=float(apart[0])).first_token(rate, step) for pools, rate, step in known]
+        return robust(np.array(seconds) / measured)
+
+    return float(search(cost, np.array(APART), APART)[0])
+
+
+def _measured(row: Evidence, stack: Runtime) -> tuple[Split, float, float]:
+    """The pools of a row, the requests per second that they served [1/s], and their decode step [s]."""
+    asked = load(row.row)
+    second, pools = two_pools(row.row, served(row.row), stack, asked)
+    rate = asked.concurrency / (row.ttft + pools.generated * row.tpot)
+    step = second.seconds(np.array([row.batch]), mean_context(asked), asked.drafted)
+    return pools, min(rate, pools.most * BELOW), float(step[0])

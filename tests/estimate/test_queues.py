@@ -97,3 +97,18 @@ def test_the_limit_stands_where_nothing_reaches() -> None:
 def test_the_smallest_rate_is_where_the_measure_crosses(slope: float, limit: float, share: float) -> None:
     assert smallest_rate(lambda rate: slope * rate, share * slope * limit, limit) == pytest.approx(share * limit)
     assert smallest_rate(lambda rate: slope * rate, 2 * slope * limit, limit) == limit
+
+
+@given(servers=st.integers(1, 30), share=shares, service=services)
+def test_who_takes_requests_one_by_one_shares_nothing(servers: int, share: float, service: float) -> None:
+    rate = servers * share / service
+    assert pool_wait(servers, rate, service, service) == pool_wait(servers, rate, service)
+
+
+def test_who_takes_waiting_requests_together_keeps_up_for_longer() -> None:
+    """One server, 4 s by itself and 1 s in company: busy whenever one comes, up to one a second."""
+    assert pool_wait(1, 0.1, 4.0, 1.0) == pytest.approx(0.4 * 4 / (2 * (1 - 0.1)))
+    assert pool_wait(1, 0.5, 4.0, 1.0) == pytest.approx(4 / (2 * (1 - 0.5)))
+    assert pool_wait(1, 1.0, 4.0, 1.0) == math.inf
+    assert pool_wait(3, 0.3, 4.0, 1.0) < pool_wait(3, 0.3, 4.0)
+    assert pool_wait(2, 0.0, 0.0, 0.0) == 0

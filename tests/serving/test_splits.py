@@ -272,7 +272,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[], Any]]] = {
     "other vocabulary": (InvalidInput, lambda: Speculative(MIXTURE, SMALL, 2, 0.5)),
     "shared on other devices": (InvalidInput, lambda: Speculative(GPU, SMALL.resized(16), 2, 0.5, shared=True)),
     "a link to itself": (InvalidInput, lambda: Speculative(GPU, SMALL, 2, 0.5, shared=True, link=LINK)),
-    "chunks without neighbours": (InvalidInput, lambda: serve(PrefillDecode(GPU, GPU, LINK), TRAFFIC, chunk=512)),
+    "passes of no tokens": (InvalidInput, lambda: serve(PrefillDecode(GPU, GPU, LINK), TRAFFIC, chunk=0)),
     "balancing one pool": (InvalidInput, lambda: balance(GPU, TRAFFIC, 8)),  # type: ignore[arg-type]
     "too few devices": (LayoutError, lambda: GPU.resized(4)),
     "owned for no years": (InvalidInput, lambda: Ownership(1, 0, 0, 1, 0.1, 0.5)),

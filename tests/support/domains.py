@@ -30,6 +30,7 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
     "dispatch_width": widths,
     "experts": many,
     "fraction": shares,
+    "further": shares,
     "input_width": widths,
     "interest": shares,
     "latent_dim": many,
@@ -61,6 +62,7 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     ),
     "attention.materialisation_crossover": lambda v: 2 * v["latent_dim"] > v["nope_dim"] + v["value_dim"],
     "serving.steady_batch": lambda v: abs(v["rate"] * v["generated"] * v["growth"] - 1) > 1e-2,
+    "serving.shared_pass": lambda v: v["further"] <= v["one"],
     "disaggregation.exposed_transfer": lambda v: v["layers"] > 1,
     "disaggregation.transport_budget": lambda v: (
         abs((v["ffn_here"] - v["ffn_there"]) * v["bandwidth"] / v["size"] / 2 - 1) > 1e-2

@@ -263,6 +263,7 @@ MUTATIONS: dict[str, tuple[Any, str, Any]] = {
     "tokens_wait_for_a_step": served("colocated", "tpot", lambda v, *_: v * 1e-3),
     "more_requests_never_speed_up_a_token": served("colocated", "tpot", lambda v, s, _: v / s.traffic.concurrency**3),
     "more_devices_never_serve_less": served("colocated", "requests_per_second", lambda v, s, _: v / s.devices**3),
+    "larger_passes_never_serve_less": served("split", "requests_per_second", lambda v, *_: v / next(counter)),
     "slower_links_never_help_pools": served("split", "tpot", lambda v, _, system: v * system.wire.rate),
     "twice_of_everything_serves_twice": served("colocated", "ttft", lambda v, s, _: v * s.devices),
     "one_request_costs_the_same_anywhere": served("split", "tpot", lambda v, *_: v * 1.01),

@@ -35,11 +35,19 @@ def made(count: int) -> dict[str, np.ndarray]:
 
 
 def test_constants_are_found_again_in_times_made_with_them() -> None:
-    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4])
+    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4, 4e-6])
     known = made(600)
     known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, 600))
-    found = search(lambda numbers: loss(known, numbers), np.array([1e-3, 5e-3, 1.0, 1.0, 1.0]), SCALES)
+    start = np.array([1e-3, 5e-3, 1.0, 1.0, 1.0, 4e-6])
+    found = search(lambda numbers: loss(known, numbers), start, (*SCALES, 0.0))
     assert found == pytest.approx(true, rel=0.1)
+    assert found[5] == start[5]  # without a scale it stays
+
+
+def test_each_sequence_costs_a_step_its_time() -> None:
+    known = made(30)
+    none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each])) for each in (0.0, 3e-6))
+    assert some - none == pytest.approx(3e-6 * known["batch"])
 
 
 def test_experts_never_read_faster_than_memory_delivers() -> None:

@@ -1,0 +1,121 @@
+"""Prompts that share a pass of a prefill pool: by hand, and where nothing can be shared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.describe.link import Link
+from roofline.describe.runtimes import runtime
+from roofline.describe.workload import Traffic
+from roofline.estimate.balance import balance
+from roofline.estimate.deployment import Deployment
+from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
+from roofline.estimate.passes import PASS_TOKENS, Passes
+from roofline.estimate.servers import Prompt, Whole
+from roofline.estimate.serving import serve
+
+LINK = Link("400 Gbit/s", "2 us")
+GPU = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8")
+RANKS = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=1, dp=16, ep=16, quantization="fp8")
+STAGES = Deployment("llama-3.1-8b", "h100-sxm", devices=4, tp=1, pp=4, dp=1, quantization="fp8")
+SHORT = Traffic(isl=512, osl=64, concurrency=1.0)
+EIGHT = Passes(one=0.4, full=1.1, most=8)
+"""0.1 s for each prompt, and 0.3 s for all of them."""
+
+
+def passes(deployment: Deployment, traffic: Traffic, tokens: float = PASS_TOKENS) -> Passes:
+    return Whole.for_prompts(deployment, traffic, "prefill").passes(traffic, tokens)
+
+
+def test_a_pass_takes_what_came_during_the_one_before() -> None:
+    for rate, prompts in ((0.0, 1.0), (2.0, 1.0), (2.5, 1.0), (5.0, 3.0), (6.0, 4.5), (8 / 1.1, 8.0)):
+        assert EIGHT.prompts(rate) == pytest.approx(prompts)
+        assert EIGHT.seconds(rate) == pytest.approx(0.3 + 0.1 * prompts)
+    assert EIGHT.share == pytest.approx(1.1 / 8)
+
+
+@given(rate=st.floats(0, 2.49))
+def test_one_prompt_passes_alone(rate: float) -> None:
+    alone = Passes(0.4, 0.4)
+    assert (alone.seconds(rate), alone.prompts(rate), alone.share) == (0.4, 1, 0.4)
+
+
+def test_tokens_are_shared_out_to_prompts_and_ranks() -> None:
+    assert passes(GPU, SHORT).most == 16
+    assert passes(GPU, SHORT, 1535).most == 2
+    assert passes(GPU, SHORT, 1).most == 1
+    assert passes(GPU, Traffic(isl=8193, osl=64, concurrency=1.0)).most == 1
+    assert passes(GPU, Traffic(isl=2048, osl=64, concurrency=1.0, cached_share=0.75)).most == 16
+    assert passes(RANKS, Traffic(isl=4096, osl=64, concurrency=1.0)).most == 32
+
+
+def test_a_full_pass_is_an_estimate_of_so_many_prompts() -> None:
+    found = passes(GPU, SHORT)
+    assert found.one == GPU.prefill(512).seconds
+    assert found.full == GPU.prefill(512, batch=16).seconds
+    assert found.share < found.one
+
+
+def test_no_more_prompts_pass_than_fit() -> None:
+    tight = Deployment("llama-3.1-70b", "h100-sxm", devices=1, tp=1, quantization="fp8")
+    found = passes(tight, Traffic(isl=4096, osl=64, concurrency=1.0), 1e9)
+    assert 1 <= found.most <= tight.capacity(4096).max_batch
+
+
+def test_stages_take_prompts_one_by_one() -> None:
+    found = passes(STAGES, SHORT)
+    assert found.most == 1
+    assert found.one == found.full == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).occupancy
+
+
+def test_a_stack_pays_once_for_a_pass() -> None:
+    hosted = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8", runtime="vllm")
+    found, bare = passes(hosted, SHORT), passes(GPU, SHORT)
+    stack = runtime("vllm")
+    assert found.one - bare.one == pytest.approx(stack.prompt)
+    assert found.full - bare.full == pytest.approx(stack.prompt)
+
+
+def split(bunch: float, crowd: float | None, workers: int = 2) -> Split:
+    prompt = Prompt(latency=0.45, occupancy=0.4)  # 0.05 s of it in the host
+    return Split(prompt, EIGHT, workers, 4, 100.0, Crossing(0.0, 0.0, 1e9), crowd, 3.0, bunch)
+
+
+def test_a_first_token_waits_for_passes_and_its_own() -> None:
+    """Two workers at 5 requests a second each: passes of three prompts in 0.6 s, 5 · 1.1 / 8 of what full ones take."""
+    pools = split(0.0, None)
+    assert pools.most == pytest.approx(2 * 8 / 1.1)
+    wait = 0.4 / (2 * (2 - 2 * 5 * 1.1 / 8))
+    assert pools.wait(10.0) == pytest.approx(wait)
+    assert pools.first_token(10.0, 0.01) == pytest.approx(0.05 + 0.6 + wait + 3 * 0.01)
+
+
+def test_a_bunch_comes_first_but_no_more_than_all_others() -> None:
+    """Nine others for each of two workers, met at 5 · 19 / 20 requests a second each: three passes if bunched."""
+    alone, bunched, all_of_them = (split(bunch, 20.0).wait(10.0) for bunch in (0.0, 0.1, 100.0))
+    assert bunched - alone == pytest.approx(0.1 * 3 * EIGHT.seconds(4.75))
+    assert all_of_them == pytest.approx(9 * 0.4)
+
+
+def test_short_prompts_pass_together() -> None:
+    """At more requests than one prompt after the other allows, and never at more than full passes do."""
+    system, crowd = PrefillDecode(GPU, GPU.resized(8), LINK), Traffic(isl=256, osl=8, concurrency=4096)
+    single, together = serve(system, crowd, chunk=1), serve(system, crowd)
+    found = passes(GPU, crowd)
+    assert single.requests_per_second == pytest.approx(1 / found.one, rel=1e-6)
+    assert together.requests_per_second == pytest.approx(1 / found.share, rel=1e-6)
+    assert together.requests_per_second > 1.2 * single.requests_per_second
+    assert together.limit == "the prefill pool"
+    assert together.pools["prefill"].batch == pytest.approx(found.most, rel=1e-3)
+    assert any("share a pass" in note for note in together.assumptions)
+    assert not any("share a pass" in note for note in single.assumptions)
+
+
+def test_a_balance_counts_on_full_passes() -> None:
+    traffic = Traffic(isl=256, osl=256, concurrency=64)
+    found = balance(PrefillDecode(GPU, GPU, LINK), traffic, devices=8)
+    pool = found.service.pools["decode"]
+    workers = passes(GPU, traffic).share * pool.batch / (traffic.generated * found.service.tpot)
+    assert found.ratio == pytest.approx(workers)
