@@ -243,6 +243,10 @@ class AttentionFfnServer:
         )
         return Prompt(latency, busiest)
 
+    def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
+        """Nothing: a prompt is a micro-batch of its own."""
+        return np.zeros(np.shape(batch))
+
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """Two pools, each busy with its half."""
         held, depth = max(batch, 1.0), self.depth(batch, context)

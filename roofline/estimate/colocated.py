@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ class Mix:
 
     `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
     the first token is seen count with them. A step yields `tokens` of a sequence. `bunch` · √(others in flight) prompts
-    are computed before one's own because requests come in bunches.
+    are computed before one's own because requests come in bunches. `spared` gives what a prompt takes less in the same
+    pass as a decode step, by its batch [s].
     """
 
     prompt: Prompt
@@ -31,6 +33,7 @@ class Mix:
     chunks: float
     tokens: float = 1.0
     bunch: float = 0.0
+    spared: Callable[[Any], Any] = np.zeros_like
 
     @property
     def disturbed(self) -> float:
@@ -46,7 +49,16 @@ class Mix:
         """Time between two tokens of a sequence [s]."""
         if not self.generated:
             return step
-        return colocated_interval(step, batch, self.prompt.occupancy * self.disturbed, self.generated)
+        return colocated_interval(step, batch, self.added(batch) * self.disturbed, self.generated)
+
+    def added(self, batch: Any) -> Any:
+        """The replica's time that a prompt adds to the steps of a decode batch [s].
+
+        Prompts that are due in the same step are spared once together; below one sequence, some find no step running,
+        and a lone request's never does.
+        """
+        with_a_step = self.disturbed * minimum(minimum(batch, 1), self.generated / maximum(batch, 1))
+        return self.prompt.occupancy - self.spared(batch) * with_a_step
 
     def rate(self, batch: Any, step: Any) -> Any:
         """Requests that a replica finishes at a decode batch [1/s]."""
@@ -85,7 +97,11 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
     stack = server.holder.runtime
     bunch = 0.0 if stack is None else stack.bunch
-    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks, server.tokens_per_step, bunch)
+
+    def spared(batch: Any) -> Any:
+        return server.spared(np.maximum(batch, 1.0), context, traffic)
+
+    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks, server.tokens_per_step, bunch, spared)
     offered = None if traffic.rate is None else traffic.rate / server.replicas
 
     def step(batch: Any) -> Any:
@@ -102,7 +118,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
         queued = max(0.0, crowd - batch - rate * mix.prompt.latency)
     # What decode takes of the device: a step is shared by its batch.
     decoding = mix.generated * seconds / max(batch, 1.0)
-    input_share = mix.prompt.occupancy / (mix.prompt.occupancy + decoding)
+    adding = float(mix.added(batch)) if traffic.generated else mix.prompt.occupancy
+    input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
     full = batch >= limit and queued > 0
     notes = [
@@ -122,7 +139,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
             use.name: pool_of(
                 use,
                 input_share,
-                rate * (mix.prompt.occupancy * use.of_prompt + decoding * use.of_step),
+                rate * (adding * use.of_prompt + decoding * use.of_step),
                 server.replicas,
             )
             for use in uses
@@ -135,7 +152,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
 
 
 _CACHES = "caches are paged and take their mean length; every answer has the same length"
-_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile"
+_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile, but share the reading of experts"
 
 
 def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:

@@ -220,6 +220,7 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float
         overloaded = rate < traffic.rate or rate >= pools.most
         ttft = float("inf") if overloaded else float(pools.first_token(rate, seconds))
         queued = float("inf") if overloaded else rate * (ttft - own)
+    together = float(passes.prompts(pools.met * each))
     prefilling = each * min(prompt.occupancy, float(passes.seconds(each) / passes.prompts(each)))
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
     full = batch >= limit * _NEARLY and queued > 0
@@ -234,7 +235,7 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float
     busier = decoder.attributed(batch, context)
     if limiting == "the prefill pool" or prefilling > decoding:
         busier = prompts.prefill(traffic).attributed
-    uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(float(passes.prompts(each)), traffic.isl)),)
+    uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(together, traffic.isl)),)
     uses += tuple((use, 0.0, decoding * use.of_step, pools.decoders) for use in decoder.uses(batch, context))
     return Service(
         system=f"{prompts}; decode: {decoder}; link {system.wire}",

@@ -15,7 +15,7 @@ from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
 from roofline.estimate.passes import Passes
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import Resource, passage
+from roofline.estimate.timing import Resource, experts_reading, experts_working, passage, step_seconds
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class Server(Protocol):
 
     def prompt(self, traffic: Traffic) -> Prompt:
         """One prompt of the traffic on one replica."""
+
+    def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
+        """Seconds that a prompt takes less in the same pass as a decode step at arrays of batches [s]."""
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """The pools and what they do at a batch."""
@@ -200,6 +203,16 @@ class Whole:
             return Prompt(waited, float(one) / ranks)
         stage = float(all_ - one) / (filled / ranks - 1)  # one more micro-batch takes the slowest stage once
         return Prompt(waited, max(stage / ranks, alone / filled))
+
+    def spared(self, batch: Any, context: float, traffic: Traffic, tokens: int = 1) -> Any:
+        """Experts that a prompt and a decode step both need are read once; nothing where stages work apart."""
+        settled = self.settled
+        if settled.layout.pp > 1 or not settled.model.parameters().experts:
+            return np.zeros(np.shape(batch))
+        reading = settled.evaluate(Point("decode", batch, context, 0, tokens), experts_reading)
+        prompt = Point("prefill", 1.0, traffic.isl, traffic.cached_tokens)
+        working, seconds = (float(settled.evaluate(prompt, each)) for each in (experts_working, step_seconds))
+        return np.minimum(reading, working * (self.prompt(traffic).occupancy / seconds))
 
     def passes(self, traffic: Traffic, tokens: float) -> Passes:
         """Passes of up to so many prompt tokens on each attention-data rank; stages take prompts one by one."""

@@ -189,6 +189,10 @@ class SpeculativeServer:
             return Prompt(target.latency + draft.latency, target.occupancy + drafting)
         return Prompt(max(target.latency, draft.latency), max(target.occupancy, drafting))
 
+    def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
+        """What the target spares in a verification."""
+        return self.target.spared(batch, max(context, self.system.length + 1.0), traffic, self.system.length + 1)
+
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool where devices are shared, else the draft's beside the target's."""
         held = max(batch, 1.0)

@@ -221,6 +221,26 @@ def spill_seconds(operation: Operation, machine: Machine, rates: Rates) -> Num:
     return _sum(*(memory_time(moved, tier.bandwidth * fit.memory) for moved, tier in pairs))
 
 
+def experts_reading(step: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds of a step in which experts are read [s]."""
+    return _experts(step, machine, rates, reading=True)
+
+
+def experts_working(step: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds of a step that experts take, overheads apart [s]."""
+    return _experts(step, machine, rates, reading=False)
+
+
+def _experts(step: Step, machine: Machine, rates: Rates, *, reading: bool) -> Num:
+    counts, seconds = [], []
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation) and item.kernel_class == "experts":
+            compute, memory, feed, _ = resource_seconds(item, machine, rates)
+            counts.append(count)
+            seconds.append(memory if reading else maximum(compute, memory, feed))
+    return _weighted(counts, seconds)
+
+
 def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
     """Seconds of a step term by term; the totals sum to `step_seconds` of the same arguments."""
     terms: dict[str, Times] = {}

@@ -71,7 +71,12 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
     steps_before, tokens = place.whole.steps_before, place.tokens_per_step(asked)
     generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
-    mix = Mix(place.prompt(asked), generated, crowd, steps_before, tokens, bunch)
+    spared = place.spared(asked)
+
+    def sparing(batch: Any) -> Any:
+        return np.interp(batch, BATCHES, spared)
+
+    mix = Mix(place.prompt(asked), generated, crowd, steps_before, tokens, bunch, sparing)
     batch = _batch(mix, steps, limit)
     step = float(np.interp(batch, BATCHES, steps))
     tpot = float(mix.interval(batch, step))

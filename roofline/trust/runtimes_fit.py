@@ -2,10 +2,11 @@
 
 A row's time per token, less what the library estimates for its devices, is what the stack adds:
 
-    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt) / generated
+    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt - spared) / generated
 
-with the batch by Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer
-or shorter than measured kernels its experts take, by all stacks too.
+where `spared` is what a prompt need not read because the step that it rides in does (`Whole.spared`), with the batch by
+Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer or shorter than
+measured kernels its experts take, by all stacks too.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Evidence:
     """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured.
 
     `step_experts` and `prompt_experts` are what the two contain of experts; `scaled`, `unscaled`: whether their factor
-    is that of `Runtime.scaled_experts`, or of `unscaled_experts`.
+    is that of `Runtime.scaled_experts`, or of `unscaled_experts`; `riding`: whether prompts share a pass with steps.
     """
 
     row: Row
@@ -87,6 +88,7 @@ class Evidence:
     batch: float
     generated: float
     disturbed: float
+    riding: bool
     tpot: float
     ttft: float
     borrowed: bool
@@ -134,6 +136,7 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
         batch,
         max(asked.osl - 1, 1e-9),
         0.0 if two_pools else min(1.0, max(0.0, crowd - 1)),
+        settled.layout.pp == 1,
         number(row, "tpot_ms") / 1e3,
         number(row, "ttft_ms") / 1e3,
         accelerator(what.accelerator).vendor != "NVIDIA" and not own,
@@ -144,7 +147,7 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
 
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     """The rows as arrays by name."""
-    names = ("decode", "prefill", "batch", "generated", "disturbed", "tpot", "borrowed", "scaled", "unscaled")
+    names = ("decode", "prefill", "batch", "generated", "disturbed", "riding", "tpot", "borrowed", "scaled", "unscaled")
     found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
     for phase in ("step_experts", "prompt_experts"):
         for name in ("overhead", "memory", "compute", "reached"):
@@ -154,31 +157,38 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
 
 
 def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
-    """Seconds of the devices per step and per prompt under a stack's numbers [s].
+    """Seconds of the devices per step and per prompt under a stack's numbers [s]."""
+    found = []
+    for phase, whole in (("step_experts", "decode"), ("prompt_experts", "prefill")):
+        times, factor, _, working = _experts(known, numbers, phase)
+        overhead = known[f"{phase}.overhead"]
+        measured = overhead + np.maximum(known[f"{phase}.compute"], known[f"{phase}.memory"])
+        found.append(np.asarray(times * (known[whole] - measured + overhead * factor) + working))
+    return found[0], found[1]
+
+
+def _experts(known: Mapping[str, Array], numbers: Array, phase: str) -> tuple[Array, Array, Array, Array]:
+    """The factors on a row's kernels and on its experts [1], and the seconds in which these read, and work [s].
 
     Experts never read faster than memory delivers.
     """
     slower, scaled, unscaled = numbers[2:5]
     times = np.where(known["borrowed"] > 0, slower, 1.0)
     factor = np.where(known["scaled"] > 0, scaled, np.where(known["unscaled"] > 0, unscaled, 1.0))
-
-    def with_factor(phase: str, whole: str) -> Array:
-        overhead, memory, compute, reached = (
-            known[f"{phase}.{name}"] for name in ("overhead", "memory", "compute", "reached")
-        )
-        read = memory * np.maximum(factor, reached / times)
-        measured = overhead + np.maximum(compute, memory)
-        return np.asarray(times * (known[whole] - measured + overhead * factor + np.maximum(compute, read)))
-
-    return with_factor("step_experts", "decode"), with_factor("prompt_experts", "prefill")
+    memory, compute, reached = (known[f"{phase}.{name}"] for name in ("memory", "compute", "reached"))
+    reading = times * memory * np.maximum(factor, reached / times)
+    return times, factor, reading, np.maximum(times * compute, reading)
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     """Time per token of all rows under a stack's numbers [s]."""
     step, prompt, sequence = numbers[[0, 1, 5]]
     decode, prefill = kernels(known, numbers)
-    due = known["disturbed"] * known["batch"] * (prefill + prompt) / known["generated"]
-    return np.asarray(decode + step + sequence * known["batch"] + due)
+    batch, generated = known["batch"], known["generated"]
+    reading, working = _experts(known, numbers, "step_experts")[2], _experts(known, numbers, "prompt_experts")[3]
+    riding = known["riding"] * known["disturbed"] * np.minimum(1.0, generated / batch)
+    due = known["disturbed"] * batch * (prefill + prompt - riding * np.minimum(reading, working)) / generated
+    return np.asarray(decode + step + sequence * batch + due)
 
 
 def loss(known: Mapping[str, Array], numbers: Array) -> float:

@@ -110,6 +110,11 @@ class Station:
             self._prompts[key] = self.whole.prompt(Traffic(load.isl, load.osl, concurrency=1.0))
         return self._prompts[key]
 
+    def spared(self, load: Load) -> Array:
+        """Seconds that a prompt takes less in the same pass as a decode step, at `BATCHES` [s]."""
+        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), DRAFTED + 1 if load.drafted else 1
+        return np.asarray(self.whole.spared(BATCHES, max(mean_context(load), float(tokens)), traffic, tokens))
+
     def passes(self, load: Load) -> Passes:
         """Passes of prompts of the load on one replica that takes nothing else."""
         return self.whole.passes(Traffic(load.isl, load.osl, concurrency=1.0), PASS_TOKENS)

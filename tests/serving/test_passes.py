@@ -108,7 +108,7 @@ def test_short_prompts_pass_together() -> None:
     assert together.requests_per_second == pytest.approx(1 / found.share, rel=1e-6)
     assert together.requests_per_second > 1.2 * single.requests_per_second
     assert together.limit == "the prefill pool"
-    assert together.pools["prefill"].batch == pytest.approx(found.most, rel=1e-3)
+    assert 0.95 * found.most < together.pools["prefill"].batch <= found.most
     assert any("share a pass" in note for note in together.assumptions)
     assert not any("share a pass" in note for note in single.assumptions)
 

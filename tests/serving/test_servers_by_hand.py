@@ -19,6 +19,7 @@ from roofline.estimate.economics import Energies, component_energy
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
+from roofline.estimate.timing import Times
 
 SLOW = Link("8 Gbit/s", "20 us")
 TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
@@ -116,3 +117,70 @@ def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
     mix = Mix(Prompt(latency=1.0, occupancy=0.5), generated=100, crowd=2, chunks=3, tokens=2)
     # a step of 0.02 s: three of them between chunks, and half of one, which one's fellow runs half of the time
     assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + 0.02 / 2 / 2)
+
+
+MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, quantization="mxfp4")
+
+
+def experts(term: Times) -> float:
+    return float(term.total - term.overhead)
+
+
+def test_a_prompt_and_a_step_read_experts_once() -> None:
+    """Few sequences read fewer experts than a prompt works on; a short prompt works less than many sequences read."""
+    server, batches = Whole.of(MIXTURE, TRAFFIC), np.array([1.0, 64.0])
+    for isl in (8192.0, 2.0):
+        traffic = Traffic(isl=isl, osl=64, concurrency=8)
+        working = experts(MIXTURE.prefill(isl).terms["routed_experts"])
+        for batch, spared in zip(batches, server.spared(batches, 1024.0, traffic), strict=True):
+            reading = float(MIXTURE.decode(batch, 1024).terms["routed_experts"].memory)
+            assert spared == pytest.approx(min(reading, working))
+    assert server.spared(batches, 1024.0, TRAFFIC)[0] > 0
+
+
+def test_nothing_is_spared_without_experts_or_across_stages() -> None:
+    stages = Deployment("gpt-oss-120b", "h100-sxm", devices=4, tp=2, pp=2, quantization="mxfp4")
+    for deployment in (WIDE, stages):
+        assert Whole.of(deployment, TRAFFIC).spared(np.array([1.0, 8.0]), 1024.0, TRAFFIC).tolist() == [0, 0]
+    halves = AttentionFfn(MIXTURE, MIXTURE, SLOW, micro_batches=1)
+    assert AttentionFfnServer.of(halves, TRAFFIC).spared(np.array([4.0]), 1024.0, TRAFFIC).tolist() == [0]
+
+
+def test_ranks_spare_what_a_prompt_takes_of_them() -> None:
+    """Prompts on four ranks pass together, each of them with a quarter of its pass; few of their tokens take less."""
+    ranks = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=4, dp=4, ep=16, quantization="fp8")
+    server, short = Whole.of(ranks, TRAFFIC), Traffic(isl=4, osl=64, concurrency=8)
+    alone = ranks.prefill(4)
+    share = server.prompt(short).occupancy / alone.seconds
+    assert share < 1
+    working = experts(alone.terms["routed_experts"])
+    assert server.spared(np.array([4096.0]), 1024.0, short)[0] == pytest.approx(working * share)
+
+
+def test_a_verification_spares_a_prompt_its_experts() -> None:
+    drafting = Speculative(MIXTURE, MIXTURE, 3, 0.7, shared=True)
+    server = SpeculativeServer.of(drafting, TRAFFIC)
+    assert server.spared(np.array([2.0]), 1.0, TRAFFIC) == server.target.spared(np.array([2.0]), 4.0, TRAFFIC, 4)
+
+
+def test_prompts_add_what_they_are_not_spared() -> None:
+    """1 s each, of which a step spares 0.2 s: half of them find none at half a sequence, and four prompts that are due
+    in the same step are spared 0.2 s together.
+    """
+    mix = Mix(Prompt(1.0, 1.0), 100.0, 50.0, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
+    assert mix.added(np.array([0.5, 1.0, 100.0, 400.0])) == pytest.approx([0.9, 0.8, 0.8, 0.95])
+    assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * 0.95)
+    lone = Mix(Prompt(1.0, 1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
+    assert lone.interval(np.array([1.0]), 0.01)[0] == 0.01
+
+
+def test_experts_read_once_serve_more() -> None:
+    """Between one prompt's reading and none, and what devices work on sums to their time."""
+    traffic = Traffic(isl=512, osl=128, concurrency=64)
+    service, batch = serve(MIXTURE, traffic), serve(MIXTURE, traffic).pools["devices"].batch
+    step = float(Whole.of(MIXTURE, traffic).step(np.array([round(batch)]), mean_decode_context(512, 128))[0])
+    prefill = MIXTURE.prefill(512).seconds
+    spared = float(MIXTURE.decode(batch, 512).terms["routed_experts"].memory)
+    added = (service.tpot - step) * traffic.generated / batch
+    assert prefill - 1.02 * spared < added < prefill - 0.98 * spared
+    assert service.pools["devices"].utilisation == pytest.approx(1, rel=1e-6)

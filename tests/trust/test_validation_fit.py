@@ -22,6 +22,7 @@ def made(count: int) -> dict[str, np.ndarray]:
         "batch": GENERATOR.uniform(1, 200, count),
         "generated": np.full(count, 900.0),
         "disturbed": np.ones(count),
+        "riding": GENERATOR.integers(0, 2, count).astype(float),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
         "scaled": (kind == 1).astype(float),
         "unscaled": (kind == 2).astype(float),
@@ -48,6 +49,15 @@ def test_each_sequence_costs_a_step_its_time() -> None:
     known = made(30)
     none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each])) for each in (0.0, 3e-6))
     assert some - none == pytest.approx(3e-6 * known["batch"])
+
+
+def test_prompts_that_ride_in_a_step_do_not_read_its_experts_again() -> None:
+    known = made(30)
+    known["scaled"], known["unscaled"], known["borrowed"] = np.zeros((3, 30))
+    numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0])
+    riding, apart = (predicted({**known, "riding": np.full(30, share)}, numbers) for share in (1.0, 0.0))
+    reading = known["step_experts.memory"]  # never more than a prompt's experts work here
+    assert apart - riding == pytest.approx(reading * known["batch"] / 900)
 
 
 def test_experts_never_read_faster_than_memory_delivers() -> None:
