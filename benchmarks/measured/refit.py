@@ -7,6 +7,7 @@ The files of measured parts are what `roofline calibrate` gives for them; the de
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from roofline.describe.catalog import accelerator, calibration, part_class
 from roofline.describe.efficiency import COLLECTIVE_CLASSES, KERNEL_CLASSES, CollectiveFit, Efficiency, KernelFit
 from roofline.trust.calibration import Calibration, calibrate, calibrate_file, catalogue_name, to_toml
 from roofline.trust.class_default import class_default
-from roofline.trust.fitting import evidence
+from roofline.trust.fitting import evidence, rounded
 from roofline.trust.kernels import Kernel, Measured, read_kernels
 from roofline.trust.part_fits import by_format, predicted
 from roofline.trust.published_rates import Rate, fitted, rates_default, rates_fit, read_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = Path("benchmarks/measured/kernels.csv")
+ACROSS = Path("benchmarks/measured/across.csv")
 RATES = Path("benchmarks/measured/sram_rates.csv")
 PHASES = Path("benchmarks/measured/phases.csv")
 SPECS = Path("hardware_specs/calibration")
@@ -48,9 +50,33 @@ STEPS: tuple[tuple[str, int, str, dict[str, int], float], ...] = (
 """Model, h100-sxm devices (tp), phase and its arguments; the step composed of measured bf16 kernels [ms]."""
 
 
+def crossing_seconds() -> float:
+    """What each of the two crossings of an all-reduce between two nodes takes beside its bytes [s].
+
+    Of measured all-reduces over eight devices in one node and sixteen in two, by the least sum of deviations of
+    logarithms; what a byte takes belongs to the network they were measured on.
+    """
+    with (ROOT / ACROSS).open(encoding="utf-8", newline="") as file:
+        rows = [[float(value) for value in row.values()] for row in csv.DictReader(file)]
+    size, inside, across = np.array(rows).T
+    latency, each = np.meshgrid(np.linspace(1, 60, 591), np.geomspace(1e-6, 1e-2, 801))  # us, us/B
+    fitted = inside + 2 * latency[..., None] + each[..., None] * size
+    worst = np.abs(np.log(fitted / across)).sum(axis=-1)
+    return rounded(float(latency.flat[int(np.argmin(worst))]) * 1e-6)
+
+
+def hbm_default(measured: Measured, calibrations: list[Calibration]) -> Efficiency:
+    """The defaults of parts with DRAM, with the crossing between nodes that no row of theirs measures."""
+    efficiency = class_default("class-hbm", calibrations, measured)
+    reduce = efficiency.collectives["all_reduce"]
+    source = f"{reduce.source}; crossing: vidur, all-reduce over two nodes of eight a100-sxm-80gb beside one ({ACROSS})"
+    reduce = reduce.model_copy(update={"crossing": crossing_seconds(), "source": source})
+    return efficiency.model_copy(update={"collectives": {**efficiency.collectives, "all_reduce": reduce}})
+
+
 def class_hbm(measured: Measured, calibrations: list[Calibration]) -> str:
     """Contents of the file with the defaults of parts with DRAM."""
-    efficiency = class_default("class-hbm", calibrations, measured)
+    efficiency = hbm_default(measured, calibrations)
     return f"# Made by `python -m benchmarks.measured.refit` from {KERNELS}.\n" + to_toml(efficiency, RESERVE)
 
 
@@ -107,6 +133,7 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
             wires = efficiency.collectives.get(collective)
             if wires is not None:
                 staged = f"{wires.staged_overhead * 1e6:.2f} us staged" if collective == "all_reduce" else ""
+                staged += "" if wires.crossing is None else f", {wires.crossing * 1e6:.2f} us crossing"
                 numbers = f"{wires.overhead * 1e6:.2f} us | {staged} | {wires.bandwidth:.3f} of the link"
                 lines.append(f"| {collective} | any |{f' {name} |' * part} {numbers} | {_evidence(wires)} |")
     return "\n".join(lines)

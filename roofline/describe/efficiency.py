@@ -4,7 +4,8 @@ A calibration file holds, per class of operation and number format, the three nu
 measured kernels they were fitted to and how far those lie from the form. The forms themselves are equations:
 
     kernel      overhead + max(FLOP / (peak · compute), bytes / (bandwidth · memory))
-    collective  min(overhead + one-shot time, staged_overhead + two-shot time), both at link bandwidth · bandwidth
+    collective  min(overhead + one-shot time, staged_overhead + two-shot time), both at link bandwidth · bandwidth,
+                with a crossing for each message over a wire between domains whose latency is not published
 """
 
 from __future__ import annotations
@@ -65,11 +66,15 @@ class KernelFit(_Fit):
 
 
 class CollectiveFit(_Fit):
-    """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1]."""
+    """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1].
+
+    `crossing` [s] of a message between domains over a wire whose latency is not published; None where not measured.
+    """
 
     overhead: float = Field(ge=0, lt=1)
     staged_overhead: float = Field(ge=0, lt=1)
     bandwidth: float = Field(gt=0, le=1)
+    crossing: float | None = Field(default=None, ge=0, lt=1)
 
 
 class Efficiency(BaseModel):

@@ -69,7 +69,7 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
     if taken.across is None:
         return _flat_time(transfer, inside, bandwidth, latency, fit)
     across = taken.across
-    bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, across.crossing(transfer.ranks)
+    bandwidth_across, latency_across = across.bandwidth * fit.bandwidth, _crossing(across, transfer.ranks, fit)
     if transfer.collective == "all_reduce":
         # Scatter sums within a group, join shares across groups, gather within the group.
         within = direct_all_gather(size, taken.group, bandwidth, latency)
@@ -79,6 +79,16 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
     direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
     outside = direct(size, taken.groups, bandwidth_across, latency_across)
     return fit.staged_overhead + outside + direct(size / taken.groups, taken.group, bandwidth, latency)
+
+
+def _crossing(across: Wire, ranks: int, fit: CollectiveFit) -> Num:
+    """The latency of a message between groups: published, else as measured where it was [s]."""
+    return across.crossing(ranks) if fit.crossing is None or published(across) else fit.crossing
+
+
+def published(wire: Wire) -> bool:
+    """Whether the latency of a wire is known: none is zero."""
+    return not (isinstance(wire.latency, int | float) and wire.latency == 0)
 
 
 def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit: CollectiveFit) -> Num:

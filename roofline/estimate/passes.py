@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from roofline.equations.serving import shared_pass
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
-from roofline.numeric import maximum, minimum
 
 PASS_TOKENS = 8192
 """Prompt tokens that a pass takes on an attention-data rank where nothing else is asked for [token].
@@ -22,37 +22,56 @@ The default of vLLM (`max_num_batched_tokens` of a server with 70 GiB of memory 
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes of one replica that only takes prompts: with `one` of them, and a `full` one with `most` of them [s]."""
+    """Passes of one replica that only takes prompts: how many prompts, and how long with so many of them [s].
 
-    one: float
-    full: float
-    most: float = 1.0
+    From one prompt to as many as a pass takes, each more per second than the one before; in between, the time grows
+    evenly.
+    """
+
+    points: tuple[tuple[float, float], ...]
 
     @classmethod
     def of(cls, settled: Resolved, isl: float, cached: float, tokens: float) -> Passes:
-        """As many prompts as `tokens` on each attention-data rank allow, and fit, where that takes more of them in a
-        time than fewer do. One stage after the other takes prompts as they come, so this is of one stage.
+        """Up to as many prompts as `tokens` on each attention-data rank allow, and fit: one, one on every rank, all.
+
+        One stage after the other takes prompts as they come, so this is of one stage.
         """
         ranks = float(settled.layout.dp)
-        room = max(1.0, float(settled.memory.largest_batch(isl)))
+        room = max(1.0, float(np.floor(settled.memory.largest_batch(isl))))
         each = max(1.0, float(np.floor(tokens / (isl - cached))))
-        counts = np.unique(np.minimum(np.floor(room), [1.0, ranks, ranks * each]))
+        counts = np.unique(np.minimum(room, [1.0, ranks, ranks * each]))
         seconds = np.asarray(settled.evaluate(Point("prefill", counts, isl, cached), step_seconds), dtype=np.float64)
-        best = int(np.argmax(counts / seconds))
-        return cls(float(seconds[0]), float(seconds[best]), float(counts[best]))
+        points: list[tuple[float, float]] = []
+        for count, time in zip(counts.tolist(), seconds.tolist(), strict=True):
+            if not points or count / time > points[-1][0] / points[-1][1]:
+                points.append((count, time))
+        return cls(tuple(points))
+
+    @property
+    def one(self) -> float:
+        """Of a pass with one prompt [s]."""
+        return self.points[0][1]
+
+    @property
+    def most(self) -> float:
+        """Prompts in a full pass [1]."""
+        return self.points[-1][0]
 
     @property
     def share(self) -> float:
         """The replica's time that a prompt takes in a full pass [s]."""
-        return self.full / self.most
+        return self.points[-1][1] / self.most
 
     def seconds(self, rate: Any) -> Any:
-        """Of a pass at a rate of prompts that come to the replica, below one per `share` [s]."""
-        if self.most == 1:
-            return self.one
-        further = (self.full - self.one) / (self.most - 1)
-        return minimum(self.full, shared_pass(self.one, further, rate))
+        """Of a pass at a rate of prompts that come to the replica; of a full one at `1 / share` or more [s]."""
+        found: Any = self.one
+        for (few, quick), (many, slow) in pairwise(self.points):
+            further = (slow - quick) / (many - few)
+            alone = quick - (few - 1) * further  # what one prompt would take if all passes grew like these
+            shared: Any = shared_pass(alone, further, np.minimum(rate, many / slow))
+            found = np.where(np.multiply(rate, quick) >= few, np.clip(shared, quick, slow), found)
+        return found
 
     def prompts(self, rate: Any) -> Any:
         """In a pass at that rate [1]."""
-        return maximum(1, rate * self.seconds(rate))
+        return np.maximum(1.0, rate * self.seconds(rate))

@@ -91,11 +91,12 @@ class Rates:
     def of_transfer(self, transfer: Transfer) -> CollectiveFit:
         """What is reached of the wires by a collective."""
         collective = "all_to_all" if transfer.collective == "all_to_all" else "all_reduce"
-        for source in self.sources:
-            if collective in source.collectives:
-                fit = source.collectives[collective]
-                return fit if self.slower == 1 else _slower_wires(fit, self.slower)
-        raise self._missing(f"collectives.{collective}")
+        known = [source.collectives[collective] for source in self.sources if collective in source.collectives]
+        if not known:
+            raise self._missing(f"collectives.{collective}")
+        crossing = next((fit.crossing for fit in known if fit.crossing is not None), None)
+        fit = known[0] if known[0].crossing == crossing else known[0].model_copy(update={"crossing": crossing})
+        return fit if self.slower == 1 else _slower_wires(fit, self.slower)
 
     def _peak(self, operation: Operation) -> str:
         """Elementwise work has no peak of its own; it computes next to nothing, so any will do."""

@@ -218,7 +218,7 @@ class Whole:
         """Passes of up to so many prompt tokens on each attention-data rank; stages take prompts one by one."""
         if self.settled.layout.pp > 1:
             each = self.prompt(traffic).occupancy
-            return Passes(each, each)
+            return Passes(((1.0, each),))
         return Passes.of(self.settled, traffic.isl, traffic.cached_tokens, tokens)
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:

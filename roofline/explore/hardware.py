@@ -14,7 +14,7 @@ from typing import Any, Literal
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.machine import Machine, Wire
 from roofline.errors import UnknownName
-from roofline.estimate.network import route
+from roofline.estimate.network import published, route
 from roofline.estimate.resolved import Resolved
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HAND_OVER, Operation, Transfer
@@ -104,11 +104,15 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
     if item.ranks == 1:
         return {}
     wires, base = resolved.rates.of_transfer(item), f"collectives.{_collective(item)}"
-    return {
+    numbers = {
         f"{base}.bandwidth": (wires.bandwidth, "1"),
         f"{base}.overhead": (wires.overhead, "s"),
         f"{base}.staged_overhead": (wires.staged_overhead, "s"),
     }
+    across = route(item.ranks, resolved.machine.wires, resolved.machine.name).across
+    if across is not None and wires.crossing is not None and not published(across):
+        numbers[f"{base}.crossing"] = (wires.crossing, "s")
+    return numbers
 
 
 def _format(item: Operation) -> str:
@@ -128,6 +132,7 @@ def _meaning(path: str) -> str:
         "bandwidth": f"share of the link bandwidth that {subject} reaches",
         "overhead": f"fixed time of {subject}, each",
         "staged_overhead": f"fixed time of a two-shot {subject}, each",
+        "crossing": f"time of a message of {subject} between domains, each",
     }[field]
 
 
@@ -200,7 +205,7 @@ def _efficiency(resolved: Resolved, step: Step, values: Mapping[str, Any]) -> Ef
             kernels.setdefault(item.kernel_class, {})[key] = kernel.model_copy(update=changed)
         elif item.ranks > 1 and (item is not HAND_OVER or step.pipelined):
             base, wires = f"collectives.{_collective(item)}", resolved.rates.of_transfer(item)
-            changed = _changed(base, ("bandwidth", "overhead", "staged_overhead"), values)
+            changed = _changed(base, ("bandwidth", "overhead", "staged_overhead", "crossing"), values)
             collectives[_collective(item)] = wires.model_copy(update=changed)
     fields: dict[str, Any] = {"kernels": kernels, "collectives": collectives}
     return Efficiency.model_construct(name="replaced", source="the caller's", note="", **fields)

@@ -185,7 +185,8 @@ def to_toml(efficiency: Efficiency, extra: str = "") -> str:
 
 def _table(path: str, figures: KernelFit | CollectiveFit) -> str:
     named = figures.model_dump()
-    numbers = [key for key in type(figures).model_fields if key not in _FitKeys] + list(_FitKeys)
+    own = [key for key in type(figures).model_fields if key not in _FitKeys and named[key] is not None]
+    numbers = [*own, *_FitKeys]
     return "\n".join([f"[{path}]", *(f"{key} = {_toml(named[key])}" for key in numbers)])
 
 

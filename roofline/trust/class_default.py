@@ -139,10 +139,13 @@ def _miss(part: str, group: Sequence[Kernel], figures: KernelFit | CollectiveFit
 
 
 def _median(by_part: Mapping[str, _Fit]) -> _Fit:
-    """The median of each fitted number; of an even count, the mean of the middle two."""
+    """The median of each number over the parts where it was fitted; of an even count, the mean of the middle two."""
     figures = list(by_part.values())
-    numbers = [key for key in type(figures[0]).model_fields if key not in _EVIDENCE]
-    medians = {key: rounded(float(np.median([getattr(each, key) for each in figures]))) for key in numbers}
+    known: dict[str, list[float]] = {}
+    for key in type(figures[0]).model_fields:
+        if key not in _EVIDENCE:
+            known[key] = [getattr(each, key) for each in figures if getattr(each, key) is not None]
+    medians = {key: rounded(float(np.median(values))) for key, values in known.items() if values}
     return figures[0].model_copy(update=medians)
 
 

@@ -137,7 +137,8 @@ def changed(
 
     def collective(fit: CollectiveFit) -> CollectiveFit:
         figures = {"overhead": fit.overhead * overhead, "staged_overhead": fit.staged_overhead * overhead}
-        return fit.model_copy(update={**figures, "bandwidth": fit.bandwidth * bandwidth})
+        crossing = None if fit.crossing is None else fit.crossing * overhead
+        return fit.model_copy(update={**figures, "crossing": crossing, "bandwidth": fit.bandwidth * bandwidth})
 
     kernels = {name: {each: kernel(fit) for each, fit in fits.items()} for name, fits in efficiency.kernels.items()}
     collectives = {name: collective(fit) for name, fit in efficiency.collectives.items()}

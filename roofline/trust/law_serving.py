@@ -112,8 +112,9 @@ def _larger_passes(case: Case) -> Iterator[Claim]:
     serving = case.serving
     single, few, many = (serve(serving.split(LINK), serving.traffic, chunk=tokens) for tokens in (1, 1024, 8192))
     rates = single.requests_per_second, few.requests_per_second, many.requests_per_second
-    yield at_most("requests per second, prompt by prompt", rates[0], "in passes of 1,024 tokens", rates[1])
-    yield at_most("requests per second in passes of 1,024 tokens", rates[1], "of 8,192 tokens", rates[2])
+    least = rates[0] * (1 - _MEANS), rates[1] * (1 - _MEANS)
+    yield at_most("requests per second, prompt by prompt", least[0], "in passes of 1,024 tokens", rates[1])
+    yield at_most("requests per second in passes of 1,024 tokens", least[1], "of 8,192 tokens", rates[2])
 
 
 def _slower_links(case: Case) -> Iterator[Claim]:
@@ -247,7 +248,8 @@ SERVING = (
         "A replica may stay idle.", "every way of serving but halves, whose pools work as one", _more_devices),
     Law("larger_passes_never_serve_less", "monotonicity",
         "Where prefill has devices of its own, no fewer requests are served where more prompts may share a pass.",
-        "A pool may still take prompts one by one.", "prefill apart from decode", _larger_passes),
+        "A pool may still take prompts one by one.",
+        "prefill apart from decode, up to 2 % for passes in between are taken to grow evenly", _larger_passes),
     Law("slower_links_never_help_pools", "monotonicity",
         "Over a slower link between pools a lone request is answered no sooner.",
         "Transport only adds time.",

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.describe.catalog import accelerator
+from roofline.describe.catalog import accelerator, calibration, part_class
 from roofline.describe.efficiency import CollectiveFit
 from roofline.describe.hardware import parse_accelerator
 from roofline.describe.machine import Machine, Wire
@@ -36,6 +36,7 @@ WIRES = (NODE, ROW, HALL)
 PLAIN = CollectiveFit(
     overhead=0, staged_overhead=0, bandwidth=1, points=0, error=0, low=1, high=1, source="a test: nothing lost"
 )
+CROSSING = PLAIN.model_copy(update={"crossing": 7.0})
 FITTED = PLAIN.model_copy(update={"overhead": 0.25, "staged_overhead": 0.5, "bandwidth": 0.5})
 
 
@@ -244,3 +245,39 @@ def test_a_path_of_the_spec_moves_the_whole_table() -> None:
     assert twice.crossing(128) == pytest.approx(2 * 0.75e-6)
     lpus = Deployment("llama-3.1-70b", part, 256, tp=16, pp=16, quantization="fp8")
     assert 0 < rl.sensitivity(lpus.decode, batch=1, context=1024)["link.rack.latency"] < 1
+
+
+# -- crossings whose latency nobody published -------------------------------------------------------------------------
+
+
+def test_a_published_latency_is_taken_before_a_measured_crossing() -> None:
+    for collective in ("all_reduce", "all_gather", "all_to_all"):
+        assert seconds(collective, 640.0, 16, fit=CROSSING) == seconds(collective, 640.0, 16)
+
+
+def test_an_all_reduce_crosses_twice_and_an_exchange_once() -> None:
+    silent = (NODE, replace(ROW, latency=0.0))
+    for collective, crossings in (("all_reduce", 2), ("all_gather", 1), ("all_to_all", 1)):
+        free, paid = (seconds(collective, 640.0, 16, silent, fit) for fit in (PLAIN, CROSSING))
+        assert paid - free == pytest.approx(7.0 * crossings)
+        assert seconds(collective, 640.0, 8, silent, CROSSING) == seconds(collective, 640.0, 8, silent)
+
+
+def test_parts_take_the_crossing_of_their_class() -> None:
+    """All-reduces of sixteen H100 cross between two nodes, twice each; what cannot be beaten has no such latency."""
+    deployment = Deployment("llama-3.1-70b", "h100-sxm", devices=16, tp=16, pp=1, dp=1, quantization="fp8")
+    crossing = part_class("hbm").efficiency.collectives["all_reduce"].crossing
+    assert crossing is not None
+    assert 1e-5 < crossing < 3e-5
+    one = transfer_time(
+        Transfer("any", "all_reduce", 1.0, 0, 16),
+        deployment.settled().machine.wires,
+        deployment.rates.of_transfer(Transfer("any", "all_reduce", 1.0, 0, 16)),
+        "h100-sxm",
+    )
+    fit = calibration("h100-sxm").collectives["all_reduce"]
+    assert one == pytest.approx(fit.staged_overhead + 2 * crossing, rel=1e-3)
+    exchange = deployment.rates.of_transfer(Transfer("any", "all_to_all", 1.0, 0, 16))
+    assert exchange.crossing is None
+    ideal = Deployment("llama-3.1-70b", "h100-sxm", 16, tp=16, pp=1, dp=1, quantization="fp8", efficiency="ideal")
+    assert ideal.rates.of_transfer(Transfer("any", "all_reduce", 1.0, 0, 16)).crossing is None

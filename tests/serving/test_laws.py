@@ -37,7 +37,7 @@ SYSTEMS: dict[str, Any] = {
     "split to sram": PrefillDecode(gpu(2), LPU, LINK),
     "attention and ffn": AttentionFfn(gpu(2), LPU, LINK),
     "experts of a mixture": AttentionFfn(
-        Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=1, quantization="bf16"),
+        Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=1, pp=1, dp=1, quantization="bf16"),
         Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=2, quantization="bf16"),
         LINK,
         offload="experts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ GPU = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8"
 RANKS = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=1, dp=16, ep=16, quantization="fp8")
 STAGES = Deployment("llama-3.1-8b", "h100-sxm", devices=4, tp=1, pp=4, dp=1, quantization="fp8")
 SHORT = Traffic(isl=512, osl=64, concurrency=1.0)
-EIGHT = Passes(one=0.4, full=1.1, most=8)
+EIGHT = Passes(((1.0, 0.4), (8.0, 1.1)))
 """0.1 s for each prompt, and 0.3 s for all of them."""
 
 
@@ -38,8 +39,17 @@ def test_a_pass_takes_what_came_during_the_one_before() -> None:
 
 @given(rate=st.floats(0, 2.49))
 def test_one_prompt_passes_alone(rate: float) -> None:
-    alone = Passes(0.4, 0.4)
+    alone = Passes(((1.0, 0.4),))
     assert (alone.seconds(rate), alone.prompts(rate), alone.share) == (0.4, 1, 0.4)
+
+
+def test_a_pass_fills_ranks_before_it_takes_more_of_each() -> None:
+    """0.1 s for each of the first four prompts, 0.25 s for each of the others: 1 s with one, 1.3 s with four."""
+    ranks = Passes(((1.0, 1.0), (4.0, 1.3), (12.0, 3.3)))
+    for prompts, seconds in ((1.0, 1.0), (2.5, 1.15), (4.0, 1.3), (8.0, 2.3), (12.0, 3.3)):
+        assert ranks.seconds(prompts / seconds) == pytest.approx(seconds)
+    assert ranks.seconds(100.0) == 3.3
+    assert ranks.seconds(np.array([0.0, 4 / 1.3, 8 / 2.3])) == pytest.approx([1.0, 1.3, 2.3])
 
 
 def test_tokens_are_shared_out_to_prompts_and_ranks() -> None:
@@ -54,7 +64,7 @@ def test_tokens_are_shared_out_to_prompts_and_ranks() -> None:
 def test_a_full_pass_is_an_estimate_of_so_many_prompts() -> None:
     found = passes(GPU, SHORT)
     assert found.one == GPU.prefill(512).seconds
-    assert found.full == GPU.prefill(512, batch=16).seconds
+    assert found.points[-1] == (16, GPU.prefill(512, batch=16).seconds)
     assert found.share < found.one
 
 
@@ -67,7 +77,7 @@ def test_no_more_prompts_pass_than_fit() -> None:
 def test_stages_take_prompts_one_by_one() -> None:
     found = passes(STAGES, SHORT)
     assert found.most == 1
-    assert found.one == found.full == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).occupancy
+    assert found.one == found.share == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).occupancy
 
 
 def test_a_stack_pays_once_for_a_pass() -> None:
@@ -75,7 +85,7 @@ def test_a_stack_pays_once_for_a_pass() -> None:
     found, bare = passes(hosted, SHORT), passes(GPU, SHORT)
     stack = runtime("vllm")
     assert found.one - bare.one == pytest.approx(stack.prompt)
-    assert found.full - bare.full == pytest.approx(stack.prompt)
+    assert found.points[-1][1] - bare.points[-1][1] == pytest.approx(stack.prompt)
 
 
 def split(bunch: float, crowd: float | None, workers: int = 2) -> Split:
