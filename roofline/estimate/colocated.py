@@ -16,6 +16,9 @@ from roofline.estimate.service import Pool, Service
 from roofline.estimate.timing import largest
 from roofline.numeric import maximum, minimum, sqrt
 
+_BATCHES = 65
+"""Batches at which it is asked what a prompt is spared; in between it grows nearly evenly."""
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -97,9 +100,12 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
     stack = server.holder.runtime
     bunch = 0.0 if stack is None else stack.bunch
+    most = limit if crowd is None else min(limit, crowd)
+    batches = np.unique(np.rint(np.geomspace(1.0, max(1.0, most), _BATCHES)))
+    there = server.spared(batches, context, traffic)
 
     def spared(batch: Any) -> Any:
-        return server.spared(np.maximum(batch, 1.0), context, traffic)
+        return np.interp(batch, batches, there)
 
     mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks, server.tokens_per_step, bunch, spared)
     offered = None if traffic.rate is None else traffic.rate / server.replicas

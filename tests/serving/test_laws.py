@@ -29,7 +29,7 @@ def gpu(devices: int = 1, **options: Any) -> Deployment:
 FREE = Link(bandwidth=1e20, latency=0.0)
 LINK = Link("400 Gbit/s", "2 us")
 LPU = Deployment(MODEL, "groq-3-lpu", devices=64, tp=8, pp=8, quantization="fp8", price=1.0, power=100.0)
-DRAFT = Deployment("llama-3.2-1b", "h100-sxm", devices=2, tp=1, quantization="fp8")
+DRAFT = Deployment("llama-3.2-1b", "h100-sxm", devices=2, tp=1, pp=1, quantization="fp8")
 SYSTEMS: dict[str, Any] = {
     "colocated": gpu(2),
     "pipeline": LPU,
