@@ -68,7 +68,8 @@ class KernelFit(_Fit):
 class CollectiveFit(_Fit):
     """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1].
 
-    `crossing` [s] of a message between domains over a wire whose latency is not published; None where not measured.
+    `crossing` [s] of a collective's message between domains over a wire whose latency is not published; None where not
+    measured.
     """
 
     overhead: float = Field(ge=0, lt=1)

@@ -62,8 +62,8 @@ class Runtime(BaseModel):
     token is seen (requests are looked for and tokens sent every few steps), and `aligned` more where attention-data
     ranks wait for each other's prompts [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in
     flight) are computed, and `in_step` in place of `bunch` where all requests are equally long, so that those which
-    once began together stay together; in a pool that only takes prompts, `apart` · √(others in flight to the replica)
-    passes [1].
+    once began together stay together [1]. Where a number of requests is in flight, a prompt in a pool that only takes
+    prompts waits for `apart` · √(others in flight to the replica) passes [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels

@@ -60,7 +60,8 @@ class Mix:
         Prompts that are due in the same step are spared once together; below one sequence, some find no step running,
         and a lone request's never does.
         """
-        with_a_step = self.disturbed * minimum(minimum(batch, 1), self.generated / maximum(batch, 1))
+        due = self.tokens * maximum(batch, 1) / self.generated
+        with_a_step = self.disturbed * minimum(minimum(batch, 1), 1 / due)
         return self.prompt.occupancy - self.spared(batch) * with_a_step
 
     def rate(self, batch: Any, step: Any) -> Any:
@@ -132,6 +133,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
         _CACHES,
         _PROMPTS if chunk is None else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
     ]
+    if np.any(there):
+        notes.append(_SPARED)
     if full:
         notes.append(f"caches of {limit:,g} sequences fit on a replica; further requests wait")
     return Service(
@@ -158,7 +161,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
 
 
 _CACHES = "caches are paged and take their mean length; every answer has the same length"
-_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile, but share the reading of experts"
+_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile"
+_SPARED = "a prompt and the decode step that it rides in read the experts that both need once"
 
 
 def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[float, float, float]:

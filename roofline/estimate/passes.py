@@ -15,8 +15,8 @@ from roofline.estimate.timing import step_seconds
 PASS_TOKENS = 8192
 """Prompt tokens that a pass takes on an attention-data rank where nothing else is asked for [token].
 
-The default of vLLM (`max_num_batched_tokens` of a server with 70 GiB of memory or more), of SGLang
-(`chunked_prefill_size`) and of TensorRT-LLM (`max_num_tokens`).
+The default of vLLM (`max_num_batched_tokens` of a server with 70 GiB of memory or more) and of TensorRT-LLM
+(`max_num_tokens`); SGLang's (`chunked_prefill_size`) is as large, but shared out to attention-data ranks.
 """
 
 
@@ -38,7 +38,7 @@ class Passes:
         """
         ranks = float(settled.layout.dp)
         room = max(1.0, float(np.floor(settled.memory.largest_batch(isl))))
-        each = max(1.0, float(np.floor(tokens / (isl - cached))))
+        each = max(1.0, float(np.floor(tokens / (isl - cached) * (1 + 1e-9))))
         counts = np.unique(np.minimum(room, [1.0, ranks, ranks * each]))
         seconds = np.asarray(settled.evaluate(Point("prefill", counts, isl, cached), step_seconds), dtype=np.float64)
         points: list[tuple[float, float]] = []
@@ -69,7 +69,7 @@ class Passes:
             further = (slow - quick) / (many - few)
             alone = quick - (few - 1) * further  # what one prompt would take if all passes grew like these
             shared: Any = shared_pass(alone, further, np.minimum(rate, many / slow))
-            found = np.where(np.multiply(rate, quick) >= few, np.clip(shared, quick, slow), found)
+            found = np.where(np.multiply(rate, quick) >= few, np.minimum(shared, slow), found)
         return found
 
     def prompts(self, rate: Any) -> Any:

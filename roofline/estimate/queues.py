@@ -29,8 +29,8 @@ def pool_wait(servers: int, rate: Any, service: float, shared: float | None = No
     """The mean wait before `servers` that take `service` seconds for every request, at `rate` random arrivals [s].
 
     M/M/c after Erlang, halved by Allen and Cunneen's correction for equal service times; exact for one server. Infinite
-    where the servers cannot keep up. Where a server takes several waiting requests together, each costs it no less than
-    `shared` seconds: a request finds all busy as if they came one by one, and waits as long as they keep up together.
+    where the servers cannot keep up. Where a server takes waiting requests together, down to `shared` seconds for each,
+    the chance that all are busy is still that of `service`, but they keep up until rate · `shared` is their number.
     """
     counted = min(servers, _MOST_SERVERS)
     asked = np.asarray(rate * (counted / servers), dtype=float)

@@ -75,7 +75,8 @@ class Evidence:
     """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured.
 
     `step_experts` and `prompt_experts` are what the two contain of experts; `scaled`, `unscaled`: whether their factor
-    is that of `Runtime.scaled_experts`, or of `unscaled_experts`; `riding`: whether prompts share a pass with steps.
+    is that of `Runtime.scaled_experts`, or of `unscaled_experts`; `riding`: whether prompts share a pass with steps;
+    `ranks` take prompts together, one each.
     """
 
     row: Row
@@ -88,6 +89,7 @@ class Evidence:
     batch: float
     generated: float
     disturbed: float
+    ranks: int
     riding: bool
     tpot: float
     ttft: float
@@ -136,6 +138,7 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
         batch,
         max(asked.osl - 1, 1e-9),
         0.0 if two_pools else min(1.0, max(0.0, crowd - 1)),
+        settled.layout.dp,
         settled.layout.pp == 1,
         number(row, "tpot_ms") / 1e3,
         number(row, "ttft_ms") / 1e3,
@@ -147,7 +150,8 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
 
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     """The rows as arrays by name."""
-    names = ("decode", "prefill", "batch", "generated", "disturbed", "riding", "tpot", "borrowed", "scaled", "unscaled")
+    plain = ("decode", "prefill", "batch", "generated", "disturbed", "ranks", "riding", "tpot")
+    names = (*plain, "borrowed", "scaled", "unscaled")
     found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
     for phase in ("step_experts", "prompt_experts"):
         for name in ("overhead", "memory", "compute", "reached"):
@@ -187,7 +191,8 @@ def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     batch, generated = known["batch"], known["generated"]
     reading, working = _experts(known, numbers, "step_experts")[2], _experts(known, numbers, "prompt_experts")[3]
     riding = known["riding"] * known["disturbed"] * np.minimum(1.0, generated / batch)
-    due = known["disturbed"] * batch * (prefill + prompt - riding * np.minimum(reading, working)) / generated
+    added = prefill + prompt / known["ranks"] - riding * np.minimum(reading, working)
+    due = known["disturbed"] * batch * added / generated
     return np.asarray(decode + step + sequence * batch + due)
 
 

@@ -1,19 +1,18 @@
 """What measured service identifies of a part and its serving stack: five numbers, by least squares of logarithms.
 
-    tpot = step + sequence · batch + decode + share · (prefill + prompt),   share = batch / generated tokens
+    tpot = step + sequence · batch + decode + share · (prefill + prompt - spared),   share = batch / generated tokens
     ttft = prefill + prompt                                                 of one request in flight
     a whole batch = batch · (prefill + prompt) + generated · (step + sequence · batch + decode)
 
-`decode` and `prefill` are the library's own estimates, with all measured fractions of bandwidth times `memory` and all
-fractions of peak times `compute`. Directions in which the rows say nothing are left out of the solution, and whatever
-has a part in them is not identified.
+`decode`, `prefill` and `spared` (`Whole.spared`) are the library's own estimates, with all measured fractions of
+bandwidth times `memory` and all fractions of peak times `compute`. Directions in which the rows say nothing are left
+out of the solution, and whatever has a part in them is not identified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from roofline.describe.efficiency import Efficiency
 from roofline.errors import InvalidInput
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import step_seconds
+from roofline.estimate.timing import experts_reading, experts_working, step_seconds
 from roofline.trust.measured_rows import Row, load, number, pool, served
 from roofline.trust.predictions import measured_batch
 from roofline.trust.stations import mean_context, station
@@ -56,7 +55,10 @@ _ROUNDS, _NUDGE = 30, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1]."""
+    """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1].
+
+    `riding`: the share of its prompts that ride in a decode step [1].
+    """
 
     settled: Resolved
     batch: float
@@ -64,6 +66,7 @@ class Observation:
     isl: float
     decodes: float
     prompts: float
+    riding: float
     seconds: float
 
 
@@ -113,14 +116,15 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     whole = number(row, "e2e_latency_ms", 0) / 1e3
     if whole:
         generated = max(0.0, asked.osl - 1)
-        found.append(Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, whole))
+        found.append(Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, 0.0, whole))
     if tpot and batch >= 1:
         share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
-        found.append(Observation(settled, batch, mean_context(asked), asked.isl, 1.0, share, tpot))
+        riding = min(1.0, crowd - 1) * min(1.0, (asked.osl - 1) / batch) if share else 0.0
+        found.append(Observation(settled, batch, mean_context(asked), asked.isl, 1.0, share, riding, tpot))
     elif tpot:
         reasons.append("time per token without a time to the first token: the batch is not known")
     if ttft and alone:
-        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, ttft))
+        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, ttft))
     elif ttft:
         reasons.append("time to the first token among several requests: it depends on how they arrive")
     return found, reasons
@@ -149,26 +153,30 @@ class Form:
     def predicted(self, numbers: Array) -> Array:
         """Seconds under step, sequence and prompt [s], and slowness of memory and compute [1]."""
         step, sequence, prompt, memory, compute = numbers
-        decode, prefill = self._devices(float(memory), float(compute))
+        decode, prefill, spared = self._devices(float(memory), float(compute))
         once, shared = self._column("decodes"), self._column("prompts")
         host = once * (step + sequence * self._column("batch"))
-        return np.asarray(host + once * decode + shared * (prefill + prompt))
+        return np.asarray(host + once * decode + shared * (prefill + prompt - self._column("riding") * spared))
 
     def _column(self, name: str) -> Array:
         return np.array([getattr(each, name) for each in self.seen], dtype=np.float64)
 
-    def _devices(self, memory: float, compute: float) -> tuple[Array, Array]:
-        """Seconds of decode steps and of prompts on the devices [s]."""
-        decode, prefill = np.zeros(len(self.seen)), np.zeros(len(self.seen))
+    def _devices(self, memory: float, compute: float) -> tuple[Array, Array, Array]:
+        """Seconds of decode steps and of prompts on the devices, and what prompts are spared that ride in steps [s]."""
+        decode, prefill, spared = np.zeros((3, len(self.seen)))
         for key in dict.fromkeys(id(each.settled) for each in self.seen):
             chosen = [index for index, each in enumerate(self.seen) if id(each.settled) == key]
             rates = self.seen[chosen[0]].settled.rates
             sources = tuple(scaled(source, 1 / memory, 1 / compute) for source in rates.sources)
             settled = replace(self.seen[chosen[0]].settled, rates=replace(rates, sources=sources))
             batch, context, isl = (self._column(name)[chosen] for name in ("batch", "context", "isl"))
-            decode[chosen] = _seconds(settled, Point("decode", batch, context, 0))
-            prefill[chosen] = _seconds(settled, Point("prefill", np.ones(len(chosen)), isl, 0))
-        return decode, prefill
+            step, prompt = Point("decode", batch, context, 0), Point("prefill", np.ones(len(chosen)), isl, 0)
+            decode[chosen] = settled.evaluate(step, step_seconds)
+            prefill[chosen] = settled.evaluate(prompt, step_seconds)
+            if settled.layout.pp == 1 and settled.model.parameters().experts:
+                reading, working = settled.evaluate(step, experts_reading), settled.evaluate(prompt, experts_working)
+                spared[chosen] = np.minimum(reading, working)
+        return decode, prefill, spared
 
     def slopes(self, numbers: Array) -> Array:
         """Change of the logarithm of every time with every number."""
@@ -183,10 +191,6 @@ class Form:
 
 
 _HOSTS = 3
-
-
-def _seconds(settled: Resolved, point: Point) -> Any:
-    return settled.evaluate(point, step_seconds)
 
 
 def fitted(seen: Sequence[Observation]) -> Fitted:

@@ -51,7 +51,7 @@ class FirstTokens:
             seconds = stepped + step + sequence * row.batch
             asked = load(row.row)
             alone = row.place.prompt(asked)
-            due = Prompt(occupied * alone.latency / alone.occupancy + prompt, occupied + prompt)
+            due = Prompt(occupied * alone.latency / alone.occupancy + prompt, occupied + prompt / row.ranks)
             mix = Mix(due, row.generated, row.crowd, 0.0)
             rate = row.batch / (row.generated * row.tpot)
             base, queued = float(mix.first_token(rate, row.batch, seconds)), float(mix.wait(rate))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.describe.link import Link
-from roofline.describe.runtimes import runtime
+from roofline.describe.runtimes import Runtime, runtime
 from roofline.describe.workload import Traffic
 from roofline.estimate.balance import balance
 from roofline.estimate.deployment import Deployment
@@ -129,3 +129,48 @@ def test_a_balance_counts_on_full_passes() -> None:
     pool = found.service.pools["decode"]
     workers = passes(GPU, traffic).share * pool.batch / (traffic.generated * found.service.tpot)
     assert found.ratio == pytest.approx(workers)
+
+
+def test_in_a_closed_circle_nobody_meets_himself() -> None:
+    pools = split(0.0, 20.0)
+    met = 10.0 * 19 / 20
+    assert pools.own_pass(10.0) == pytest.approx(0.05 + EIGHT.seconds(met / 2))
+    assert pools.first_token(10.0, 0.0) == pytest.approx(pools.own_pass(10.0) + pools.wait(10.0))
+
+
+def test_a_busy_pool_need_not_be_full() -> None:
+    """Prompts come quicker than one by one would do, and slower than full passes allow: the pool never rests."""
+    traffic = Traffic(isl=256, osl=64, concurrency=1.0)
+    found = passes(GPU, traffic)
+    rate = 1.05 / found.one
+    assert rate < 0.9 / found.share
+    service = serve(PrefillDecode(GPU, GPU.resized(8), LINK), Traffic(isl=256, osl=64, rate=rate))
+    assert service.pools["prefill"].utilisation == pytest.approx(1)
+    assert service.limit == "the requests that arrive"
+    assert service.queued == pytest.approx(rate * (service.ttft - float(found.seconds(rate))), rel=1e-6)
+    calm = serve(PrefillDecode(GPU, GPU.resized(8), LINK), Traffic(isl=256, osl=64, rate=rate / 2))
+    assert calm.pools["prefill"].utilisation == pytest.approx(rate / 2 * found.one)
+
+
+def test_the_prefill_pool_s_stack_says_how_requests_bunch() -> None:
+    stack = runtime("vllm")
+    orderly = stack.model_copy(update={"name": "orderly", "apart": 0.0})
+    traffic = Traffic(isl=2048, osl=256, concurrency=16)
+
+    def first_token(prefill: Runtime, decode: Runtime) -> float:
+        pools = (
+            Deployment("llama-3.1-8b", "h100-sxm", 1, tp=1, quantization="fp8", runtime=each)
+            for each in (prefill, decode)
+        )
+        return float(serve(PrefillDecode(*pools, LINK), traffic).ttft)
+
+    assert first_token(stack, orderly) > 1.3 * first_token(orderly, orderly)
+    assert first_token(orderly, stack) == first_token(orderly, orderly)
+
+
+def test_a_host_sees_the_sequences_of_all_ranks() -> None:
+    hosted = Deployment("deepseek-v3", "h200-sxm", 16, tp=1, dp=16, ep=16, quantization="fp8", runtime="sglang")
+    stack = runtime("sglang")
+    assert hosted.decode(160, 1024).terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence)
+    drafting = Whole.of(hosted, Traffic(isl=1024, osl=64, concurrency=160)).decode(160.0, 1024.0, 4)
+    assert drafting.terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence)

@@ -170,6 +170,8 @@ def test_prompts_add_what_they_are_not_spared() -> None:
     mix = Mix(Prompt(1.0, 1.0), 100.0, 50.0, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
     assert mix.added(np.array([0.5, 1.0, 100.0, 400.0])) == pytest.approx([0.9, 0.8, 0.8, 0.95])
     assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * 0.95)
+    drafting = Mix(Prompt(1.0, 1.0), 100.0, 50.0, 0.0, tokens=4.0, spared=lambda batch: np.full_like(batch, 0.2))
+    assert drafting.added(np.array([25.0, 100.0])) == pytest.approx([0.8, 0.95])  # four times as many are due in a step
     lone = Mix(Prompt(1.0, 1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
     assert lone.interval(np.array([1.0]), 0.01)[0] == 0.01
 
@@ -184,3 +186,20 @@ def test_experts_read_once_serve_more() -> None:
     added = (service.tpot - step) * traffic.generated / batch
     assert prefill - 1.02 * spared < added < prefill - 0.98 * spared
     assert service.pools["devices"].utilisation == pytest.approx(1, rel=1e-6)
+    context = mean_decode_context(512, 128)
+    slow = serve(MIXTURE, Traffic(isl=512, osl=128, rate=1.0))
+    pool, rate = slow.pools["devices"], slow.requests_per_second
+    first = float(Whole.of(MIXTURE, slow.traffic).spared(np.array([1.0]), context, slow.traffic)[0])
+    assert 0.1 < pool.batch < 1
+    adding, decoding = prefill - first * pool.batch, 127 * MIXTURE.decode(1, context).seconds
+    assert pool.utilisation == pytest.approx(rate * (adding + decoding), rel=1e-3)
+    assert pool.input_share == pytest.approx(adding / (adding + decoding), rel=1e-3)
+
+
+def test_drafts_serve_no_more_prompts_than_prefill_alone_could() -> None:
+    draft = Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=2, pp=1, dp=1, quantization="mxfp4")
+    system = Speculative(MIXTURE, draft, 4, 0.95, shared=True)
+    traffic = Traffic(isl=128, osl=8, concurrency=64)
+    occupancy = SpeculativeServer.of(system, traffic).prompt(traffic).occupancy
+    assert serve(system, traffic).requests_per_second * occupancy < 1
+    assert serve(system, Traffic(isl=128, osl=8, rate=1.05 / occupancy)).ttft == math.inf

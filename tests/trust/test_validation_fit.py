@@ -22,6 +22,7 @@ def made(count: int) -> dict[str, np.ndarray]:
         "batch": GENERATOR.uniform(1, 200, count),
         "generated": np.full(count, 900.0),
         "disturbed": np.ones(count),
+        "ranks": GENERATOR.choice([1.0, 8.0], count),
         "riding": GENERATOR.integers(0, 2, count).astype(float),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
         "scaled": (kind == 1).astype(float),
