@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roofline.describe.catalog import calibration, part_class, read_efficiency
-from roofline.describe.efficiency import HOST_CLASSES, CollectiveFit, Efficiency, KernelFit
+from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput, SpecError
@@ -26,6 +26,9 @@ class Rates:
     runtime: Runtime | None = None
     """The serving stack whose host costs are counted."""
     _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _collectives: dict[CollectiveClass, CollectiveFit] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -89,13 +92,19 @@ class Rates:
         return found
 
     def of_transfer(self, transfer: Transfer) -> CollectiveFit:
-        """What is reached of the wires by a collective."""
-        collective = "all_to_all" if transfer.collective == "all_to_all" else "all_reduce"
-        known = [source.collectives[collective] for source in self.sources if collective in source.collectives]
+        """What is reached of the wires by a collective; a crossing that its fit has not is that of the class."""
+        name: CollectiveClass = "all_to_all" if transfer.collective == "all_to_all" else "all_reduce"
+        found = self._collectives.get(name)
+        if found is None:
+            found = self._collectives[name] = self._collective_fit(name)
+        return found
+
+    def _collective_fit(self, name: CollectiveClass) -> CollectiveFit:
+        known = [source.collectives[name] for source in self.sources if name in source.collectives]
         if not known:
-            raise self._missing(f"collectives.{collective}")
+            raise self._missing(f"collectives.{name}")
         crossing = next((fit.crossing for fit in known if fit.crossing is not None), None)
-        fit = known[0] if known[0].crossing == crossing else known[0].model_copy(update={"crossing": crossing})
+        fit = known[0].model_copy(update={"crossing": crossing})
         return fit if self.slower == 1 else _slower_wires(fit, self.slower)
 
     def _peak(self, operation: Operation) -> str:
