@@ -19,7 +19,7 @@ from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.measured_rows import Row, load, number, served
-from roofline.trust.predictions import Prediction, predict, two_pools
+from roofline.trust.predictions import Prediction, measured_rate, predict, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
 from roofline.trust.validation import Validation, read_rows, validate
 from roofline.trust.waits_fit import fitted_apart, fitted_waits
@@ -130,8 +130,8 @@ def outrun(rows: Sequence[Row]) -> tuple[int, int]:
     for row in rows:
         what, asked = served(row), load(row)
         pools = two_pools(row, what, runtime(what.runtime), asked)[1]
-        seconds = (number(row, "ttft_ms") + pools.generated * number(row, "tpot_ms")) / 1e3
-        rate = asked.concurrency / seconds
+        ttft, tpot = (number(row, name) / 1e3 for name in ("ttft_ms", "tpot_ms"))
+        rate = measured_rate(asked, ttft, pools.generated * tpot)
         found.append((rate > pools.workers / pools.prompt.occupancy, rate > pools.most_prompts))
     single, shared = np.array(found).sum(axis=0)
     return int(single), int(shared)

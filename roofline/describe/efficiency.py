@@ -10,7 +10,7 @@ measured kernels they were fitted to and how far those lie from the form. The fo
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,6 +64,11 @@ class KernelFit(_Fit):
     compute: float = Field(gt=0, le=1)
     memory: float = Field(gt=0, le=1)
 
+    @classmethod
+    def fixed(cls, seconds: float, source: str, **evidence: Any) -> Self:
+        """A time that each kernel takes, and nothing else lost; `evidence`: points, error, low and high."""
+        return cls(overhead=seconds, compute=1, memory=1, source=source, **evidence)
+
 
 class CollectiveFit(_Fit):
     """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1].
@@ -106,7 +111,7 @@ class Efficiency(BaseModel):
     def ideal(cls) -> Self:
         """Every efficiency 1, every overhead 0."""
         source = "definition: peak rates, nothing lost"
-        kernel = KernelFit(overhead=0, compute=1, memory=1, points=0, error=0, low=1, high=1, source=source)
+        kernel = KernelFit.fixed(0, source, points=0, error=0, low=1, high=1)
         collective = CollectiveFit(
             overhead=0, staged_overhead=0, bandwidth=1, points=0, error=0, low=1, high=1, source=source
         )

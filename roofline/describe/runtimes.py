@@ -122,8 +122,7 @@ class Runtime(BaseModel):
         return Efficiency(name=self.name, source=self.source, kernels={**own, **host})
 
     def _host(self, seconds: float) -> KernelFit:
-        evidence = self.tpot.model_dump()
-        return KernelFit(overhead=seconds, compute=1, memory=1, source=self.source, **evidence)
+        return KernelFit.fixed(seconds, self.source, **self.tpot.model_dump())
 
 
 def runtimes() -> list[str]:

@@ -13,7 +13,6 @@ from roofline.estimate.attention_ffn import AttentionFfn
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode, split
 from roofline.estimate.door import checked
-from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Whole
 from roofline.estimate.service import Service
 from roofline.estimate.serving import server_of
@@ -78,7 +77,7 @@ def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
     if traffic.generated:
         decoding = next(pool for name, pool in service.pools.items() if name != "prefill")
         batch = decoding.batch * decoding.replicas / best  # of one unit
-        busy = prompts.passes(traffic, PASS_TOKENS).share
+        busy = prompts.passes(traffic).share
         workers = float(prefill_per_decode(busy, batch, traffic.generated, service.tpot))  # type: ignore[arg-type]
         ratio = workers * worker / replica
     prefill_devices = (total - best * replica) // worker * worker

@@ -83,12 +83,14 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
 
 def _crossing(across: Wire, ranks: int, fit: CollectiveFit) -> Num:
     """The latency of a message between groups: published, else as measured where it was [s]."""
-    return across.crossing(ranks) if fit.crossing is None or published(across) else fit.crossing
+    measured = measured_crossing(across, fit)
+    return across.crossing(ranks) if measured is None else measured
 
 
-def published(wire: Wire) -> bool:
-    """Whether the latency of a wire is known: none is zero."""
-    return not (isinstance(wire.latency, int | float) and wire.latency == 0)
+def measured_crossing(across: Wire | None, fit: CollectiveFit) -> float | None:
+    """What stands for the latency of a wire between groups that has none published, where that was measured [s]."""
+    unpublished = across is not None and isinstance(across.latency, int | float) and across.latency == 0
+    return fit.crossing if unpublished else None
 
 
 def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit: CollectiveFit) -> Num:

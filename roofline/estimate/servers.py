@@ -13,7 +13,7 @@ from roofline.equations.serving import mean_decode_context
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
-from roofline.estimate.passes import Passes
+from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Resource, experts_reading, experts_working, passage, step_seconds
 
@@ -106,6 +106,14 @@ def chosen(deployment: Deployment, batch: float, context: float) -> Resolved:
 
 _FEWER = 8
 """Where no layout holds a batch, one for so many times fewer sequences is looked for."""
+
+
+def read_once(settled: Resolved, step: Point, prompt: Point, share: Any = 1.0) -> Any:
+    """Seconds of experts that a decode step reads and a prompt, or a share of it, needs too; in a pipeline none [s]."""
+    if settled.layout.pp > 1 or not settled.model.parameters().experts:
+        return np.zeros(np.shape(step.batch))
+    reading, working = settled.evaluate(step, experts_reading), settled.evaluate(prompt, experts_working)
+    return np.minimum(reading, working * share)
 
 
 @dataclass(frozen=True)
@@ -206,15 +214,12 @@ class Whole:
 
     def spared(self, batch: Any, context: float, traffic: Traffic, tokens: int = 1) -> Any:
         """Experts that a prompt and a decode step both need are read once; nothing where stages work apart."""
-        settled = self.settled
-        if settled.layout.pp > 1 or not settled.model.parameters().experts:
-            return np.zeros(np.shape(batch))
-        reading = settled.evaluate(Point("decode", batch, context, 0, tokens), experts_reading)
+        step = Point("decode", batch, context, 0, tokens)
         prompt = Point("prefill", 1.0, traffic.isl, traffic.cached_tokens)
-        working, seconds = (float(settled.evaluate(prompt, each)) for each in (experts_working, step_seconds))
-        return np.minimum(reading, working * (self.prompt(traffic).occupancy / seconds))
+        share = self.prompt(traffic).occupancy / float(self.settled.evaluate(prompt, step_seconds))
+        return read_once(self.settled, step, prompt, share)
 
-    def passes(self, traffic: Traffic, tokens: float) -> Passes:
+    def passes(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Passes:
         """Passes of up to so many prompt tokens on each attention-data rank; stages take prompts one by one."""
         if self.settled.layout.pp > 1:
             each = self.prompt(traffic).occupancy

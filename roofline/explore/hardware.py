@@ -14,7 +14,7 @@ from typing import Any, Literal
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.machine import Machine, Wire
 from roofline.errors import UnknownName
-from roofline.estimate.network import published, route
+from roofline.estimate.network import measured_crossing, route
 from roofline.estimate.resolved import Resolved
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HAND_OVER, Operation, Transfer
@@ -109,9 +109,9 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
         f"{base}.overhead": (wires.overhead, "s"),
         f"{base}.staged_overhead": (wires.staged_overhead, "s"),
     }
-    across = route(item.ranks, resolved.machine.wires, resolved.machine.name).across
-    if across is not None and wires.crossing is not None and not published(across):
-        numbers[f"{base}.crossing"] = (wires.crossing, "s")
+    crossing = measured_crossing(route(item.ranks, resolved.machine.wires, resolved.machine.name).across, wires)
+    if crossing is not None:
+        numbers[f"{base}.crossing"] = (crossing, "s")
     return numbers
 
 

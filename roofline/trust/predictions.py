@@ -172,4 +172,9 @@ def measured_batch(row: Row, asked: Load) -> float | None:
     if not (ttft and tpot):
         return None
     decoding = (asked.osl - 1) * tpot
-    return asked.concurrency * decoding / (ttft + decoding)
+    return measured_rate(asked, ttft, decoding) * decoding
+
+
+def measured_rate(asked: Load, ttft: float, decoding: float) -> float:
+    """Requests per second by Little's law, from their time to the first token and that of all others [1/s]."""
+    return asked.concurrency / (ttft + decoding)

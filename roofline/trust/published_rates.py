@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -189,16 +189,7 @@ def flat(name: str, overhead: float, shown: Evidence, source: str) -> Efficiency
 
     Collectives have no overhead of their own: rates cannot tell theirs from that of the operations around them.
     """
-    kernel = KernelFit(
-        overhead=overhead,
-        compute=1,
-        memory=1,
-        points=shown.points,
-        error=shown.error,
-        low=shown.low,
-        high=shown.high,
-        source=source,
-    )
+    kernel = KernelFit.fixed(overhead, source, **asdict(shown))
     collective = CollectiveFit(
         overhead=0,
         staged_overhead=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from roofline.describe.catalog import accelerator as described
 from roofline.describe.catalog import part_class
@@ -105,13 +105,4 @@ def _over(own: Efficiency, default: Efficiency) -> Efficiency:
 
 
 def _host(figure: Figure, shown: Evidence) -> KernelFit:
-    return KernelFit(
-        overhead=figure.value,
-        compute=1,
-        memory=1,
-        points=shown.points,
-        error=shown.error,
-        low=shown.low,
-        high=shown.high,
-        source=f"{figure.name}: {described_figure(figure)}",
-    )
+    return KernelFit.fixed(figure.value, f"{figure.name}: {described_figure(figure)}", **asdict(shown))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from roofline.describe.efficiency import Efficiency
 from roofline.errors import InvalidInput
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import experts_reading, experts_working, step_seconds
+from roofline.estimate.servers import read_once
+from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Row, load, number, pool, served
 from roofline.trust.predictions import measured_batch
 from roofline.trust.stations import mean_context, station
@@ -173,9 +174,7 @@ class Form:
             step, prompt = Point("decode", batch, context, 0), Point("prefill", np.ones(len(chosen)), isl, 0)
             decode[chosen] = settled.evaluate(step, step_seconds)
             prefill[chosen] = settled.evaluate(prompt, step_seconds)
-            if settled.layout.pp == 1 and settled.model.parameters().experts:
-                reading, working = settled.evaluate(step, experts_reading), settled.evaluate(prompt, experts_working)
-                spared[chosen] = np.minimum(reading, working)
+            spared[chosen] = read_once(settled, step, prompt)
         return decode, prefill, spared
 
     def slopes(self, numbers: Array) -> Array:

@@ -15,7 +15,7 @@ from roofline.equations.serving import mean_decode_context
 from roofline.equations.speculation import accepted_tokens, speculative_interval
 from roofline.errors import DoesNotFit
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.passes import PASS_TOKENS, Passes
+from roofline.estimate.passes import Passes
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.speculative import Speculative
@@ -117,7 +117,7 @@ class Station:
 
     def passes(self, load: Load) -> Passes:
         """Passes of prompts of the load on one replica that takes nothing else."""
-        return self.whole.passes(Traffic(load.isl, load.osl, concurrency=1.0), PASS_TOKENS)
+        return self.whole.passes(Traffic(load.isl, load.osl, concurrency=1.0))
 
     def floor(self, load: Load, batch: float) -> float:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""

@@ -12,7 +12,7 @@ from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Split
 from roofline.estimate.servers import Prompt
 from roofline.trust.measured_rows import load, served
-from roofline.trust.predictions import two_pools
+from roofline.trust.predictions import measured_rate, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, columns, kernels, robust, search
 from roofline.trust.stations import mean_context
 
@@ -103,6 +103,6 @@ def _measured(row: Evidence, stack: Runtime) -> tuple[Split, float, float]:
     """The pools of a row, the requests per second that they served [1/s], and their decode step [s]."""
     asked = load(row.row)
     second, pools = two_pools(row.row, served(row.row), stack, asked)
-    rate = asked.concurrency / (row.ttft + pools.generated * row.tpot)
+    rate = measured_rate(asked, row.ttft, pools.generated * row.tpot)
     step = second.seconds(np.array([row.batch]), mean_context(asked), asked.drafted)
     return pools, min(rate, pools.most * BELOW), float(step[0])
