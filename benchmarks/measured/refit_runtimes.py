@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from benchmarks.measured.validation_page import SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
+from roofline.trust.drafts_fit import fitted_drafts
 from roofline.trust.measured_rows import Row, load, number, served
 from roofline.trust.predictions import Prediction, measured_rate, predict, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
+from roofline.trust.stations import ACCEPTANCE
 from roofline.trust.validation import Validation, read_rows, validate
 from roofline.trust.waits_fit import fitted_apart, fitted_waits
 
@@ -48,54 +50,98 @@ def bare(name: str) -> Runtime:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What stacks are fitted to: evidence of the rows that draft nothing, and the rows that draft."""
+
+    plain: tuple[Evidence, ...]
+    drafting: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Known:
+        """All that rows say."""
+        plain = tuple(evidence(rows, {name: bare(name) for name in STACKS}))
+        return cls(plain, tuple(row for row in rows if load(row).drafted))
+
+    def without(self, column: str, value: str) -> Known:
+        """The same without the rows that have a value."""
+        plain = tuple(each for each in self.plain if each.row[column] != value)
+        return Known(plain, tuple(row for row in self.drafting if row[column] != value))
+
+
+@dataclass(frozen=True)
 class Shared:
-    """What all stacks have in common: numbers, waits, and those of two pools: the step of one that only decodes [s],
-    passes before one's own of one that only takes prompts [1].
+    """What all stacks have in common: numbers, waits, those of two pools (the step of one that only decodes [s], passes
+    before one's own of one that only takes prompts [1]), and the acceptance of drafts [1].
+
+    `drafted`: of each stack the seconds in which its host checks the drafts of a sequence [s].
     """
 
     numbers: Array
     waits: Array
     alone: float
-    apart: float
+    apart: float = 0.0
+    acceptance: float = ACCEPTANCE
+    drafted: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Sequence[Evidence]) -> Shared:
+    def of(cls, known: Known) -> Shared:
         """All stacks as one; the step of decode pools from rows of two pools."""
-        one_pool = [row for row in rows if row.row["kind"] == "serving"]
-        two_pools = [row for row in rows if row.row["kind"] != "serving"]
+        one_pool = [row for row in known.plain if row.row["kind"] == "serving"]
+        two_pools = [row for row in known.plain if row.row["kind"] != "serving"]
         numbers = fitted(one_pool)
-        if not two_pools:
-            waits = fitted_waits(one_pool, numbers)
-            return cls(numbers, waits, float(numbers[0]), float(waits[3]))
-        alone, sequence = fitted_alone(two_pools, one_pool, numbers)
-        numbers = fitted(one_pool, sequence=sequence)
-        shared = cls(numbers, fitted_waits(one_pool, numbers), alone, 0.0)
-        stacks = {name: constants(name, rows, shared) for name in STACKS}
-        return replace(shared, apart=fitted_apart(two_pools, stacks))
+        alone = float(numbers[0])
+        if two_pools:
+            alone, sequence = fitted_alone(two_pools, one_pool, numbers)
+            numbers = fitted(one_pool, sequence=sequence)
+        shared = cls(numbers, fitted_waits(one_pool, numbers), alone)
+        stacks = {name: constants(name, known, shared) for name in STACKS}
+        apart = fitted_apart(two_pools, stacks) if two_pools else float(shared.waits[3])
+        acceptance, drafted = fitted_drafts(known.drafting, stacks)
+        return replace(shared, apart=apart, acceptance=acceptance, drafted=drafted)
 
 
-def constants(name: str, rows: Sequence[Evidence], shared: Shared) -> Runtime:
+def constants(name: str, known: Known, shared: Shared) -> Runtime:
     """A stack with the constants that rows give, to the digits that they can claim.
 
     One without rows has what all stacks have in common.
     """
+    rows = known.plain
     own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]
     numbers = fitted(own, shared.numbers) if own else shared.numbers
     waits = fitted_waits(own, numbers, shared.waits) if own else shared.waits
-    step, prompt, slower, scaled, unscaled, sequence, *others = (
-        float(f"{number:.3g}") for number in (*numbers, *waits)
-    )
+    step, prompt, slower, scaled, unscaled, sequence = (_three(number) for number in numbers)
+    request, first, aligned, bunch, in_step = (_three(number) for number in waits)
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
-    alone, apart = (float(f"{number:.3g}") for number in (shared.alone, shared.apart))
-    found = dict(zip(CONSTANTS, (step, alone, sequence, prompt, *others, apart, scaled, unscaled), strict=True))
-    return bare(name).model_copy(update={**found, "slower": dict.fromkeys(sorted(vendors), slower)})
+    found = {
+        "step": step,
+        "alone": _three(shared.alone),
+        "sequence": sequence,
+        "drafted": _three(shared.drafted.get(name, 0.0)),
+        "acceptance": _three(shared.acceptance),
+        "prompt": prompt,
+        "request": request,
+        "first": first,
+        "aligned": aligned,
+        "bunch": bunch,
+        "in_step": in_step,
+        "apart": _three(shared.apart),
+        "scaled_experts": scaled,
+        "unscaled_experts": unscaled,
+        "slower": dict.fromkeys(sorted(vendors), slower),
+    }
+    return bare(name).model_copy(update=found)
 
 
-def left_out(rows: Sequence[Evidence], asked: Sequence[Row], column: str) -> dict[str, Prediction]:
+def _three(number: float) -> float:
+    """To three digits."""
+    return float(f"{number:.3g}")
+
+
+def left_out(known: Known, asked: Sequence[Row], column: str) -> dict[str, Prediction]:
     """Each row predicted with constants fitted without the rows that share its value of a column, by id."""
     found: dict[str, Prediction] = {}
     for value in sorted({row[column] for row in asked}):
-        kept = [each for each in rows if each.row[column] != value]
+        kept = known.without(column, value)
         shared = Shared.of(kept)
         stacks: dict[str, Runtime | None] = {name: constants(name, kept, shared) for name in STACKS}
         for row in asked:
@@ -161,7 +207,7 @@ def main() -> None:
     rows = read_rows(SERVING)
     counted = [row for row in rows if row["grade"] in ("A", "B")]
     one_pool = [row for row in counted if row["kind"] == "serving"]
-    known = evidence(counted, {name: bare(name) for name in STACKS})
+    known = Known.of(counted)
     shared = Shared.of(known)
     before = validate(rows, stacks=dict.fromkeys(STACKS))
     without_model = left_out(known, counted, "model")

@@ -144,6 +144,11 @@ class _Part(BaseModel):
                 return candidate
         return None
 
+    @property
+    def scales_blocks(self) -> bool:
+        """Whether its products take the scales of blocks, as those in 4-bit formats do."""
+        return not {"mxfp4", "nvfp4"}.isdisjoint(self.peak)
+
     def peak_for(self, format_name: str) -> str:
         """As `runs`, but `UnsupportedFormat` naming the formats this part has where it has no such peak."""
         runs = self.runs(format_name)

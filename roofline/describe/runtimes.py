@@ -20,6 +20,7 @@ CONSTANTS = (
     "step",
     "alone",
     "sequence",
+    "drafted",
     "prompt",
     "request",
     "first",
@@ -27,6 +28,7 @@ CONSTANTS = (
     "bunch",
     "in_step",
     "apart",
+    "acceptance",
     "scaled_experts",
     "unscaled_experts",
 )
@@ -57,13 +59,15 @@ class Runtime(BaseModel):
     """A serving stack's measured constants.
 
     `step` [s] once per decode step, `alone` [s] in its place in a pool that only decodes, `sequence` [s] for each
-    sequence in it on any rank, `prompt` [s] of the devices' time for each pass of prompts beside its kernels, and
-    `request` [s] that each request waits in the host before its first token. `first` decode steps pass before that
-    token is seen (requests are looked for and tokens sent every few steps), and `aligned` more where attention-data
-    ranks wait for each other's prompts [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in
-    flight) are computed, and `in_step` in place of `bunch` where all requests are equally long, so that those which
-    once began together stay together [1]. Where a number of requests is in flight, a prompt in a pool that only takes
-    prompts waits for `apart` · √(others in flight to the replica) passes [1].
+    sequence in it on any rank, `drafted` [s] for each on one rank whose drafts it checks, `prompt` [s] of the devices'
+    time for each pass of prompts beside its kernels, and `request` [s] that each request waits in the host before its
+    first token. `first` decode steps pass before that token is seen (requests are looked for and tokens sent every few
+    steps), and `aligned` more where attention-data ranks wait for each other's prompts [1]. Requests come in bunches:
+    before one's own prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch` where all
+    requests are equally long, so that those which once began together stay together [1]. Where a number of requests is
+    in flight, a prompt in a pool that only takes prompts waits for `apart` · √(others in flight to the replica) passes
+    [1]. `acceptance`: the probability that a drafted token was accepted in the measured rows that draft, which do not
+    record it [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels
@@ -79,6 +83,7 @@ class Runtime(BaseModel):
     step: float = Field(ge=0, lt=1)
     alone: float = Field(ge=0, lt=1)
     sequence: float = Field(ge=0, lt=1)
+    drafted: float = Field(ge=0, lt=1)
     prompt: float = Field(ge=0, lt=1)
     request: float = Field(ge=0, lt=10)
     first: float = Field(ge=0, lt=1000)
@@ -86,6 +91,7 @@ class Runtime(BaseModel):
     bunch: float = Field(ge=0, lt=100)
     in_step: float = Field(ge=0, lt=100)
     apart: float = Field(ge=0, lt=100)
+    acceptance: float = Field(ge=0, le=1)
     scaled_experts: float = Field(gt=0, lt=10)
     unscaled_experts: float = Field(gt=0, lt=10)
     slower: dict[str, float] = {}
@@ -117,8 +123,8 @@ class Runtime(BaseModel):
     def efficiency(self) -> Efficiency:
         """The stack's figures in the form in which estimates look them up."""
         own = {} if self.kernels is None else dict(self.kernels.kernels)
-        fits = {"host_step": self.step, "host_sequence": self.sequence, "host_prompt": self.prompt}
-        host = {name: {"any": self._host(seconds)} for name, seconds in fits.items()}
+        fits = {"step": self.step, "sequence": self.sequence, "prompt": self.prompt, "draft": self.drafted}
+        host = {f"host_{name}": {"any": self._host(seconds)} for name, seconds in fits.items()}
         return Efficiency(name=self.name, source=self.source, kernels={**own, **host})
 
     def _host(self, seconds: float) -> KernelFit:

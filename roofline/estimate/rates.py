@@ -78,11 +78,6 @@ class Rates:
         measured = (source for source in self.sources if source.name != "ideal")
         return any(not source.kernels.keys().isdisjoint(HOST_CLASSES) for source in measured)
 
-    @property
-    def scaling(self) -> bool:
-        """Whether the part's products take the scales of blocks, as those in 4-bit formats do."""
-        return not {"mxfp4", "nvfp4"}.isdisjoint(self.accelerator.peak)
-
     def of_operation(self, operation: Operation) -> tuple[str, KernelFit]:
         """The peak that bounds an operation, and what is reached of it."""
         key = (operation.kernel_class, operation.stored, operation.computed)
@@ -127,7 +122,7 @@ class Rates:
         if self.slower != 1:
             fit = _slower_kernels(fit, self.slower)
         if operation.kernel_class == "experts":
-            factor = self.runtime.experts(operation.stored, scaling=self.scaling)
+            factor = self.runtime.experts(operation.stored, scaling=self.accelerator.scales_blocks)
             if factor:
                 times: float = getattr(self.runtime, factor)
                 # Memory delivers no more than its bandwidth, whatever was measured.

@@ -16,7 +16,7 @@ from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
 from roofline.equations.experts import distinct_experts
 from roofline.equations.matmul import matmul_flops, weight_bytes
-from roofline.numeric import Num, minimum
+from roofline.numeric import SCALAR, Num, kind, minimum
 
 Phase = Literal["prefill", "decode"]
 Collective = Literal["all_reduce", "all_gather", "all_to_all"]
@@ -235,20 +235,27 @@ class StreamKernel:
 
 @dataclass(frozen=True, slots=True)
 class HostKernel:
-    """What a serving stack's host adds to a pass: once per decode step or prefill, or for `each` sequence of a step.
+    """What a serving stack's host adds to a pass: once, for each sequence of a decode step, or for each `drafted` one.
 
-    The host of a replica sees the sequences of all its ranks.
+    A step's sequences are those of all ranks; drafts are checked rank by rank, side by side.
     """
 
-    each: bool
+    per: Literal["pass", "sequence", "drafted"]
 
     def item(self, load: Load) -> Operation:
-        """Overhead alone; a decode step pays once and per sequence, a prefill once whatever it takes."""
-        name: KernelClass = "host_step" if load.phase == "decode" else "host_prompt"
-        times: Num = 1
-        if self.each:
-            name, times = "host_sequence", load.group_tokens / load.new if load.phase == "decode" else 0
+        """Overhead alone; a prefill pays once, whatever it takes."""
+        name, times = self._paid(load)
         return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
+
+    def _paid(self, load: Load) -> tuple[KernelClass, Num]:
+        """Which cost, and how often."""
+        decoding = load.phase == "decode"
+        if self.per == "pass":
+            return ("host_step" if decoding else "host_prompt"), 1
+        if self.per == "sequence":
+            return "host_sequence", load.group_tokens / load.new if decoding else 0
+        alone = kind(load.new) == SCALAR and load.new == 1
+        return "host_draft", load.sequences if decoding and not alone else 0
 
 
 @dataclass(frozen=True, slots=True)

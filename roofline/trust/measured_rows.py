@@ -10,30 +10,22 @@ from functools import cache
 from typing import Any
 
 from roofline.describe.catalog import accelerator
-from roofline.describe.formats import PRESETS, Quantization, number_format
+from roofline.describe.formats import Quantization
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.describe.runtimes import Runtime, runtime, runtimes
 from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
-from roofline.trust.loose_text import mixed_formats
+from roofline.trust.launch_scripts import Launch
 from roofline.trust.model_variants import variant_of
+from roofline.trust.row_formats import formats
 
 Row = Mapping[str, str]
 RANDOM_LENGTHS = 0.9
 """Mean length over the nominal one in InferenceX, which draws both lengths evenly from 80 to 100 % [1]."""
 SHORTEST_LENGTHS = 0.8
 """The shortest lengths over the nominal ones there [1]."""
-_SPELLINGS = {
-    "fp16": "bf16",
-    "bfloat16": "bf16",
-    "int4": "w4a16",
-    "awq": "w4a16",
-    "gptq": "w4a16",
-    "gguf-q4_k_m": "w4a16",
-    "int8-wo": "w8a16",
-}
 _SAME_SHAPE = {
     "Qwen/Qwen2-7B": "qwen2.5-7b",
     "Qwen/Qwen2-72B": "qwen2.5-72b",
@@ -44,6 +36,7 @@ _SAME_SHAPE = {
     "MiniMaxAI/MiniMax-M2.1": "minimax-m2.5",
 }
 _TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
+_MTP = re.compile(r"mtp[-_ ]?([1-9])")
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
 
@@ -72,9 +65,10 @@ class Served:
 
 @dataclass(frozen=True)
 class Load:
-    """The traffic of a row: mean and least lengths [token], requests in flight, whether tokens are drafted.
+    """The traffic of a row: mean and least lengths [token], requests in flight, tokens drafted per step [1].
 
-    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known.
+    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `polling`: decode
+    steps between two looks for new requests [1].
     """
 
     isl: float
@@ -82,9 +76,10 @@ class Load:
     least_isl: float
     least_osl: float
     concurrency: float
-    drafted: bool
+    drafted: int
     undeclared: bool
     equal: bool
+    polling: float
 
 
 def number(row: Row, name: str, default: float | None = None) -> float:
@@ -128,20 +123,52 @@ def stack_name(text: str) -> str:
 
 
 def load(row: Row) -> Load:
-    """The traffic of a row."""
-    random = str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
-    mean, least = (RANDOM_LENGTHS, SHORTEST_LENGTHS) if random else (1.0, 1.0)
+    """The traffic of a row; of what InferenceX does not record, its launch scripts speak."""
+    scripted = str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
+    mean, least = (RANDOM_LENGTHS, SHORTEST_LENGTHS) if scripted else (1.0, 1.0)
     isl, osl = number(row, "isl"), number(row, "osl")
+    concurrency = max(1.0, number(row, "concurrency"))
     said = str(row.get("speculation") or "").strip().lower()
+    launch = _launch(row, concurrency) if scripted else None
     return Load(
         max(1.0, isl * mean),
         max(1.0, osl * mean),
         max(1.0, isl * least),
         max(1.0, osl * least),
-        max(1.0, number(row, "concurrency")),
-        said not in ("", "none", "unknown"),
+        concurrency,
+        _drafted(said, launch),
         said == "unknown",
-        not random,
+        not scripted,
+        1.0 if launch is None else launch.polling,
+    )
+
+
+def _drafted(said: str, launch: Launch | None) -> int:
+    """Tokens drafted per step: as said, `mtp3`, else as the launch script has it, else one."""
+    if said in ("", "none", "unknown"):
+        return 0
+    stated = _MTP.fullmatch(said)
+    if stated:
+        return int(stated[1])
+    return 1 if launch is None else launch.drafted
+
+
+def _launch(row: Row, concurrency: float) -> Launch:
+    what, two_pools = served(row), str(row.get("kind") or "") == "disaggregated"
+    part, decoding = accelerator(what.accelerator), pool(row, "decode_" if two_pools else "")
+    ranks = decoding.dp * max(1, decoding.devices // (decoding.tp * decoding.pp * decoding.dp))
+    each_rank = concurrency / ranks
+    four_bits = what.quantization.endswith("fp4")
+    return Launch(
+        what.runtime,
+        what.model,
+        part.vendor,
+        decoding.dp,
+        concurrency,
+        each_rank,
+        two_pools,
+        four_bits,
+        part.scales_blocks,
     )
 
 
@@ -190,36 +217,11 @@ def described(name: str) -> ModelShape:
         return load_model(variant)
 
 
-def formats(what: Served) -> Quantization:
-    """The formats that a row means, and defaults for those it does not record.
-
-    `quantization` names the bulk of the weights: where the checkpoint has that bulk, its own formats are taken. A cache
-    that is not recorded is fp8 where weights have 8 bits or fewer. Experts in MXFP4 are multiplied with MXFP8
-    activations where the part has 4-bit products, else with bf16 ones.
-    """
-    own = described(what.model).checkpoint
-    name = _SPELLINGS.get(what.quantization, what.quantization)
-    bulk = own.experts or own.weights
-    if not name or (name == "fp8" and bulk == "fp8_block"):
-        chosen = own
-    elif name == "mxfp4" and own.experts == "mxfp4":
-        products = "mxfp4" in accelerator(what.accelerator).peak
-        chosen = own.with_(activations="mxfp8" if products else "bf16")
-    elif name in PRESETS:
-        chosen = PRESETS[name]
-    elif (mixed := mixed_formats(name)) is not None:
-        chosen = mixed
-    else:
-        raise UnsupportedFormat("quantization", given=what.quantization, expected=f"one of {', '.join(PRESETS)}")
-    known = what.kv_cache if what.kv_cache in ("fp8", "bf16", "int8", "fp32", "nvfp4") else None
-    narrow = number_format(chosen.experts or chosen.weights).element_bits <= 8 and name not in ("w4a16", "w8a16")
-    return chosen.with_(kv_cache=known or ("fp8" if narrow else "bf16"))
-
-
 @cache
 def deployment(what: Served, where: PoolRow, stack: Runtime | None) -> Deployment:
     """The deployment of a row; formats that the part cannot multiply are taken as storage for 16-bit products."""
-    chosen = formats(what)
+    shape = described(what.model)
+    chosen = formats(shape, what.accelerator, what.runtime, what.quantization, what.kv_cache)
     try:
         return _laid_out(what, where, chosen, stack)
     except UnsupportedFormat:

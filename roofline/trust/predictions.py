@@ -66,17 +66,9 @@ def _single_phase(row: Row) -> bool:
 def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     """Prompts and decode on the same devices."""
     asked = load(row)
-    place = station(what, pool(row), stack)
+    place = decode_pool(row, what, stack, asked)
     limit, steps = place.limit(asked), place.steps(asked)
-    bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
-    steps_before, tokens = place.whole.steps_before, place.tokens_per_step(asked)
-    generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
-    spared = place.spared(asked)
-
-    def sparing(batch: Any) -> Any:
-        return np.interp(batch, BATCHES, spared)
-
-    mix = Mix(place.prompt(asked), generated, crowd, steps_before, tokens, bunch, sparing)
+    mix = mixed(place, asked)
     batch = _batch(mix, steps, limit)
     step = float(np.interp(batch, BATCHES, steps))
     tpot = float(mix.interval(batch, step))
@@ -85,6 +77,20 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     whole = rate * place.replicas * asked.osl
     held = batch * place.replicas
     return _answer(row, place, asked, stack, ttft, tpot, whole, held)
+
+
+def mixed(place: Station, asked: Load) -> Mix:
+    """A replica of one pool under its share of a load."""
+    stack = place.deployment.runtime
+    bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
+    generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
+    spared = place.spared(asked)
+
+    def sparing(batch: Any) -> Any:
+        return np.interp(batch, BATCHES, spared)
+
+    before, tokens = place.steps_before(asked), place.tokens_per_step(asked)
+    return Mix(place.prompt(asked), generated, crowd, before, tokens, bunch, sparing)
 
 
 def _batch(mix: Mix, steps: Array, limit: float) -> float:
@@ -121,7 +127,7 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
 def two_pools(row: Row, what: Served, stack: Runtime | None, asked: Load) -> tuple[Station, Split]:
     """The decode pool of a row, and both pools under its load."""
     first = holding(what, pool(row, "prefill_"), stack, asked)
-    second = holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
+    second = decode_pool(row, what, stack, asked)
     system = PrefillDecode(first.deployment, second.deployment, _wire(first))
     prompt = first.prompt(asked)
     crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
@@ -130,6 +136,13 @@ def two_pools(row: Row, what: Served, stack: Runtime | None, asked: Load) -> tup
     workers, decoders = first.replicas, second.replicas
     passes = first.passes(asked)
     return second, Split(prompt, passes, workers, decoders, generated, crossing, asked.concurrency, late, bunch)
+
+
+def decode_pool(row: Row, what: Served, stack: Runtime | None, asked: Load) -> Station:
+    """The devices that decode: all of one pool, or the second of two."""
+    if str(row.get("kind") or "") != "disaggregated":
+        return station(what, pool(row), stack)
+    return holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
 
 
 def holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) -> Station:

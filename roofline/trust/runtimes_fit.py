@@ -23,9 +23,9 @@ from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_terms
-from roofline.trust.measured_rows import Load, Row, Served, load, number, pool, served
-from roofline.trust.predictions import holding, measured_batch
-from roofline.trust.stations import Station, mean_context, station
+from roofline.trust.measured_rows import Load, Row, Served, load, number, served
+from roofline.trust.predictions import decode_pool, measured_batch
+from roofline.trust.stations import Station, mean_context
 
 Array = NDArray[np.float64]
 HUBER = 0.1
@@ -118,18 +118,18 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
 
 def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Evidence:
     two_pools = row["kind"] == "disaggregated"
-    place = holding(what, pool(row, "decode_"), bare, asked) if two_pools else station(what, pool(row), bare)
+    place = decode_pool(row, what, bare, asked)
     settled = place.settled
     batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
     context = mean_context(asked)
     prompt = place.prompt(asked)
     one = Experts.of(settled, Point("prefill", 1.0, asked.isl, 0))
     share = prompt.occupancy / prompt.latency
-    kind = bare.experts(settled.quantization.storage("experts"), scaling=settled.rates.scaling)
+    kind = bare.experts(settled.quantization.storage("experts"), scaling=settled.accelerator.scales_blocks)
     own = len(place.deployment.rates.own) > 1
     return Evidence(
         row,
-        float(place.seconds(np.array([batch]), context, False)[0]),
+        float(place.seconds(np.array([batch]), context, 0)[0]),
         prompt.occupancy,
         Experts.of(settled, Point("decode", batch, context, 0)),
         Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached),

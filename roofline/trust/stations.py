@@ -25,12 +25,10 @@ from roofline.trust.measured_rows import Load, PoolRow, Served, deployment
 Array = NDArray[np.float64]
 BATCHES: Array = np.unique(np.rint(np.geomspace(1, 16_384, 57))).astype(np.float64)
 """Batches at which steps are computed; between them they are interpolated, as they are nearly straight there [1]."""
-DRAFTED = 1
-"""Tokens drafted per step where a row says that tokens are drafted but not how many [1]."""
 MOST_DRAFTED = 3
 """Tokens that a floor lets be drafted and all be accepted [1]."""
 ACCEPTANCE = 0.85
-"""Probability that a drafted token is accepted, for every model that drafts with layers of its own [1].
+"""Probability that a drafted token is accepted where no stack says what its rows tell [1].
 
 The lower end of what DeepSeek-AI reports for one more token, DeepSeek-V3 Technical Report, arXiv:2412.19437, 5.4.3.
 """
@@ -41,8 +39,8 @@ class Station:
     """One deployment of measured rows, with what was computed of it so far."""
 
     deployment: Deployment
-    _steps: dict[tuple[float, bool], Array] = field(default_factory=dict)
-    _prompts: dict[tuple[float, bool], Prompt] = field(default_factory=dict)
+    _steps: dict[tuple[float, int], Array] = field(default_factory=dict)
+    _prompts: dict[float, Prompt] = field(default_factory=dict)
     _limits: dict[float, float] = field(default_factory=dict)
 
     @cached_property
@@ -63,16 +61,26 @@ class Station:
     @cached_property
     def draft(self) -> Resolved:
         """One more layer, drafting within the step whose host costs are counted already."""
-        draft = Speculative.mtp(self.deployment, ACCEPTANCE, DRAFTED).draft.settled()
+        draft = Speculative.mtp(self.deployment, self.acceptance).draft.settled()
         return Resolved(**{**_fields(draft), "rates": draft.rates.under(None)})
+
+    @property
+    def acceptance(self) -> float:
+        """Probability that a drafted token is accepted [1]."""
+        stack = self.deployment.runtime
+        return ACCEPTANCE if stack is None else stack.acceptance
 
     def tokens_per_step(self, load: Load) -> float:
         """Tokens that a step is expected to yield of each sequence [1]."""
-        return float(accepted_tokens(ACCEPTANCE, DRAFTED)) if load.drafted else 1.0  # type: ignore[arg-type]
+        return float(accepted_tokens(self.acceptance, load.drafted))  # type: ignore[arg-type]
+
+    def steps_before(self, load: Load) -> float:
+        """Decode steps that pass before a first token is seen: those of the stack, and half of those between looks."""
+        return self.whole.steps_before + (load.polling - 1) / 2
 
     def late(self, load: Load) -> float:
         """Tokens of a sequence whose time the serving stack lets pass before its first one is seen [1]."""
-        return self.whole.steps_before * self.tokens_per_step(load)
+        return self.steps_before(load) * self.tokens_per_step(load)
 
     def limit(self, load: Load) -> float:
         """Sequences that one replica holds; `DoesNotFit` where not even one [1]."""
@@ -93,26 +101,28 @@ class Station:
             self._steps[key] = self.seconds(BATCHES, context, load.drafted)
         return self._steps[key]
 
-    def seconds(self, batch: Array, context: float, drafted: bool) -> Array:
+    def seconds(self, batch: Array, context: float, drafted: int) -> Array:
         """Seconds between two tokens of a sequence at any batches [s]."""
-        settled = self.settled
         if not drafted:
-            return _evaluated(settled, batch, context, 1)
-        verify = _evaluated(settled, batch, max(context, DRAFTED + 1.0), DRAFTED + 1)
-        drafting = _evaluated(self.draft, batch, context, 1)
-        interval: Any = speculative_interval(verify, drafting, 0.0, ACCEPTANCE, DRAFTED)
+            return _evaluated(self.settled, batch, context, 1)
+        verify, drafting = self.drafting(batch, context, drafted)
+        interval: Any = speculative_interval(verify, drafting, 0.0, self.acceptance, drafted)
         return np.asarray(interval, dtype=np.float64)
+
+    def drafting(self, batch: Array, context: float, drafted: int) -> tuple[Array, Array]:
+        """Seconds of a step that checks drafts, and of one that drafts, at any batches [s]."""
+        verify = _evaluated(self.settled, batch, max(context, drafted + 1.0), drafted + 1)
+        return verify, _evaluated(self.draft, batch, context, 1)
 
     def prompt(self, load: Load) -> Prompt:
         """One prompt of the load on one replica."""
-        key = (load.isl, load.drafted)
-        if key not in self._prompts:
-            self._prompts[key] = self.whole.prompt(Traffic(load.isl, load.osl, concurrency=1.0))
-        return self._prompts[key]
+        if load.isl not in self._prompts:
+            self._prompts[load.isl] = self.whole.prompt(Traffic(load.isl, load.osl, concurrency=1.0))
+        return self._prompts[load.isl]
 
     def spared(self, load: Load) -> Array:
         """Seconds that a prompt takes less in the same pass as a decode step, at `BATCHES` [s]."""
-        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), DRAFTED + 1 if load.drafted else 1
+        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.drafted + 1
         return np.asarray(self.whole.spared(BATCHES, max(mean_context(load), float(tokens)), traffic, tokens))
 
     def passes(self, load: Load) -> Passes:

@@ -16,6 +16,7 @@ from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
 from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.serving import serve
+from roofline.estimate.speculative import Speculative
 
 LINK = Link("400 Gbit/s", "2 us")
 GPU = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8")
@@ -173,4 +174,22 @@ def test_a_host_sees_the_sequences_of_all_ranks() -> None:
     stack = runtime("sglang")
     assert hosted.decode(160, 1024).terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence)
     drafting = Whole.of(hosted, Traffic(isl=1024, osl=64, concurrency=160)).decode(160.0, 1024.0, 4)
-    assert drafting.terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence)
+    each = 10 * stack.drafted  # of its rank's ten, while the other ranks check theirs
+    assert drafting.terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence + each)
+    assert stack.drafted > 0
+    prompts = hosted.prefill(batch=16, prompt=1024)
+    assert prompts.terms["runtime"].total == pytest.approx(stack.prompt)
+
+
+def test_a_host_that_takes_long_to_check_drafts_serves_fewer_tokens() -> None:
+    quick = runtime("vllm").model_copy(update={"drafted": 0.0})
+    slow = quick.model_copy(update={"name": "slow", "drafted": 1e-4})
+    traffic = Traffic(isl=512, osl=512, concurrency=32)
+
+    def interval(stack: Runtime, length: int) -> float:
+        gpu = Deployment("llama-3.1-8b", "h100-sxm", 1, tp=1, quantization="fp8", runtime=stack)
+        return float(serve(Speculative.mtp(gpu, acceptance=0.5, length=length) if length else gpu, traffic).tpot)
+
+    assert interval(slow, 0) == interval(quick, 0)
+    added = interval(slow, 1) - interval(quick, 1)
+    assert added == pytest.approx(1e-4 * 32 / 1.5, rel=0.1)

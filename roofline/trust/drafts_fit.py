@@ -1,0 +1,96 @@
+"""How often drafted tokens are accepted, and what checking them costs hosts, fitted to measured service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.describe.runtimes import Runtime
+from roofline.equations.speculation import speculative_interval
+from roofline.errors import RooflineError
+from roofline.trust.measured_rows import Row, load, number, served
+from roofline.trust.predictions import decode_pool, measured_batch, mixed
+from roofline.trust.runtimes_fit import HUBER, Array, robust, search
+from roofline.trust.stations import ACCEPTANCE, mean_context
+
+EXPECTED = 1e-4
+"""How far from nothing the seconds for a drafted sequence are thought to lie [s]."""
+DOUBTED = 20
+"""Rows that weigh as much as that they are nothing [1]."""
+SCALES = (0.1, 2e-5)
+"""First steps of the search, in acceptance [1] and seconds for each drafted sequence of a rank [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Rows that draft, as arrays: seconds to `check` drafts and to `draft` one token, `added` to each token by prompts
+    and `measured` for one [s]; tokens of a draft, sequences of a rank and the stack's place among `stacks` [1].
+    """
+
+    check: Array
+    draft: Array
+    added: Array
+    measured: Array
+    length: Array
+    sequences: Array
+    stack: Array
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], stacks: Mapping[str, Runtime]) -> Drafts:
+        """Rows that draft and whose stack is known, at the batch of Little's law; checking costs the hosts nothing."""
+        found = []
+        names = list(stacks)
+        for row in rows:
+            what, asked = served(row), load(row)
+            held = measured_batch(row, asked)
+            if not asked.drafted or what.runtime not in stacks or held is None:
+                continue
+            stack = stacks[what.runtime].model_copy(update={"drafted": 0.0})
+            try:
+                place = decode_pool(row, what, stack, asked)
+                batch = max(1.0, held / place.replicas)
+                check, draft = place.drafting(np.array([batch]), mean_context(asked), asked.drafted)
+                apart = row["kind"] == "disaggregated"
+                added = 0.0 if apart else float(mixed(place, asked).interval(batch, 0.0))
+            except RooflineError:
+                continue
+            each = np.ceil(batch / place.settled.layout.dp)
+            measured, index = number(row, "tpot_ms") / 1e3, names.index(what.runtime)
+            found.append((float(check[0]), float(draft[0]), added, measured, asked.drafted, each, index))
+        return cls(*np.array(found, dtype=np.float64).reshape(-1, 7).T)
+
+    def predicted(self, acceptance: float, drafted: Array) -> Array:
+        """Time per token with each stack's seconds for a drafted sequence [s]."""
+        check = self.check + drafted[self.stack.astype(int)] * self.sequences
+        interval = speculative_interval(check, self.draft, 0.0, acceptance, self.length)
+        return np.asarray(interval, dtype=np.float64) + self.added
+
+
+def fitted_drafts(rows: Iterable[Row], stacks: Mapping[str, Runtime]) -> tuple[float, dict[str, float]]:
+    """The acceptance of all rows that draft [1], and what a drafted sequence costs the host of each stack [s].
+
+    The acceptance is the published one where no row drafts.
+    """
+    known = Drafts.of(rows, stacks)
+    if not known.measured.size:
+        return ACCEPTANCE, dict.fromkeys(stacks, 0.0)
+    acceptance, *drafted = fitted_to(known, len(stacks))
+    return acceptance, dict(zip(stacks, drafted, strict=True))
+
+
+def fitted_to(known: Drafts, stacks: int) -> list[float]:
+    """The acceptance [1] and each stack's seconds [s] with which the rows come closest to what was measured.
+
+    Seconds are held to none: that they are `EXPECTED` counts as `DOUBTED` rows that are off by a tenth.
+    """
+    held = DOUBTED * 0.1**2 / (2 * HUBER) / known.measured.size
+
+    def cost(numbers: Array) -> float:
+        off = float(((numbers[1:] / EXPECTED) ** 2).sum())
+        return robust(known.predicted(min(float(numbers[0]), 1.0), numbers[1:]) / known.measured) + held * off
+
+    told = [SCALES[1] if (known.stack == index).any() else 0.0 for index in range(stacks)]
+    acceptance, *drafted = search(cost, np.array([ACCEPTANCE, *np.zeros(stacks)]), (SCALES[0], *told))
+    return [min(float(acceptance), 1.0), *map(float, drafted)]

@@ -1,0 +1,73 @@
+"""What the public launch scripts of InferenceX set and its rows do not record, by serving stack.
+
+Read in SemiAnalysisAI/InferenceX: `benchmarks/*.sh`, `benchmarks/single_node/**` and `benchmarks/multi_node/**` at
+8eec0d4e and before, `.github/configs/nvidia-master.yaml` at 0004cf5f and `amd-master.yaml` at 008b53a8. Scripts change
+from month to month and rows do not say which one they ran under: this is what most of them agree on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SMALL, MIDDLE = 48, 96
+"""Requests in flight to an attention-data rank up to which TensorRT-LLM's decode pools draft three tokens, and two."""
+_OFTEN_POLLED, _SELDOM_POLLED, _CROWD = 10.0, 30.0, 16
+"""`--scheduler-recv-interval` of SGLang below so many requests in flight, and from there on [1]."""
+_CONTINUOUS = 4.0
+"""`--num-continuous-decode-steps` of SGLang for DeepSeek-R1 on AMD parts [1]."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a script knows of a run: stack, model and vendor, attention-data ranks, requests in flight and pools."""
+
+    stack: str
+    model: str
+    vendor: str
+    ranks: int
+    concurrency: float
+    each_rank: float
+    two_pools: bool
+    four_bits: bool
+    block_scales: bool
+
+    @property
+    def drafted(self) -> int:
+        """Tokens drafted per step by a run that drafts [1]: `num_nextn_predict_layers`, `--speculative-num-steps`.
+
+        One pool: 3 in TensorRT-LLM, 1 on attention-data ranks; 2 for DeepSeek-R1 and 3 for others in SGLang, which
+        drafts 3 for all on AMD parts; 2 in vLLM; 3 in ATOM, and 1 for DeepSeek-R1 in 4 bits. Two pools: the fewer the
+        more a rank holds in TensorRT-LLM; 2 in SGLang, and 1 on AMD's attention-data ranks.
+        """
+        if self.stack == "tensorrt-llm":
+            return self._by_crowd if self.two_pools else 1 if self.ranks > 1 else 3
+        if self.stack == "sglang":
+            amd = self.vendor == "AMD"
+            if self.two_pools:
+                return 1 if amd and self.ranks > 1 else 2
+            return 2 if "DeepSeek-R1" in self.model and not amd else 3
+        if self.stack == "atom":
+            return 1 if self.four_bits and "DeepSeek-R1" in self.model else 3
+        return 2 if self.stack == "vllm" else 1
+
+    @property
+    def _by_crowd(self) -> int:
+        if self.ranks == 1 or self.each_rank <= SMALL:
+            return 3
+        return 2 if self.each_rank <= MIDDLE else 1
+
+    @property
+    def polling(self) -> float:
+        """Decode steps between two looks for new requests, one where nothing is said [1].
+
+        SGLang on one pool: `--scheduler-recv-interval` for DeepSeek-R1 and Qwen3.5 on Blackwell and Qwen3.5 on AMD
+        parts, `--num-continuous-decode-steps` for DeepSeek-R1 on AMD parts.
+        """
+        if self.stack != "sglang" or self.two_pools:
+            return 1.0
+        qwen, deepseek = "Qwen3.5" in self.model, "DeepSeek-R1" in self.model
+        if self.vendor == "AMD":
+            return _SELDOM_POLLED if qwen else _CONTINUOUS if deepseek else 1.0
+        if not (self.block_scales and (qwen or deepseek)):
+            return 1.0
+        return _OFTEN_POLLED if self.concurrency < _CROWD else _SELDOM_POLLED

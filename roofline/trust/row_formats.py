@@ -1,0 +1,79 @@
+"""The formats that a measured row means, and those that it does not record, by checkpoint, stack and part."""
+
+from __future__ import annotations
+
+from roofline.describe.catalog import accelerator
+from roofline.describe.formats import PRESETS, Quantization, number_format
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.model import ModelShape
+from roofline.errors import UnsupportedFormat
+from roofline.trust.loose_text import mixed_formats
+
+_SPELLINGS = {
+    "fp16": "bf16",
+    "bfloat16": "bf16",
+    "int4": "w4a16",
+    "awq": "w4a16",
+    "gptq": "w4a16",
+    "gguf-q4_k_m": "w4a16",
+    "int8-wo": "w8a16",
+}
+_STORED = {"fp8": ("fp8", "fp8_block"), "w4a16": ("int4",), "w8a16": ("int8",)}
+"""Formats of weights by a name that is not one itself."""
+_CACHES = ("fp8", "bf16", "int8", "fp32", "nvfp4")
+_BLOCKWISE = "qwen3"
+"""Models whose publisher's fp8 checkpoints, `Qwen/Qwen3-32B-FP8` and later, have a scale for each 128 x 128 block."""
+_OWN_CHECKPOINTS = ("tensorrt-llm",)
+"""Stacks whose vendor publishes fp8 checkpoints of its own, with a scale for each tensor, and one for the cache."""
+_FP8_CACHES = ("tensorrt-llm", "atom")
+"""Stacks that are launched with an fp8 cache wherever they multiply in 8 bits or fewer."""
+_MOSTLY_FOUR_BITS = "deepseek"
+"""Of DeepSeek-R1, NVIDIA's NVFP4 checkpoint has the output projections and the dense and shared layers in 4 bits too:
+more than half of what experts leave. Others keep these, or all attention, in 16 bits."""
+
+
+def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, cache: str) -> Quantization:
+    """The formats of a row; `quantization` names the bulk of the weights, as it was written.
+
+    Where the checkpoint has that bulk, its own formats are taken, and where it has a narrower one too: nobody serves
+    more bits than are published. `fp4` is the layout of the part's vendor. Experts in MXFP4 are multiplied with MXFP8
+    activations where the part has 4-bit products, else with bf16 ones. A mixture in 4 bits has its experts in them.
+    """
+    part, own = accelerator(part_name), shape.checkpoint
+    name = _SPELLINGS.get(quantization, quantization)
+    if name == "fp4":
+        name = "mxfp4" if own.experts == "mxfp4" or part.vendor == "AMD" else "nvfp4"
+    bulk = own.experts or own.weights
+    published = not name or bulk in _STORED.get(name, (name,)) or (name == "fp8" and _bits(bulk) < 8)
+    if published and own.experts == "mxfp4":
+        chosen = own.with_(activations="mxfp8" if "mxfp4" in part.peak else "bf16")
+    elif published:
+        chosen = own
+    elif name == "fp8" and shape.name.startswith(_BLOCKWISE) and stack not in _OWN_CHECKPOINTS:
+        chosen = PRESETS[name].with_(weights="fp8_block")
+    elif name in ("nvfp4", "mxfp4") and shape.parameters().experts:
+        whole = name == "nvfp4" and shape.name.startswith(_MOSTLY_FOUR_BITS)
+        chosen = PRESETS[name].with_(weights=name if whole else "bf16", experts=name)
+    elif name in PRESETS:
+        chosen = PRESETS[name]
+    elif (mixed := mixed_formats(name)) is not None:
+        chosen = mixed
+    else:
+        raise UnsupportedFormat("quantization", given=quantization, expected=f"one of {', '.join(PRESETS)}")
+    return chosen.with_(kv_cache=cache if cache in _CACHES else _unrecorded_cache(chosen, name, stack, part))
+
+
+def _unrecorded_cache(chosen: Quantization, name: str, stack: str, part: HbmAccelerator | SramAccelerator) -> str:
+    """fp8 beside weights of 8 bits or fewer on parts with 4-bit products, whose launch scripts ask for it; elsewhere
+    where the stack does, or the checkpoint brings scales for it, as those with a scale for each tensor do.
+    """
+    if name in ("w4a16", "w8a16") or _bits(chosen.experts or chosen.weights) > 8:
+        return "bf16"
+    if part.scales_blocks:
+        return "fp8"
+    multiplied = chosen.activations != "bf16" and (stack in _FP8_CACHES or chosen.weights == "fp8")
+    return "fp8" if multiplied else "bf16"
+
+
+def _bits(name: str) -> int:
+    return number_format(name).element_bits

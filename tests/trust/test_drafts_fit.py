@@ -1,0 +1,128 @@
+"""Drafts: their acceptance and what checking them costs are found again, and rows say how many tokens are drafted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from roofline.describe.runtimes import runtime
+from roofline.trust.drafts_fit import Drafts, fitted_drafts, fitted_to
+from roofline.trust.measured_rows import load
+from roofline.trust.predictions import predict
+from roofline.trust.stations import ACCEPTANCE
+
+ROW = {
+    "id": "one",
+    "kind": "serving",
+    "model": "deepseek-ai/DeepSeek-R1",
+    "accelerator": "b200-sxm",
+    "devices": "8",
+    "tp": "8",
+    "dp": "1",
+    "ep": "1",
+    "quantization": "fp8",
+    "speculation": "mtp",
+    "runtime": "sglang",
+    "isl": "1024",
+    "osl": "1024",
+    "concurrency": "64",
+    "source": "InferenceX",
+}
+
+
+def made(acceptance: float, drafted: np.ndarray, count: int = 300) -> Drafts:
+    """Rows of as many stacks as there are seconds for a drafted sequence."""
+    generator = np.random.default_rng(3)
+    known = Drafts(
+        check=generator.uniform(5e-3, 3e-2, count),
+        draft=generator.uniform(2e-4, 1e-3, count),
+        added=generator.uniform(0, 5e-3, count),
+        measured=np.ones(count),
+        length=generator.integers(1, 4, count).astype(float),
+        sequences=generator.uniform(1, 200, count),
+        stack=generator.integers(0, len(drafted), count).astype(float),
+    )
+    measured = known.predicted(acceptance, drafted) * np.exp(generator.normal(0, 0.02, count))
+    return replace(known, measured=measured)
+
+
+def test_acceptance_and_seconds_are_found_again_in_times_made_with_them() -> None:
+    true = np.array([0.0, 1.2e-4, 4e-5])
+    acceptance, *drafted = fitted_to(made(0.62, true), 3)
+    assert acceptance == pytest.approx(0.62, abs=0.02)
+    assert drafted == pytest.approx(true, abs=8e-6)
+
+
+def test_a_stack_without_rows_that_draft_costs_nothing_to_check() -> None:
+    known = made(0.7, np.array([5e-5]))
+    assert fitted_to(known, 2)[2] == 0
+    stacks = {"vllm": runtime("vllm")}
+    assert fitted_drafts([{**ROW, "speculation": "none"}], stacks) == (ACCEPTANCE, {"vllm": 0.0})
+
+
+def test_a_sequence_s_seconds_are_shared_by_the_tokens_that_it_yields() -> None:
+    known = made(0.5, np.array([0.0]))
+    added = known.predicted(0.5, np.array([1e-4])) - known.predicted(0.5, np.array([0.0]))
+    yielded = {1: 1.5, 2: 1.75, 3: 1.875}
+    expected = [1e-4 * each / yielded[int(length)] for each, length in zip(known.sequences, known.length, strict=True)]
+    assert added == pytest.approx(np.array(expected))
+
+
+@pytest.mark.parametrize(
+    ("changes", "drafted", "polling"),
+    [
+        ({}, 2, 30),
+        ({"concurrency": "8"}, 2, 10),
+        ({"accelerator": "h200-sxm"}, 2, 1),
+        ({"accelerator": "mi355x"}, 3, 4),
+        ({"model": "Qwen/Qwen3.5-397B-A17B", "accelerator": "mi355x"}, 3, 30),
+        ({"model": "zai-org/GLM-5"}, 3, 1),
+        ({"runtime": "tensorrt-llm"}, 3, 1),
+        ({"runtime": "tensorrt-llm", "tp": "1", "dp": "8", "ep": "8"}, 1, 1),
+        ({"runtime": "vllm"}, 2, 1),
+        ({"runtime": "atom", "accelerator": "mi355x"}, 3, 1),
+        ({"runtime": "atom", "accelerator": "mi355x", "quantization": "mxfp4"}, 1, 1),
+        ({"speculation": "none"}, 0, 30),
+        ({"speculation": "unknown"}, 0, 30),
+        ({"speculation": "mtp3", "runtime": "vllm"}, 3, 1),
+        ({"source": "mine"}, 1, 1),
+        ({"source": "mine", "speculation": "mtp-2"}, 2, 1),
+        ({"source": "mine", "speculation": "eagle3"}, 1, 1),
+    ],
+)
+def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: int, polling: float) -> None:
+    found = load({**ROW, **changes})
+    assert (found.drafted, found.polling) == (drafted, polling)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "part", "dp", "concurrency", "drafted"),
+    [
+        ("tensorrt-llm", "gb200", "8", "384", 3),
+        ("tensorrt-llm", "gb200", "8", "385", 2),
+        ("tensorrt-llm", "gb200", "8", "768", 2),
+        ("tensorrt-llm", "gb200", "8", "769", 1),
+        ("tensorrt-llm", "gb200", "1", "769", 3),
+        ("sglang", "h200-sxm", "8", "769", 2),
+        ("sglang", "mi355x", "8", "769", 1),
+        ("sglang", "mi355x", "1", "64", 2),
+    ],
+)
+def test_what_launch_scripts_say_of_two_pools(runtime: str, part: str, dp: str, concurrency: str, drafted: int) -> None:
+    pools = {f"{name}_devices": "8" for name in ("prefill", "decode")}
+    ranks = {"decode_tp": "1" if dp == "8" else "8", "decode_dp": dp, "decode_ep": "8", "decode_workers": "1"}
+    row = {**ROW, **pools, **ranks, "kind": "disaggregated", "runtime": runtime, "accelerator": part}
+    found = load({**row, "concurrency": concurrency})
+    assert (found.drafted, found.polling) == (drafted, 1)
+
+
+def test_requests_that_are_looked_for_seldom_wait_longer() -> None:
+    """By half of the steps that pass between two looks, four here."""
+    row = {**ROW, "speculation": "none", "accelerator": "mi355x", "quantization": "mxfp4", "concurrency": "1"}
+    often = predict({**row, "source": "mine", "isl": "900", "osl": "900"})
+    seldom = predict({**row, "isl": "1000", "osl": "1000"})  # of which 900 on average
+    assert often.tpot is not None
+    assert often.ttft is not None
+    assert seldom.ttft is not None
+    assert seldom.tpot == pytest.approx(often.tpot)
+    assert seldom.ttft - often.ttft == pytest.approx(1.5 * often.tpot, rel=0.03)  # a lone one is not always decoding
