@@ -8,7 +8,7 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix, Projection
 from roofline.equations.attention import kv_heads_per_rank
-from roofline.equations.experts import dispatch_bytes
+from roofline.equations.experts import dispatch_bytes, largest_deviate
 from roofline.estimate.layout import Layout
 from roofline.estimate.work import (
     HIDDEN_WIDTH,
@@ -98,14 +98,15 @@ def _expert_kernels(
     mixture: MoE, hidden: int, layout: Layout, quantization: Quantization
 ) -> list[ExpertKernel | TransferKernel]:
     matrices = mixture.expert_matrices(hidden)
-    on_fullest = -(-mixture.experts // layout.ep)
     kernel = ExpertKernel(
         mixture.experts,
         mixture.top_k,
         sum(matrix.elements for matrix in matrices),
         sum(matrix.inner + matrix.columns for matrix in matrices),
         layout.expert_group,
-        on_fullest * layout.ep / mixture.experts,
+        -(-mixture.experts // layout.ep),
+        layout.expert_group // layout.ep,
+        float(largest_deviate(layout.ep)) if layout.ep > 1 else 0.0,  # type: ignore[arg-type]
         quantization.storage("experts"),
         quantization.computation("experts"),
         mixture.zero_experts,

@@ -14,7 +14,7 @@ from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
-from roofline.equations.experts import distinct_experts
+from roofline.equations.experts import busiest_rank_experts
 from roofline.equations.matmul import matmul_flops, weight_bytes
 from roofline.numeric import SCALAR, Num, kind, minimum
 
@@ -179,9 +179,10 @@ class StateKernel:
 
 @dataclass(frozen=True, slots=True)
 class ExpertKernel:
-    """The routed experts of one layer, as one device of the expert group holds them.
+    """The routed experts of one layer, as the busiest device of the expert group holds them.
 
-    Of a token's `top_k` choices, those among the `empty` experts cost nothing.
+    A device has `held` experts, each cut over `cut` devices; `deviate` says how many standard deviations the busiest
+    rank lies above the mean. Of a token's `top_k` choices, those among the `empty` experts cost nothing.
     """
 
     experts: int
@@ -189,30 +190,33 @@ class ExpertKernel:
     expert_elements: int
     row_elements: int
     group: int
-    imbalance: float
+    held: int
+    cut: int
+    deviate: float
     stored: str
     computed: str
     empty: int = 0
 
     def item(self, load: Load) -> Operation:
-        """Tokens are spread evenly over experts; an expert's weights are read if at least one token is routed to it."""
+        """Tokens are routed evenly over experts; an expert's weights are read if at least one token is routed to it."""
         tokens, width = load.group_tokens, exact_width(self.stored)
         chosen = self.top_k * self.experts / (self.experts + self.empty) if self.empty else self.top_k
         fewest = max(self.top_k - self.empty, 0)
-        touched = distinct_experts(self.experts, chosen, tokens)
-        per_expert = self.expert_elements * width / self.group
+        touched = busiest_rank_experts(self.experts, chosen, tokens, self.held, self.deviate)
+        per_expert = self.expert_elements * width
+        uneven = self.held * self.group / (self.experts * self.cut)  # ranks that do not divide the experts
         flops = tokens * (chosen * matmul_flops(1, self.expert_elements, 1) / self.group)
         return Operation(
             "routed_experts",
             "experts",
             self.stored,
             self.computed,
-            flops * self.imbalance,
-            touched * per_expert * self.imbalance,
+            flops * uneven,
+            touched * (per_expert / self.cut),
             0,
             tokens * (chosen * self.row_elements * activation_width(self.computed) / self.group),
             flops if fewest == chosen else flops * (fewest / chosen),
-            fewest * per_expert,
+            fewest * (per_expert / self.group),
         )
 
 

@@ -159,7 +159,8 @@ def _experts(shape: Shape, dtype: str, devices: int) -> Item:
         # The rank that was measured holds at least one row, or it would not have been measured.
         rows = max(shape("num_tokens") * top_k / group, 1.0)
     elements, row_elements = round(3 * hidden * width), round(3 * (hidden + width))
-    kernel = ExpertKernel(round(experts), round(top_k), elements, row_elements, 1, 1.0, stored, computed)
+    count = round(experts)
+    kernel = ExpertKernel(count, round(top_k), elements, row_elements, 1, count, 1, 0.0, stored, computed)
     work = kernel.item(_load("prefill", rows / top_k, 1, 0))
     return replace(work, weights=expert_weight_bytes(hidden, width, 3, exact_width(stored), min(rows, local)))
 

@@ -67,7 +67,7 @@ class Launch:
             return 1.0
         qwen, deepseek = "Qwen3.5" in self.model, "DeepSeek-R1" in self.model
         if self.vendor == "AMD":
-            return _SELDOM_POLLED if qwen else _CONTINUOUS if deepseek else 1.0
+            return _SELDOM_POLLED if qwen and not self.four_bits else _CONTINUOUS if deepseek else 1.0
         if not (self.block_scales and (qwen or deepseek)):
             return 1.0
         return _OFTEN_POLLED if self.concurrency < _CROWD else _SELDOM_POLLED

@@ -65,12 +65,15 @@ def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, ca
 
 def _unrecorded_cache(chosen: Quantization, name: str, stack: str, part: HbmAccelerator | SramAccelerator) -> str:
     """fp8 beside weights of 8 bits or fewer on parts with 4-bit products, whose launch scripts ask for it; elsewhere
-    where the stack does, or the checkpoint brings scales for it, as those with a scale for each tensor do.
+    where the stack does, or the checkpoint brings scales for it, as those with a scale for each tensor do. SGLang does
+    not look for these.
     """
     if name in ("w4a16", "w8a16") or _bits(chosen.experts or chosen.weights) > 8:
         return "bf16"
     if part.scales_blocks:
         return "fp8"
+    if stack == "sglang":
+        return "bf16"
     multiplied = chosen.activations != "bf16" and (stack in _FP8_CACHES or chosen.weights == "fp8")
     return "fp8" if multiplied else "bf16"
 

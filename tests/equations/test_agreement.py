@@ -21,6 +21,8 @@ every_equation = pytest.mark.parametrize("equation", EQUATIONS.values(), ids=str
 
 IRRATIONAL = {
     "disaggregation.attention_per_ffn_fixed",
+    "experts.busiest_rank_experts",
+    "experts.largest_deviate",
     "experts.rank_imbalance",
     "experts.tokens_for_coverage",
     "fitted.measured_all_reduce",

@@ -15,7 +15,7 @@ from roofline.describe.formats import PRESETS, Quantization, width
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
-from roofline.equations.experts import distinct_experts
+from roofline.equations.experts import busiest_rank_experts, distinct_experts, largest_deviate
 from roofline.estimate.layout import Layout
 from roofline.estimate.sharding import rank_shape
 from roofline.estimate.steps import Plan
@@ -219,6 +219,26 @@ def test_the_fullest_rank_of_uneven_experts_decides() -> None:
     assert spread.weights == close(cut.weights * 1.6)
     assert spread.flops == close(cut.flops * 1.6)
     assert (spread.fewest_flops, spread.fewest_weights) == (cut.fewest_flops, cut.fewest_weights)
+
+
+def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
+    """Cut over the same devices, all of them read the same; whole on them, one reads more than the mean."""
+    mixture = MoE(experts=64, top_k=4, expert_width=8)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    one = 3 * 16 * 8 * 2
+
+    def read(layout: Layout, batch: float) -> Any:
+        (routed,) = term(plan(model, layout).decode(batch=batch, context=1.0), "routed_experts")
+        return routed.weights / one
+
+    assert read(Layout(tp=8), 4.0) == close(distinct_experts(64, 4, 4) / 8)
+    busiest = busiest_rank_experts(64, 4, 4, 8, largest_deviate(8))
+    assert read(Layout(tp=8, ep=8), 4.0) == close(busiest)
+    assert busiest > 1.5 * distinct_experts(64, 4, 4) / 8
+    half = busiest_rank_experts(64, 4, 4, 16, largest_deviate(4)) / 2
+    assert read(Layout(tp=8, ep=4), 4.0) == close(half)
+    for many in (Layout(tp=8), Layout(tp=8, ep=8)):
+        assert read(many, 5000.0) == close(8)
 
 
 # -- cut over ranks ---------------------------------------------------------------------------------------------------

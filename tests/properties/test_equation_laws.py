@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -239,6 +240,47 @@ def test_one_expert_for_all_is_a_dense_layer(hidden: int, inner: int, width: int
     assert flops == matrices * matmul.matmul_flops(tokens, hidden, inner)
     weights = experts.expert_weight_bytes(hidden, inner, matrices, width, experts.distinct_experts(1, 1, tokens))
     assert weights == matrices * matmul.weight_bytes(hidden, inner, width)
+
+
+@given(
+    count=st.integers(4, 512),
+    top_k=st.integers(1, 4),
+    tokens=st.integers(1, 300),
+    deviate=st.floats(0, 3),
+    share=st.sampled_from([1, 2, 4]),
+)
+def test_the_busiest_rank_touches_no_less_than_the_mean_and_no_more_than_it_has(
+    count: int, top_k: int, tokens: int, deviate: float, share: int
+) -> None:
+    held = count / share
+    mean = experts.distinct_experts(count, top_k, tokens) / share
+    busiest = experts.busiest_rank_experts(count, top_k, tokens, held, deviate)
+    assert mean * (1 - 1e-12) <= busiest <= held
+    assert experts.busiest_rank_experts(count, top_k, tokens, held, 0) == pytest.approx(mean)
+    more = experts.busiest_rank_experts(count, top_k, tokens + 1, held, deviate)
+    assert more >= busiest * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(("count", "top_k", "size"), [(256, 8, 8), (256, 8, 32), (128, 4, 4), (512, 10, 16)])
+@pytest.mark.parametrize("tokens", [4, 16, 64])
+def test_the_busiest_rank_is_that_of_routings_drawn_at_random(count: int, top_k: int, size: int, tokens: int) -> None:
+    """Drawn anew for each token; the normal law is short of it where a rank touches one expert or two."""
+    generator = np.random.default_rng(11)
+    touched = np.zeros((200, count), dtype=bool)
+    for draw in touched:
+        for _ in range(tokens):
+            draw[generator.permutation(count)[:top_k]] = True
+    drawn = touched.reshape(200, size, -1).sum(axis=2).max(axis=1).mean()
+    deviate = experts.largest_deviate(size)
+    found = experts.busiest_rank_experts(count, top_k, tokens, count / size, deviate)
+    few = tokens * top_k / size < 2
+    assert found == pytest.approx(drawn, rel=0.15 if few else 0.06)
+
+
+@pytest.mark.parametrize(("size", "largest"), [(3, 0.8463), (4, 1.0294), (8, 1.4236), (16, 1.7660), (64, 2.3437)])
+def test_the_largest_of_normal_deviates(size: int, largest: float) -> None:
+    """Harter 1961, "Expected Values of Normal Order Statistics", Biometrika 48, Table 1."""
+    assert experts.largest_deviate(size) == pytest.approx(largest, rel=0.011)
 
 
 @given(size=ranks, tokens=st.floats(1, 1e9))

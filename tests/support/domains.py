@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from roofline.equations.experts import busiest_rank_experts
 from tests.support.registry import Equation
 
 Values = dict[str, float]
@@ -27,6 +28,7 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
     "acceptance": st.integers(0, 15).map(lambda n: n / 16),
     "cached": st.integers(0, 4096).map(float),
     "combine_width": widths,
+    "deviate": shares,
     "dispatch_width": widths,
     "experts": many,
     "fraction": shares,
@@ -54,6 +56,8 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
 }
 
 CONDITIONS: dict[str, Callable[[Values], bool]] = {
+    # on a rank that touches all that it holds the root plays no part
+    "experts.busiest_rank_experts": lambda v: busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
     # two ranks never cross
     "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
     # the difference in the denominator is not allowed to be a rounding error
