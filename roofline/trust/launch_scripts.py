@@ -15,16 +15,24 @@ _OFTEN_POLLED, _SELDOM_POLLED, _CROWD = 10.0, 30.0, 16
 """`--scheduler-recv-interval` of SGLang below so many requests in flight, and from there on [1]."""
 _CONTINUOUS = 4.0
 """`--num-continuous-decode-steps` of SGLang for DeepSeek-R1 on AMD parts [1]."""
+_BATCH_WAIT = 20.0
+"""`batch_wait_timeout_iters` of TensorRT-LLM for Llama with 70 B parameters [1]."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a script knows of a run: stack, model and vendor, attention-data ranks, requests in flight and pools."""
+    """What a script knows of a run: stack, model and part, ranks of the pool that decodes, lengths and requests.
+
+    `ranks` share the attention's data, `tensor_ranks` its heads; `each_rank` of the former has so many requests [1].
+    """
 
     stack: str
     model: str
     vendor: str
     ranks: int
+    tensor_ranks: int
+    isl: float
+    osl: float
     concurrency: float
     each_rank: float
     two_pools: bool
@@ -57,14 +65,23 @@ class Launch:
         return 2 if self.each_rank <= MIDDLE else 1
 
     @property
-    def polling(self) -> float:
-        """Decode steps between two looks for new requests, one where nothing is said [1].
+    def waiting(self) -> float:
+        """Decode steps that a new request of one pool waits on average before its prompt is begun [1].
 
-        SGLang on one pool: `--scheduler-recv-interval` for DeepSeek-R1 and Qwen3.5 on Blackwell and Qwen3.5 on AMD
-        parts, `--num-continuous-decode-steps` for DeepSeek-R1 on AMD parts.
+        In SGLang half of those between two looks for requests: `--scheduler-recv-interval` for DeepSeek-R1 and Qwen3.5
+        on Blackwell and for Qwen3.5 in more than 4 bits on AMD parts, `--num-continuous-decode-steps` for DeepSeek-R1
+        on AMD parts. In TensorRT-LLM, for Llama with 70 B parameters at 1,024 tokens in and out on fewer than eight
+        ranks, all of those that it waits for further prompts, `batch_wait_timeout_iters`.
         """
-        if self.stack != "sglang" or self.two_pools:
-            return 1.0
+        if self.two_pools:
+            return 0.0
+        if self.stack == "tensorrt-llm":
+            short = (self.isl, self.osl) == (1024, 1024) and self.tensor_ranks < 8
+            return _BATCH_WAIT if short and "-70B" in self.model else 0.0
+        return (self._between_looks - 1) / 2 if self.stack == "sglang" else 0.0
+
+    @property
+    def _between_looks(self) -> float:
         qwen, deepseek = "Qwen3.5" in self.model, "DeepSeek-R1" in self.model
         if self.vendor == "AMD":
             return _SELDOM_POLLED if qwen and not self.four_bits else _CONTINUOUS if deepseek else 1.0

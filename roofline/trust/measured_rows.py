@@ -34,6 +34,7 @@ _SAME_SHAPE = {
     "DeepSeek-R1-Distill-14B": "qwen2.5-14b",
     "MiniMaxAI/MiniMax-M2": "minimax-m2.5",
     "MiniMaxAI/MiniMax-M2.1": "minimax-m2.5",
+    "amd/gpt-oss-120b-w-mxfp4-a-fp8": "gpt-oss-120b",
 }
 _TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
 _MTP = re.compile(r"mtp[-_ ]?([1-9])")
@@ -67,8 +68,8 @@ class Served:
 class Load:
     """The traffic of a row: mean and least lengths [token], requests in flight, tokens drafted per step [1].
 
-    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `polling`: decode
-    steps between two looks for new requests [1].
+    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `waiting`:
+    decode steps that a new request waits before its prompt is begun [1].
     """
 
     isl: float
@@ -79,7 +80,7 @@ class Load:
     drafted: int
     undeclared: bool
     equal: bool
-    polling: float
+    waiting: float
 
 
 def number(row: Row, name: str, default: float | None = None) -> float:
@@ -139,7 +140,7 @@ def load(row: Row) -> Load:
         _drafted(said, launch),
         said == "unknown",
         not scripted,
-        1.0 if launch is None else launch.polling,
+        0.0 if launch is None else launch.waiting,
     )
 
 
@@ -164,6 +165,9 @@ def _launch(row: Row, concurrency: float) -> Launch:
         what.model,
         part.vendor,
         decoding.dp,
+        decoding.tp,
+        number(row, "isl"),
+        number(row, "osl"),
         concurrency,
         each_rank,
         two_pools,

@@ -12,7 +12,7 @@ from functools import cache
 from roofline.describe.model_catalog import model_ids
 
 _FORMATS = "fp4|fp8|nvfp4|mxfp4|mxfp8|int4|int8|w4a16|w8a8|w4afp8|awq|gptq|bf16|kv|dynamic|quantized"
-_TUNED = r"instruct|chat|it|hf|thinking|base|exp|preview|\d{4}"
+_TUNED = r"instruct|chat|it|hf|thinking|base|exp|preview|\d{4}|v0\.\d"
 _SUFFIX = re.compile(rf"[-_.](?:(?:{_FORMATS})(?:-v\d)?|{_TUNED})$")
 
 

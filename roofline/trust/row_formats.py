@@ -27,9 +27,18 @@ _OWN_CHECKPOINTS = ("tensorrt-llm",)
 """Stacks whose vendor publishes fp8 checkpoints of its own, with a scale for each tensor, and one for the cache."""
 _FP8_CACHES = ("tensorrt-llm", "atom")
 """Stacks that are launched with an fp8 cache wherever they multiply in 8 bits or fewer."""
-_MOSTLY_FOUR_BITS = "deepseek"
-"""Of DeepSeek-R1, NVIDIA's NVFP4 checkpoint has the output projections and the dense and shared layers in 4 bits too:
-more than half of what experts leave. Others keep these, or all attention, in 16 bits."""
+_LINEAR_LAYERS = {
+    ("nvfp4", "deepseek"): "nvfp4",
+    ("nvfp4", "kimi"): "bf16",
+    ("nvfp4", ""): "fp8",
+    ("mxfp4", ""): "bf16",
+}
+"""Formats of the linear layers of mixtures whose experts have 4 bits, by how the model's name begins.
+
+Most have 8 bits in NVIDIA's checkpoints (`nvidia/MiniMax-M3-NVFP4`, `nvidia/Qwen3.6-35B-A3B-NVFP4`), but 16 in those of
+Kimi (`nvidia/Kimi-K2.6-NVFP4`) and 4 in those of DeepSeek-R1, where output projections, dense and shared layers are in
+4 bits too (`nvidia/DeepSeek-R1-0528-FP4-v2`). AMD's are taken to keep them in 16.
+"""
 
 
 def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, cache: str) -> Quantization:
@@ -52,8 +61,7 @@ def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, ca
     elif name == "fp8" and shape.name.startswith(_BLOCKWISE) and stack not in _OWN_CHECKPOINTS:
         chosen = PRESETS[name].with_(weights="fp8_block")
     elif name in ("nvfp4", "mxfp4") and shape.parameters().experts:
-        whole = name == "nvfp4" and shape.name.startswith(_MOSTLY_FOUR_BITS)
-        chosen = PRESETS[name].with_(weights=name if whole else "bf16", experts=name)
+        chosen = PRESETS[name].with_(weights=_beside_experts(name, shape.name), experts=name)
     elif name in PRESETS:
         chosen = PRESETS[name]
     elif (mixed := mixed_formats(name)) is not None:
@@ -61,6 +69,12 @@ def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, ca
     else:
         raise UnsupportedFormat("quantization", given=quantization, expected=f"one of {', '.join(PRESETS)}")
     return chosen.with_(kv_cache=cache if cache in _CACHES else _unrecorded_cache(chosen, name, stack, part))
+
+
+def _beside_experts(name: str, model: str) -> str:
+    return next(
+        kept for (four_bits, begins), kept in _LINEAR_LAYERS.items() if four_bits == name and model.startswith(begins)
+    )
 
 
 def _unrecorded_cache(chosen: Quantization, name: str, stack: str, part: HbmAccelerator | SramAccelerator) -> str:

@@ -75,8 +75,8 @@ class Station:
         return float(accepted_tokens(self.acceptance, load.drafted))  # type: ignore[arg-type]
 
     def steps_before(self, load: Load) -> float:
-        """Decode steps that pass before a first token is seen: those of the stack, and half of those between looks."""
-        return self.whole.steps_before + (load.polling - 1) / 2
+        """Decode steps that pass before a first token is seen [1]: those of the stack, and of the run."""
+        return self.whole.steps_before + load.waiting
 
     def late(self, load: Load) -> float:
         """Tokens of a sequence whose time the serving stack lets pass before its first one is seen [1]."""

@@ -52,7 +52,7 @@ class FirstTokens:
             asked = load(row.row)
             alone = row.place.prompt(asked)
             due = Prompt(occupied * alone.latency / alone.occupancy + prompt, occupied + prompt / row.ranks)
-            mix = Mix(due, row.generated, row.crowd, (asked.polling - 1) / 2)
+            mix = Mix(due, row.generated, row.crowd, asked.waiting)
             rate = row.batch / (row.generated * row.tpot)
             base, queued = float(mix.first_token(rate, row.batch, seconds)), float(mix.wait(rate))
             ranked = row.place.settled.layout.dp > 1

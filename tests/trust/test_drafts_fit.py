@@ -28,6 +28,7 @@ ROW = {
     "concurrency": "64",
     "source": "InferenceX",
 }
+SEVENTY = {"model": "meta-llama/Llama-3.1-70B", "runtime": "tensorrt-llm", "speculation": "none"}
 
 
 def made(acceptance: float, drafted: np.ndarray, count: int = 300) -> Drafts:
@@ -69,30 +70,35 @@ def test_a_sequence_s_seconds_are_shared_by_the_tokens_that_it_yields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "drafted", "polling"),
+    ("changes", "drafted", "waiting"),
     [
-        ({}, 2, 30),
-        ({"concurrency": "8"}, 2, 10),
-        ({"accelerator": "h200-sxm"}, 2, 1),
-        ({"accelerator": "mi355x"}, 3, 4),
-        ({"model": "Qwen/Qwen3.5-397B-A17B", "accelerator": "mi355x"}, 3, 30),
-        ({"model": "zai-org/GLM-5"}, 3, 1),
-        ({"runtime": "tensorrt-llm"}, 3, 1),
-        ({"runtime": "tensorrt-llm", "tp": "1", "dp": "8", "ep": "8"}, 1, 1),
-        ({"runtime": "vllm"}, 2, 1),
-        ({"runtime": "atom", "accelerator": "mi355x"}, 3, 1),
-        ({"runtime": "atom", "accelerator": "mi355x", "quantization": "mxfp4"}, 1, 1),
-        ({"speculation": "none"}, 0, 30),
-        ({"speculation": "unknown"}, 0, 30),
-        ({"speculation": "mtp3", "runtime": "vllm"}, 3, 1),
-        ({"source": "mine"}, 1, 1),
-        ({"source": "mine", "speculation": "mtp-2"}, 2, 1),
-        ({"source": "mine", "speculation": "eagle3"}, 1, 1),
+        ({}, 2, 14.5),
+        ({"concurrency": "8"}, 2, 4.5),
+        ({"accelerator": "h200-sxm"}, 2, 0),
+        ({"accelerator": "mi355x"}, 3, 1.5),
+        ({"model": "Qwen/Qwen3.5-397B-A17B", "accelerator": "mi355x"}, 3, 14.5),
+        ({"model": "zai-org/GLM-5"}, 3, 0),
+        ({"runtime": "tensorrt-llm"}, 3, 0),
+        ({"runtime": "tensorrt-llm", "tp": "1", "dp": "8", "ep": "8"}, 1, 0),
+        ({"runtime": "vllm"}, 2, 0),
+        ({"runtime": "atom", "accelerator": "mi355x"}, 3, 0),
+        ({"runtime": "atom", "accelerator": "mi355x", "quantization": "mxfp4"}, 1, 0),
+        ({"speculation": "none"}, 0, 14.5),
+        ({"model": "Qwen/Qwen3.5-397B-A17B", "accelerator": "mi355x", "quantization": "mxfp4"}, 3, 0),
+        ({**SEVENTY, "tp": "4"}, 0, 20),
+        ({**SEVENTY, "tp": "8"}, 0, 0),
+        ({**SEVENTY, "tp": "4", "osl": "8192"}, 0, 0),
+        ({**SEVENTY, "tp": "4", "runtime": "vllm"}, 0, 0),
+        ({"speculation": "unknown"}, 0, 14.5),
+        ({"speculation": "mtp3", "runtime": "vllm"}, 3, 0),
+        ({"source": "mine"}, 1, 0),
+        ({"source": "mine", "speculation": "mtp-2"}, 2, 0),
+        ({"source": "mine", "speculation": "eagle3"}, 1, 0),
     ],
 )
-def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: int, polling: float) -> None:
+def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: int, waiting: float) -> None:
     found = load({**ROW, **changes})
-    assert (found.drafted, found.polling) == (drafted, polling)
+    assert (found.drafted, found.waiting) == (drafted, waiting)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_what_launch_scripts_say_of_two_pools(runtime: str, part: str, dp: str, 
     ranks = {"decode_tp": "1" if dp == "8" else "8", "decode_dp": dp, "decode_ep": "8", "decode_workers": "1"}
     row = {**ROW, **pools, **ranks, "kind": "disaggregated", "runtime": runtime, "accelerator": part}
     found = load({**row, "concurrency": concurrency})
-    assert (found.drafted, found.polling) == (drafted, 1)
+    assert (found.drafted, found.waiting) == (drafted, 0)
 
 
 def test_requests_that_are_looked_for_seldom_wait_longer() -> None:

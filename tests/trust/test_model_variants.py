@@ -18,6 +18,7 @@ from roofline.trust.model_variants import variant_of
         ("amd/DeepSeek-R1-0528-MXFP4", "deepseek-r1"),
         ("Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "qwen3-235b-a22b"),
         ("google/gemma-4-31B-FP8", "gemma-4-31b"),
+        ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b"),
     ],
 )
 def test_a_checkpoint_is_a_variant_of_its_model(checkpoint: str, model: str) -> None:
