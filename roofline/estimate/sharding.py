@@ -105,7 +105,7 @@ def _expert_kernels(
         sum(matrix.inner + matrix.columns for matrix in matrices),
         layout.expert_group,
         -(-mixture.experts // layout.ep),
-        layout.expert_group // layout.ep,
+        layout.expert_tp,
         float(largest_deviate(layout.ep)) if layout.ep > 1 else 0.0,  # type: ignore[arg-type]
         quantization.storage("experts"),
         quantization.computation("experts"),
