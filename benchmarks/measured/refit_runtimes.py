@@ -45,7 +45,7 @@ def bare(name: str) -> Runtime:
     fit = usual.model_copy(update={"source": source})
     experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": dict.fromkeys(FOUR_BITS, fit)})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
-    free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled_experts": 1.0}
+    free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
     return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
 
 
@@ -126,7 +126,7 @@ def constants(name: str, known: Known, shared: Shared) -> Runtime:
         "in_step": in_step,
         "apart": _three(shared.apart),
         "scaled_experts": scaled,
-        "unscaled_experts": unscaled,
+        "unscaled": unscaled,
         "slower": dict.fromkeys(sorted(vendors), slower),
     }
     return bare(name).model_copy(update=found)

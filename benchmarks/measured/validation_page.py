@@ -169,7 +169,7 @@ def page(found: Mapping[str, Any]) -> str:
         "single": str(found["outrun"][0]),
         "shared": str(found["outrun"][1]),
         "scaled": f"× {shared.scaled_experts:g}",
-        "unscaled": f"× {shared.unscaled_experts:g}",
+        "unscaled": f"× {shared.unscaled:g}",
     }
     for name, part in parts.items():
         text = text.replace(f"<<{name}>>", part)

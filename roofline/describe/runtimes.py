@@ -30,13 +30,9 @@ CONSTANTS = (
     "apart",
     "acceptance",
     "scaled_experts",
-    "unscaled_experts",
+    "unscaled",
 )
 """Names of a stack's numbers, in the order of its file."""
-
-
-EXPERTS = {("mxfp4", True): "scaled_experts", ("fp8_block", False): "unscaled_experts"}
-"""By stored format, and whether the part's products take the scales of blocks: the factor on measured experts."""
 
 
 class Spread(BaseModel):
@@ -70,7 +66,7 @@ class Runtime(BaseModel):
     record it [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
-    of blocks; `unscaled_experts`: the same of experts in block-wise fp8 on parts whose products do not, so that kernels
+    of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
     scale what they sum [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`,
     `ttft`: how far measured rows lie.
     """
@@ -93,7 +89,7 @@ class Runtime(BaseModel):
     apart: float = Field(ge=0, lt=100)
     acceptance: float = Field(ge=0, le=1)
     scaled_experts: float = Field(gt=0, lt=10)
-    unscaled_experts: float = Field(gt=0, lt=10)
+    unscaled: float = Field(gt=0, lt=10)
     slower: dict[str, float] = {}
     tpot: Spread
     ttft: Spread
@@ -110,14 +106,6 @@ class Runtime(BaseModel):
     def steps_before(self, ranks: int) -> float:
         """Decode steps that pass before a first token is seen, on so many attention-data ranks [1]."""
         return self.first + (self.aligned if ranks > 1 else 0.0)
-
-    def experts(self, stored: str, scaling: bool) -> str:
-        """The name of the factor for experts stored in a format, on parts whose products take scales or not; or none.
-
-        >>> runtime("vllm").experts("fp8_block", scaling=False)
-        'unscaled_experts'
-        """
-        return EXPERTS.get((stored, scaling), "")
 
     @property
     def efficiency(self) -> Efficiency:

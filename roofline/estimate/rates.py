@@ -121,14 +121,23 @@ class Rates:
             return fit
         if self.slower != 1:
             fit = _slower_kernels(fit, self.slower)
-        if operation.kernel_class == "experts":
-            factor = self.runtime.experts(operation.stored, scaling=self.accelerator.scales_blocks)
-            if factor:
-                times: float = getattr(self.runtime, factor)
-                # Memory delivers no more than its bandwidth, whatever was measured.
-                reached = {"overhead": fit.overhead * times, "memory": min(1.0, fit.memory / times)}
-                fit = fit.model_copy(update=reached)
+        if self.unscaled(operation):
+            fit = _slower_kernels(fit, self.runtime.unscaled)
+        if self.scaled_experts(operation):
+            times = self.runtime.scaled_experts
+            # Memory delivers no more than its bandwidth, whatever was measured.
+            reached = {"overhead": fit.overhead * times, "memory": min(1.0, fit.memory / times)}
+            fit = fit.model_copy(update=reached)
         return fit
+
+    def unscaled(self, operation: Operation) -> bool:
+        """Whether it is a product in block-wise fp8 whose sums kernels scale, as the part's products do not."""
+        product = operation.kernel_class in ("matmul", "experts")
+        return product and operation.stored == "fp8_block" and not self.accelerator.scales_blocks
+
+    def scaled_experts(self, operation: Operation) -> bool:
+        """Whether it is of experts in MXFP4, whose scales the part's products take."""
+        return operation.kernel_class == "experts" and operation.stored == "mxfp4" and self.accelerator.scales_blocks
 
     def _missing(self, table: str) -> SpecError:
         where = f"efficiency of {self.accelerator.name}"

@@ -6,7 +6,7 @@ A row's time per token, less what the library estimates for its devices, is what
 
 where `spared` is what a prompt need not read because the step that it rides in does (`Whole.spared`), with the batch by
 Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer or shorter than
-measured kernels its experts take, by all stacks too.
+measured kernels its experts in 4 bits and its products in block-wise fp8 take, by all stacks too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from roofline.describe.catalog import accelerator
 from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import step_terms
+from roofline.estimate.timing import item_seconds, step_terms
+from roofline.estimate.work import Operation
 from roofline.trust.measured_rows import Load, Row, Served, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch
 from roofline.trust.stations import Station, mean_context
@@ -35,11 +36,11 @@ HELD = 400
 APART = np.array([5e-4, 4e-3, 0.1])
 """How far stacks are thought to lie apart: step and prompt [s], slower [1]."""
 DOUBTED = 20
-"""Rows that experts as measured weigh as much as [1]."""
+"""Rows that products as measured weigh as much as [1]."""
 FACTOR = 0.2
-"""How far experts in service are thought to lie from those measured, as a logarithm [1]."""
+"""How far products in service are thought to lie from those measured, as a logarithm [1]."""
 START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0])
-"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled_experts [1]."""
+"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1]."""
 SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25)
 """Its first steps, in the units of the numbers."""
 DECODING = np.array([1e-3, 5e-6])
@@ -74,8 +75,9 @@ class Experts:
 class Evidence:
     """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured.
 
-    `step_experts` and `prompt_experts` are what the two contain of experts; `scaled`, `unscaled`: whether their factor
-    is that of `Runtime.scaled_experts`, or of `unscaled_experts`; `riding`: whether prompts share a pass with steps;
+    `step_experts` and `prompt_experts` are what the two contain of experts, `step_products` and `prompt_products` what
+    they contain of other products that `Runtime.unscaled` is about; `scaled`, `unscaled`: whether the factor of the
+    experts is `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps;
     `ranks` take prompts together, one each.
     """
 
@@ -84,6 +86,8 @@ class Evidence:
     prefill: float
     step_experts: Experts
     prompt_experts: Experts
+    step_products: float
+    prompt_products: float
     scaled: bool
     unscaled: bool
     batch: float
@@ -123,18 +127,23 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
     batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
     context = mean_context(asked)
     prompt = place.prompt(asked)
-    one = Experts.of(settled, Point("prefill", 1.0, asked.isl, 0))
+    decoding, prefilling = Point("decode", batch, context, 0), Point("prefill", 1.0, asked.isl, 0)
+    one = Experts.of(settled, prefilling)
     share = prompt.occupancy / prompt.latency
-    kind = bare.experts(settled.quantization.storage("experts"), scaling=settled.accelerator.scales_blocks)
+    experts = [
+        item for item in settled.step(decoding).items if isinstance(item, Operation) and item.kernel_class == "experts"
+    ]
     own = len(place.deployment.rates.own) > 1
     return Evidence(
         row,
         float(place.seconds(np.array([batch]), context, 0)[0]),
         prompt.occupancy,
-        Experts.of(settled, Point("decode", batch, context, 0)),
+        Experts.of(settled, decoding),
         Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached),
-        kind == "scaled_experts",
-        kind == "unscaled_experts",
+        _unscaled(settled, decoding),
+        _unscaled(settled, prefilling) * share,
+        any(settled.rates.scaled_experts(item) for item in experts),
+        any(settled.rates.unscaled(item) for item in experts),
         batch,
         max(asked.osl - 1, 1e-9),
         0.0 if two_pools else min(1.0, max(0.0, crowd - 1)),
@@ -148,10 +157,20 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
     )
 
 
+def _unscaled(settled: Resolved, point: Point) -> float:
+    """Seconds of the products of a step, experts apart, that kernels scale [s]."""
+    step = settled.step(point)
+    seconds = 0.0
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation) and item.kernel_class == "matmul" and settled.rates.unscaled(item):
+            seconds += count * float(item_seconds(item, settled.machine, settled.rates))  # type: ignore[arg-type]
+    return seconds
+
+
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     """The rows as arrays by name."""
-    plain = ("decode", "prefill", "batch", "generated", "disturbed", "ranks", "riding", "tpot")
-    names = (*plain, "borrowed", "scaled", "unscaled")
+    plain = ("decode", "prefill", "step_products", "prompt_products", "batch", "generated", "disturbed", "tpot")
+    names = (*plain, "ranks", "riding", "borrowed", "scaled", "unscaled")
     found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
     for phase in ("step_experts", "prompt_experts"):
         for name in ("overhead", "memory", "compute", "reached"):
@@ -163,11 +182,13 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
 def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
     """Seconds of the devices per step and per prompt under a stack's numbers [s]."""
     found = []
-    for phase, whole in (("step_experts", "decode"), ("prompt_experts", "prefill")):
-        times, factor, _, working = _experts(known, numbers, phase)
-        overhead = known[f"{phase}.overhead"]
-        measured = overhead + np.maximum(known[f"{phase}.compute"], known[f"{phase}.memory"])
-        found.append(np.asarray(times * (known[whole] - measured + overhead * factor) + working))
+    for phase, whole in (("step", "decode"), ("prompt", "prefill")):
+        experts = f"{phase}_experts"
+        times, factor, _, working = _experts(known, numbers, experts)
+        overhead = known[f"{experts}.overhead"]
+        measured = overhead + np.maximum(known[f"{experts}.compute"], known[f"{experts}.memory"])
+        products = (numbers[4] - 1) * known[f"{phase}_products"]
+        found.append(np.asarray(times * (known[whole] - measured + overhead * factor + products) + working))
     return found[0], found[1]
 
 
@@ -178,10 +199,11 @@ def _experts(known: Mapping[str, Array], numbers: Array, phase: str) -> tuple[Ar
     """
     slower, scaled, unscaled = numbers[2:5]
     times = np.where(known["borrowed"] > 0, slower, 1.0)
-    factor = np.where(known["scaled"] > 0, scaled, np.where(known["unscaled"] > 0, unscaled, 1.0))
+    whole = np.where(known["unscaled"] > 0, unscaled, 1.0)
+    factor = whole * np.where(known["scaled"] > 0, scaled, 1.0)
     memory, compute, reached = (known[f"{phase}.{name}"] for name in ("memory", "compute", "reached"))
     reading = times * memory * np.maximum(factor, reached / times)
-    return times, factor, reading, np.maximum(times * compute, reading)
+    return times, factor, reading, np.maximum(times * whole * compute, reading)
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
@@ -208,11 +230,11 @@ def robust(ratios: Array) -> float:
 
 
 def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: float = 0.0) -> Array:
-    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled_experts [1], sequence [s].
+    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s].
 
     The last is given, from `fitted_alone`. `shared` are those of all stacks together, to which one with few rows is
-    held: a number that is off them by its `APART` counts as `HELD` rows that are off by a tenth. The factors of experts
-    are never a single stack's own; that they are off one by `FACTOR` counts as `DOUBTED` rows.
+    held: a number that is off them by its `APART` counts as `HELD` rows that are off by a tenth. The factors of
+    products are never a single stack's own; that they are off one by `FACTOR` counts as `DOUBTED` rows.
     """
     known = columns(rows)
     row = 0.1**2 / (2 * HUBER) / len(rows)

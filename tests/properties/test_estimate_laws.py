@@ -65,9 +65,9 @@ def test_time_never_rises_with_a_rate(case: Case, rate: str, factor: float) -> N
         assert after <= before
 
 
-@given(case=cases(), factor=st.floats(0, 1))
+@given(case=cases(), factor=st.floats(1e-3, 1))
 def test_time_never_rises_when_latency_falls(case: Case, factor: float) -> None:
-    """A shorter latency never hurts, at a fixed layout."""
+    """A shorter latency never hurts, at a fixed layout; one of nothing would count as not published."""
     nearer = case.on(scaled(case.resolved.machine, latency=factor))
     for before, after in zip(case.three, nearer.three, strict=True):
         assert after <= before

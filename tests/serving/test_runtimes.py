@@ -108,34 +108,54 @@ def test_steps_that_yield_several_tokens_are_waited_for_whole() -> None:
     assert replace(one, tokens=3.0).first_token(0.0, 1.0, 0.01) - 0.05 == pytest.approx(3 * first)
 
 
-def experts(part: str, model: str, stack: object) -> tuple[float, float, float]:
-    """Overhead, memory and compute of the routed experts of a decode step [s]."""
+def seconds(part: str, model: str, stack: object, term: str = "routed_experts") -> tuple[float, float, float]:
+    """Overhead, memory and compute of a term of a decode step [s]."""
     deployment = Deployment(model, part, 4, tp=4, runtime=stack)  # type: ignore[arg-type]
-    times = deployment.decode(4, 1024).terms["routed_experts"]
+    times = deployment.decode(4, 1024).terms[term]
     return float(times.overhead), float(times.memory), float(times.compute)
 
 
+PLAIN = HOST.model_copy(update={"scaled_experts": 1.0, "unscaled": 1.0})
+
+
 @pytest.mark.parametrize(
-    ("part", "model", "factor"),
+    ("part", "model", "times"),
     [
-        ("h100-sxm", "qwen3.5-35b-a3b", None),  # 16-bit experts
-        ("h200-sxm", "minimax-m2.5", "unscaled_experts"),  # block-wise fp8, products without scales
-        ("b200-sxm", "minimax-m2.5", None),  # products with scales
-        ("b200-sxm", "gpt-oss-20b", "scaled_experts"),  # MXFP4, products with scales
-        ("h100-sxm", "gpt-oss-20b", None),
+        ("h100-sxm", "qwen3.5-35b-a3b", (1.0, 1.0, 1.0)),  # 16-bit experts
+        ("h200-sxm", "minimax-m2.5", (1.5, 1.5, 1.5)),  # block-wise fp8, products without scales
+        ("b200-sxm", "minimax-m2.5", (1.0, 1.0, 1.0)),  # products with scales
+        ("b200-sxm", "gpt-oss-20b", (1.25, 1.25, 1.0)),  # MXFP4, products with scales
+        ("h100-sxm", "gpt-oss-20b", (1.0, 1.0, 1.0)),
     ],
 )
-def test_experts_take_the_factor_of_their_format_and_part(part: str, model: str, factor: str | None) -> None:
-    plain = HOST.model_copy(update={"scaled_experts": 1.0, "unscaled_experts": 1.0})
-    changed = plain.model_copy(update={"scaled_experts": 1.25, "unscaled_experts": 1.5})
-    times = {"scaled_experts": 1.25, "unscaled_experts": 1.5, None: 1.0}[factor]
-    first, second = experts(part, model, plain), experts(part, model, changed)
-    assert second == pytest.approx((first[0] * times, first[1] * times, first[2]))
+def test_experts_take_the_factor_of_their_format_and_part(
+    part: str, model: str, times: tuple[float, float, float]
+) -> None:
+    changed = PLAIN.model_copy(update={"scaled_experts": 1.25, "unscaled": 1.5})
+    first, second = seconds(part, model, PLAIN), seconds(part, model, changed)
+    assert second == pytest.approx(tuple(each * factor for each, factor in zip(first, times, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("part", "model", "term", "times"),
+    [
+        ("h200-sxm", "minimax-m2.5", "attention_projections", 1.5),
+        ("mi300x", "minimax-m2.5", "attention_projections", 1.5),
+        ("b200-sxm", "minimax-m2.5", "attention_projections", 1.0),
+        ("h200-sxm", "minimax-m2.5", "lm_head", 1.0),  # in 16 bits
+        ("h200-sxm", "minimax-m2.5", "attention", 1.0),  # no product with weights
+        ("h200-sxm", "llama-3.1-8b", "dense_ffn", 1.0),
+    ],
+)
+def test_kernels_that_scale_what_they_sum_take_longer(part: str, model: str, term: str, times: float) -> None:
+    changed = PLAIN.model_copy(update={"unscaled": 1.5})
+    first, second = seconds(part, model, PLAIN, term), seconds(part, model, changed, term)
+    assert second == pytest.approx(tuple(times * each for each in first))
 
 
 def test_experts_read_no_faster_than_memory_delivers() -> None:
     fast = HOST.model_copy(update={"scaled_experts": 0.1})
-    served = experts("b200-sxm", "gpt-oss-20b", fast)[1]
+    served = seconds("b200-sxm", "gpt-oss-20b", fast)[1]
     ideal = Deployment("gpt-oss-20b", "b200-sxm", 4, tp=4, efficiency="ideal").decode(4, 1024).terms["routed_experts"]
     assert served == pytest.approx(float(ideal.memory))  # type: ignore[arg-type]
 

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
+from benchmarks.measured.refit_runtimes import SERVING, bare
 from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import UnknownName
-from roofline.trust.measured_rows import stack_name
-from roofline.trust.runtimes_fit import SCALES, kernels, loss, predicted, search
+from roofline.trust.measured_rows import load, served, stack_name
+from roofline.trust.predictions import decode_pool
+from roofline.trust.runtimes_fit import SCALES, columns, evidence, kernels, loss, predicted, search
+from roofline.trust.stations import mean_context
+from roofline.trust.validation import read_rows
 from roofline.trust.waits_fit import FirstTokens, fitted_to
 
 GENERATOR = np.random.default_rng(7)
@@ -33,6 +37,8 @@ def made(count: int) -> dict[str, np.ndarray]:
         known[f"{phase}.memory"] = 0.6 * known[whole] * (kind > 0)
         known[f"{phase}.compute"] = 0.1 * known[whole] * (kind > 0)
         known[f"{phase}.reached"] = np.full(count, 0.7)
+    for phase, whole in (("step_products", "decode"), ("prompt_products", "prefill")):
+        known[phase] = 0.2 * known[whole] * known["unscaled"]
     return known
 
 
@@ -127,3 +133,30 @@ def test_waits_that_no_row_tells_of_are_none() -> None:
     known = FirstTokens(each, each * 0, each, each, np.full(count, 9.0), each * 0, each * 0)
     found = fitted_to(known, known.predicted(np.array([0.02, 3.0, 0.0, 0.2, 0.0])))
     assert (found[2], found[4]) == (0, 0)
+
+
+def test_kernels_that_scale_what_they_sum_take_longer_in_the_fit_too() -> None:
+    """Experts and other products alike, whatever bounds them, and nothing else."""
+    known = made(30)
+    known["borrowed"] = np.zeros(30)
+    plain, slower = (kernels(known, np.array([0.0, 0.0, 1.0, 1.0, factor])) for factor in (1.0, 1.5))
+    for phase, before, after in zip(("step", "prompt"), plain, slower, strict=True):
+        experts = known[f"{phase}_experts.overhead"] + np.maximum(
+            known[f"{phase}_experts.memory"], known[f"{phase}_experts.compute"]
+        )
+        products = known["unscaled"] * (experts + known[f"{phase}_products"])
+        assert after - before == pytest.approx(0.5 * products)
+
+
+def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
+    """The fit's own arithmetic of steps and prompts against deployments under the same stack."""
+    rows = [row for row in read_rows(SERVING) if row["kind"] == "serving" and row["grade"] == "A"][::40]
+    stack = bare("vllm").model_copy(update={"unscaled": 1.4, "scaled_experts": 0.8, "slower": {"AMD": 1.3}})
+    known = evidence([{**row, "runtime": "vllm", "speculation": "none"} for row in rows], {"vllm": bare("vllm")})
+    steps, prompts = kernels(columns(known), np.array([0.0, 0.0, 1.3, 0.8, 1.4, 0.0]))
+    assert len(known) > 30
+    for each, step, prompt in zip(known, steps, prompts, strict=True):
+        place = decode_pool(each.row, served(each.row), stack, load(each.row))
+        asked = load(each.row)
+        assert place.seconds(np.array([each.batch]), mean_context(asked), 0)[0] == pytest.approx(step, rel=1e-9)
+        assert place.prompt(asked).occupancy == pytest.approx(prompt, rel=1e-6)
