@@ -165,6 +165,8 @@ class Resolved:
             )
         if self.model.parameters().experts:
             found.append("tokens are routed to experts evenly and independently")
+            if self.layout.ep > 1:
+                found.append("ranks wait for the one of whose experts the most are touched")
         return tuple(dict.fromkeys(found))
 
     def sources(self) -> tuple[str, ...]:

@@ -143,6 +143,10 @@ def test_assumptions_say_what_was_assumed() -> None:
     )
     even = "tokens are routed to experts evenly and independently"
     assert even in rl.Deployment("mixtral-8x7b", "h200-sxm").decode().assumptions
+    waiting = "ranks wait for the one of whose experts the most are touched"
+    for ep in (1, 8):
+        spread = rl.Deployment("mixtral-8x7b", "h200-sxm", 8, tp=8, ep=ep).decode()
+        assert (waiting in spread.assumptions) == (ep > 1)
     assert even not in rl.Deployment("llama-3.1-8b", "h200-sxm").decode().assumptions
     lpu = rl.Deployment("llama-3.1-70b", "groq-lpu-v1", 576, tp=8, pp=72, quantization="int8").decode()
     assert any(each.startswith("embedding and head are cut over 3 stages each") for each in lpu.assumptions)
