@@ -103,7 +103,7 @@ class Shared:
 def constants(name: str, known: Known, shared: Shared) -> Runtime:
     """A stack with the constants that rows give, to the digits that they can claim.
 
-    One without rows has what all stacks have in common.
+    One without rows has what all stacks have in common; checking drafts costs nothing where no row of it drafts.
     """
     rows = known.plain
     own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]

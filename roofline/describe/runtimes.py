@@ -1,4 +1,4 @@
-"""Serving stacks: what their hosts add to a step, a sequence and a prompt, as constants fitted to measured service.
+"""Serving stacks: what hosts add to a step, a sequence, drafts and a prompt, as constants fitted to measured service.
 
 `hardware_specs/runtimes/NAME.toml` holds one stack each. Its constants are shared by all models and parts; every figure
 says how many measured rows it was fitted to, by which command, and how far the rows lie from it.
@@ -63,7 +63,7 @@ class Runtime(BaseModel):
     requests are equally long, so that those which once began together stay together [1]. Where a number of requests is
     in flight, a prompt in a pool that only takes prompts waits for `apart` · √(others in flight to the replica) passes
     [1]. `acceptance`: the probability that a drafted token was accepted in the measured rows that draft, which do not
-    record it [1].
+    record it; whoever drafts gives an acceptance of their own [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels

@@ -43,12 +43,12 @@ class Drafts:
         found = []
         names = list(stacks)
         for row in rows:
-            what, asked = served(row), load(row)
-            held = measured_batch(row, asked)
-            if not asked.drafted or what.runtime not in stacks or held is None:
-                continue
-            stack = stacks[what.runtime].model_copy(update={"drafted": 0.0})
             try:
+                what, asked = served(row), load(row)
+                held = measured_batch(row, asked)
+                if not asked.drafted or what.runtime not in stacks or held is None:
+                    continue
+                stack = stacks[what.runtime].model_copy(update={"drafted": 0.0})
                 place = decode_pool(row, what, stack, asked)
                 batch = max(1.0, held / place.replicas)
                 check, draft = place.drafting(np.array([batch]), mean_context(asked), asked.drafted)
@@ -56,7 +56,8 @@ class Drafts:
                 added = 0.0 if apart else float(mixed(place, asked).interval(batch, 0.0))
             except RooflineError:
                 continue
-            each = np.ceil(batch / place.settled.layout.dp)
+            ranks = place.settled.layout.dp
+            each = batch if ranks == 1 else np.ceil(batch / ranks)
             measured, index = number(row, "tpot_ms") / 1e3, names.index(what.runtime)
             found.append((float(check[0]), float(draft[0]), added, measured, asked.drafted, each, index))
         return cls(*np.array(found, dtype=np.float64).reshape(-1, 7).T)

@@ -23,7 +23,9 @@ _BATCH_WAIT = 20.0
 class Launch:
     """What a script knows of a run: stack, model and part, ranks of the pool that decodes, lengths and requests.
 
-    `ranks` share the attention's data, `tensor_ranks` its heads; `each_rank` of the former has so many requests [1].
+    `model` by its name in the catalogue; `ranks` share the attention's data, `tensor_ranks` its heads [1]; `isl` and
+    `osl` as they were asked for [token]; `each_rank`: requests in flight for each of `ranks` [1]; `four_bits`: weights
+    of so many; `block_scales`: the part's products take the scales of blocks.
     """
 
     stack: str
@@ -53,9 +55,9 @@ class Launch:
             amd = self.vendor == "AMD"
             if self.two_pools:
                 return 1 if amd and self.ranks > 1 else 2
-            return 2 if "DeepSeek-R1" in self.model and not amd else 3
+            return 2 if self.model == "deepseek-r1" and not amd else 3
         if self.stack == "atom":
-            return 1 if self.four_bits and "DeepSeek-R1" in self.model else 3
+            return 1 if self.four_bits and self.model == "deepseek-r1" else 3
         return 2 if self.stack == "vllm" else 1
 
     @property
@@ -77,12 +79,12 @@ class Launch:
             return 0.0
         if self.stack == "tensorrt-llm":
             short = (self.isl, self.osl) == (1024, 1024) and self.tensor_ranks < 8
-            return _BATCH_WAIT if short and "-70B" in self.model else 0.0
+            return _BATCH_WAIT if short and self.model.endswith("-70b") else 0.0
         return (self._between_looks - 1) / 2 if self.stack == "sglang" else 0.0
 
     @property
     def _between_looks(self) -> float:
-        qwen, deepseek = "Qwen3.5" in self.model, "DeepSeek-R1" in self.model
+        qwen, deepseek = self.model.startswith("qwen3.5"), self.model == "deepseek-r1"
         if self.vendor == "AMD":
             return _SELDOM_POLLED if qwen and not self.four_bits else _CONTINUOUS if deepseek else 1.0
         if not (self.block_scales and (qwen or deepseek)):

@@ -162,7 +162,7 @@ def _launch(row: Row, concurrency: float) -> Launch:
     four_bits = what.quantization.endswith("fp4")
     return Launch(
         what.runtime,
-        what.model,
+        described(what.model).name,
         part.vendor,
         decoding.dp,
         decoding.tp,

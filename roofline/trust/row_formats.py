@@ -44,9 +44,10 @@ Kimi (`nvidia/Kimi-K2.6-NVFP4`) and 4 in those of DeepSeek-R1, where output proj
 def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, cache: str) -> Quantization:
     """The formats of a row; `quantization` names the bulk of the weights, as it was written.
 
-    Where the checkpoint has that bulk, its own formats are taken, and where it has a narrower one too: nobody serves
-    more bits than are published. `fp4` is the layout of the part's vendor. Experts in MXFP4 are multiplied with MXFP8
-    activations where the part has 4-bit products, else with bf16 ones. A mixture in 4 bits has its experts in them.
+    Where the checkpoint has that bulk, its own formats are taken, and where fp8 is named and it has a narrower one:
+    nobody widens experts to 8 bits. `fp4` is the layout of the part's vendor. Experts in MXFP4 are multiplied with
+    MXFP8 activations where the part has 4-bit products; elsewhere in 16 bits where the other layers are. A mixture in
+    4 bits has its experts in them.
     """
     part, own = accelerator(part_name), shape.checkpoint
     name = _SPELLINGS.get(quantization, quantization)
@@ -54,8 +55,10 @@ def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, ca
         name = "mxfp4" if own.experts == "mxfp4" or part.vendor == "AMD" else "nvfp4"
     bulk = own.experts or own.weights
     published = not name or bulk in _STORED.get(name, (name,)) or (name == "fp8" and _bits(bulk) < 8)
-    if published and own.experts == "mxfp4":
-        chosen = own.with_(activations="mxfp8" if "mxfp4" in part.peak else "bf16")
+    if published and own.experts == "mxfp4" and "mxfp4" in part.peak:
+        chosen = own.with_(activations="mxfp8")
+    elif published and own.experts == "mxfp4" and _bits(own.weights) > 8:
+        chosen = own.with_(activations="bf16")
     elif published:
         chosen = own
     elif name == "fp8" and shape.name.startswith(_BLOCKWISE) and stack not in _OWN_CHECKPOINTS:

@@ -109,12 +109,11 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
     """
     found = []
     for row in rows:
-        what, asked = served(row), load(row)
-        held = measured_batch(row, asked)
-        if asked.drafted or what.runtime not in bare or held is None:
-            continue
         try:
-            found.append(_said(row, what, asked, held, bare[what.runtime]))
+            what, asked = served(row), load(row)
+            held = measured_batch(row, asked)
+            if not asked.drafted and what.runtime in bare and held is not None:
+                found.append(_said(row, what, asked, held, bare[what.runtime]))
         except RooflineError:
             continue
     return found

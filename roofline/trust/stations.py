@@ -134,7 +134,8 @@ class Station:
         context = load.least_isl + load.least_osl / 2
         point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
         seconds = float(self.narrowest.ideal.evaluate(point, step_floor))
-        return seconds / (MOST_DRAFTED + 1) if load.drafted or load.undeclared else seconds
+        tokens = max(MOST_DRAFTED, load.drafted) + 1 if load.drafted or load.undeclared else 1
+        return seconds / tokens
 
     @cached_property
     def narrowest(self) -> Resolved:

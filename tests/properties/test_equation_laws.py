@@ -255,14 +255,14 @@ def test_the_busiest_rank_touches_no_less_than_the_mean_and_no_more_than_it_has(
     held = count / share
     mean = experts.distinct_experts(count, top_k, tokens) / share
     busiest = experts.busiest_rank_experts(count, top_k, tokens, held, deviate)
-    assert mean * (1 - 1e-12) <= busiest <= held
-    assert experts.busiest_rank_experts(count, top_k, tokens, held, 0) == pytest.approx(mean)
+    assert max(mean, 1) * (1 - 1e-12) <= busiest <= held
+    assert experts.busiest_rank_experts(count, top_k, tokens, held, 0) == pytest.approx(max(mean, 1))
     more = experts.busiest_rank_experts(count, top_k, tokens + 1, held, deviate)
     assert more >= busiest * (1 - 1e-12)
 
 
-@pytest.mark.parametrize(("count", "top_k", "size"), [(256, 8, 8), (256, 8, 32), (128, 4, 4), (512, 10, 16)])
-@pytest.mark.parametrize("tokens", [4, 16, 64])
+@pytest.mark.parametrize(("count", "top_k", "size"), [(256, 8, 8), (256, 8, 256), (128, 4, 4), (512, 10, 64)])
+@pytest.mark.parametrize("tokens", [1, 4, 16, 64])
 def test_the_busiest_rank_is_that_of_routings_drawn_at_random(count: int, top_k: int, size: int, tokens: int) -> None:
     """Drawn anew for each token; the normal law is short of it where a rank touches one expert or two."""
     generator = np.random.default_rng(11)
@@ -274,7 +274,12 @@ def test_the_busiest_rank_is_that_of_routings_drawn_at_random(count: int, top_k:
     deviate = experts.largest_deviate(size)
     found = experts.busiest_rank_experts(count, top_k, tokens, count / size, deviate)
     few = tokens * top_k / size < 2
-    assert found == pytest.approx(drawn, rel=0.15 if few else 0.06)
+    assert found == pytest.approx(drawn, rel=0.35 if few else 0.07)
+
+
+def test_a_token_touches_an_expert_of_some_rank_and_half_a_token_half_of_one() -> None:
+    assert experts.busiest_rank_experts(256, 8, 1, 1, 0) == 1
+    assert experts.busiest_rank_experts(256, 8, 0.5, 1, 0) == 0.5
 
 
 @pytest.mark.parametrize(("size", "largest"), [(3, 0.8463), (4, 1.0294), (8, 1.4236), (16, 1.7660), (64, 2.3437)])

@@ -56,8 +56,8 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
 }
 
 CONDITIONS: dict[str, Callable[[Values], bool]] = {
-    # on a rank that touches all that it holds the root plays no part
-    "experts.busiest_rank_experts": lambda v: busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
+    # on a rank that touches all that it holds, or one, the root plays no part
+    "experts.busiest_rank_experts": lambda v: 1 < busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
     # two ranks never cross
     "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
     # the difference in the denominator is not allowed to be a rounding error

@@ -7,9 +7,10 @@ import pytest
 
 from roofline.describe.runtimes import runtime
 from roofline.trust.drafts_fit import Drafts, fitted_drafts, fitted_to
-from roofline.trust.measured_rows import load
-from roofline.trust.predictions import predict
-from roofline.trust.stations import ACCEPTANCE
+from roofline.trust.measured_rows import load, served
+from roofline.trust.predictions import decode_pool, measured_batch, mixed, predict
+from roofline.trust.runtimes_fit import evidence
+from roofline.trust.stations import ACCEPTANCE, mean_context
 
 ROW = {
     "id": "one",
@@ -94,6 +95,7 @@ def test_a_sequence_s_seconds_are_shared_by_the_tokens_that_it_yields() -> None:
         ({"source": "mine"}, 1, 0),
         ({"source": "mine", "speculation": "mtp-2"}, 2, 0),
         ({"source": "mine", "speculation": "eagle3"}, 1, 0),
+        ({"model": "deepseek-ai/DeepSeek-R1-0528"}, 2, 14.5),
     ],
 )
 def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: int, waiting: float) -> None:
@@ -120,6 +122,52 @@ def test_what_launch_scripts_say_of_two_pools(runtime: str, part: str, dp: str, 
     row = {**ROW, **pools, **ranks, "kind": "disaggregated", "runtime": runtime, "accelerator": part}
     found = load({**row, "concurrency": concurrency})
     assert (found.drafted, found.waiting) == (drafted, 0)
+
+
+def test_the_requests_of_a_rank_are_those_of_one_worker_of_several() -> None:
+    pools = {"prefill_devices": "8", "decode_devices": "16", "decode_workers": "2", "decode_tp": "1", "decode_dp": "8"}
+    row = {**ROW, **pools, "kind": "disaggregated", "runtime": "tensorrt-llm", "decode_ep": "8"}
+    assert load({**row, "concurrency": str(2 * 8 * 48)}).drafted == 3
+    assert load({**row, "concurrency": str(2 * 8 * 48 + 1)}).drafted == 2
+
+
+def test_the_fit_s_own_times_of_rows_that_draft_are_those_of_the_library() -> None:
+    """One pool on tensor ranks, one on data ranks, one of two replicas, and two pools."""
+    stack = runtime("tensorrt-llm").model_copy(update={"acceptance": ACCEPTANCE, "drafted": 5e-5})
+    measured = {"runtime": "tensorrt-llm", "ttft_ms": "200", "tpot_ms": "12", "output_tokens_per_s": "1000"}
+    two = {f"{name}_devices": "8" for name in ("prefill", "decode")} | {"decode_tp": "1", "decode_dp": "8"}
+    rows: list[dict[str, str]] = [
+        {**ROW, **measured},
+        {**ROW, **measured, "tp": "1", "dp": "8", "ep": "8"},
+        {**ROW, **measured, "tp": "4", "devices": "8", "quantization": "nvfp4"},
+        {**ROW, **measured, **two, "kind": "disaggregated", "decode_ep": "8", "decode_workers": "1"},
+    ]
+    others = {"vllm": runtime("vllm"), "tensorrt-llm": stack}
+    known = Drafts.of(rows, others)
+    assert list(known.stack) == [1] * len(rows)
+    found = known.predicted(ACCEPTANCE, np.array([1.0, 5e-5]))
+    for row, seconds in zip(rows, found, strict=True):
+        asked = load(row)
+        place = decode_pool(row, served(row), stack, asked)
+        batch = (measured_batch(row, asked) or 0.0) / place.replicas
+        expected = place.seconds(np.array([batch]), mean_context(asked), asked.drafted)[0]
+        if row["kind"] == "serving":
+            expected = mixed(place, asked).interval(batch, expected)
+        assert seconds == pytest.approx(expected, rel=1e-9), row
+
+
+def test_rows_that_cannot_be_read_say_nothing() -> None:
+    odd = [{**ROW, "accelerator": "abacus"}, {**ROW, "devices": ""}, {**ROW, "model": "nobody/nothing"}]
+    assert fitted_drafts(odd, {"sglang": runtime("sglang")}) == (ACCEPTANCE, {"sglang": 0.0})
+    assert evidence([{**row, "speculation": "none"} for row in odd], {"sglang": runtime("sglang")}) == []
+
+
+def test_a_floor_lets_all_drafts_of_a_row_be_accepted() -> None:
+    row = {**ROW, "source": "mine", "concurrency": "1"}
+    three, five, seven = (predict({**row, "speculation": f"mtp{length}"}).floor for length in (1, 5, 7))
+    assert three is not None
+    assert five == pytest.approx(three * 4 / 6)
+    assert seven == pytest.approx(three * 4 / 8)
 
 
 def test_requests_that_are_looked_for_seldom_wait_longer() -> None:

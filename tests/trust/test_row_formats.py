@@ -41,12 +41,27 @@ def found(model: str, part: str, stack: str, quantization: str, cache: str = "")
         ("zai-org/GLM-5", "mi355x", "sglang", "fp4", ("bf16", "mxfp4", "fp8")),
         ("zai-org/GLM-5", "b300-sxm", "sglang", "fp4", ("fp8", "nvfp4", "fp8")),
         ("meta-llama/Llama-3.1-8B", "h100-sxm", "vllm", "int4", ("int4", "int4", "bf16")),
+        ("meta-llama/Llama-3.1-8B", "b200-sxm", "vllm", "int4", ("int4", "int4", "bf16")),
     ],
 )
 def test_a_row_means_the_checkpoint_that_is_published(
     model: str, part: str, stack: str, quantization: str, expected: tuple[str, str, str]
 ) -> None:
     assert found(model, part, stack, quantization) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "linear", "experts"),
+    [
+        ("deepseek-ai/DeepSeek-V4-Pro", "b200-sxm", "mxfp8", "mxfp8"),
+        ("deepseek-ai/DeepSeek-V4-Pro", "h200-sxm", "fp8", "fp8"),
+        ("openai/gpt-oss-120b", "b200-sxm", "bf16", "mxfp8"),
+        ("openai/gpt-oss-120b", "h200-sxm", "bf16", "bf16"),
+    ],
+)
+def test_products_are_of_what_the_part_multiplies(model: str, part: str, linear: str, experts: str) -> None:
+    chosen = formats(described(model), part, "vllm", "mxfp4", "")
+    assert (chosen.computation("linear"), chosen.computation("experts")) == (linear, experts)
 
 
 def test_a_recorded_cache_is_taken_as_recorded() -> None:
