@@ -33,6 +33,10 @@ SPECS = ROOT / "hardware_specs/runtimes"
 PAGE = ROOT / "docs/validation.md"
 STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
 COMMAND = "python -m benchmarks.measured.refit_runtimes"
+NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence")
+"""What `fitted` gives, in its order."""
+WAITS = ("request", "first", "aligned", "bunch", "in_step")
+"""What `fitted_waits` gives, in its order."""
 NOTHING = Spread(points=0, error=0, low=1, high=1)
 FOUR_BITS = ("nvfp4", "mxfp4-bf16", "mxfp4-mxfp4")
 """Formats of experts whose measured kernels are another backend's than the one that stacks decode with."""
@@ -109,32 +113,18 @@ def constants(name: str, known: Known, shared: Shared) -> Runtime:
     own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]
     numbers = fitted(own, shared.numbers) if own else shared.numbers
     waits = fitted_waits(own, numbers, shared.waits) if own else shared.waits
-    step, prompt, slower, scaled, unscaled, sequence = (_three(number) for number in numbers)
-    request, first, aligned, bunch, in_step = (_three(number) for number in waits)
-    vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
+    shares = {"alone": shared.alone, "apart": shared.apart, "acceptance": shared.acceptance}
     found = {
-        "step": step,
-        "alone": _three(shared.alone),
-        "sequence": sequence,
-        "drafted": _three(shared.drafted.get(name, 0.0)),
-        "acceptance": _three(shared.acceptance),
-        "prompt": prompt,
-        "request": request,
-        "first": first,
-        "aligned": aligned,
-        "bunch": bunch,
-        "in_step": in_step,
-        "apart": _three(shared.apart),
-        "scaled_experts": scaled,
-        "unscaled": unscaled,
-        "slower": dict.fromkeys(sorted(vendors), slower),
+        **dict(zip(NUMBERS, numbers, strict=True)),
+        **dict(zip(WAITS, waits, strict=True)),
+        **shares,
+        "drafted": shared.drafted.get(name, 0.0),
     }
-    return bare(name).model_copy(update=found)
-
-
-def _three(number: float) -> float:
-    """To three digits."""
-    return float(f"{number:.3g}")
+    rounded = {each: float(f"{value:.3g}") for each, value in found.items()}
+    slower = rounded.pop("slower")
+    assert rounded.keys() == set(CONSTANTS)
+    vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
+    return bare(name).model_copy(update={**rounded, "slower": dict.fromkeys(sorted(vendors), slower)})
 
 
 def left_out(known: Known, asked: Sequence[Row], column: str) -> dict[str, Prediction]:

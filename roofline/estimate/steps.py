@@ -14,8 +14,8 @@ from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
-from roofline.estimate.work import HIDDEN_WIDTH, HostKernel, Kernel, Load
-from roofline.numeric import SCALAR, Num, ceil, kind
+from roofline.estimate.work import HIDDEN_WIDTH, HostKernel, Kernel, Load, one_token
+from roofline.numeric import Num, ceil
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Plan:
         """A step of `batch` sequences with `new` tokens each, whose caches cover `context` tokens with the new ones."""
         share = self._micro_batch(batch)
         sequences = self._per_rank(share)
-        single = kind(new) == SCALAR and new == 1  # the common step, spared two passes over arrays
-        rows, tokens = (sequences, share) if single else (sequences * new, share * new)
+        # The common step is spared two passes over arrays.
+        rows, tokens = (sequences, share) if one_token(new) else (sequences * new, share * new)
         load = Load("decode", sequences, new, context - new, context, rows, tokens)
         step = self._step(batch, share, load)
         if not step.hops:

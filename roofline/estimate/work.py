@@ -237,6 +237,11 @@ class StreamKernel:
         )
 
 
+def one_token(new: Num) -> bool:
+    """Whether each sequence has one new token, and it is known: the common step, in which no drafts are checked."""
+    return kind(new) == SCALAR and new == 1
+
+
 @dataclass(frozen=True, slots=True)
 class HostKernel:
     """What a serving stack's host adds to a pass: once, for each sequence of a decode step, or for each `drafted` one.
@@ -258,8 +263,7 @@ class HostKernel:
             return ("host_step" if decoding else "host_prompt"), 1
         if self.per == "sequence":
             return "host_sequence", load.group_tokens / load.new if decoding else 0
-        alone = kind(load.new) == SCALAR and load.new == 1
-        return "host_draft", load.sequences if decoding and not alone else 0
+        return "host_draft", load.sequences if decoding and not one_token(load.new) else 0
 
 
 @dataclass(frozen=True, slots=True)

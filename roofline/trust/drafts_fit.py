@@ -10,9 +10,9 @@ import numpy as np
 from roofline.describe.runtimes import Runtime
 from roofline.equations.speculation import speculative_interval
 from roofline.errors import RooflineError
-from roofline.trust.measured_rows import Row, load, number, served
+from roofline.trust.measured_rows import Row, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch, mixed
-from roofline.trust.runtimes_fit import HUBER, Array, robust, search
+from roofline.trust.runtimes_fit import ROW, Array, robust, search
 from roofline.trust.stations import ACCEPTANCE, mean_context
 
 EXPECTED = 1e-4
@@ -52,8 +52,7 @@ class Drafts:
                 place = decode_pool(row, what, stack, asked)
                 batch = max(1.0, held / place.replicas)
                 check, draft = place.drafting(np.array([batch]), mean_context(asked), asked.drafted)
-                apart = row["kind"] == "disaggregated"
-                added = 0.0 if apart else float(mixed(place, asked).interval(batch, 0.0))
+                added = 0.0 if has_two_pools(row) else float(mixed(place, asked).interval(batch, 0.0))
             except RooflineError:
                 continue
             ranks = place.settled.layout.dp
@@ -86,7 +85,7 @@ def fitted_to(known: Drafts, stacks: int) -> list[float]:
 
     Seconds are held to none: that they are `EXPECTED` counts as `DOUBTED` rows that are off by a tenth.
     """
-    held = DOUBTED * 0.1**2 / (2 * HUBER) / known.measured.size
+    held = DOUBTED * ROW / known.measured.size
 
     def cost(numbers: Array) -> float:
         off = float(((numbers[1:] / EXPECTED) ** 2).sum())

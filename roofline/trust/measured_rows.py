@@ -102,6 +102,11 @@ def ranks(row: Row, name: str) -> int:
     return max(1, int(number(row, name, 1)))
 
 
+def has_two_pools(row: Row) -> bool:
+    """Whether prompts and decode have devices of their own."""
+    return str(row.get("kind") or "") == "disaggregated"
+
+
 def served(row: Row) -> Served:
     """Model, part, formats and serving stack of a row."""
     return Served(
@@ -155,7 +160,7 @@ def _drafted(said: str, launch: Launch | None) -> int:
 
 
 def _launch(row: Row, concurrency: float) -> Launch:
-    what, two_pools = served(row), str(row.get("kind") or "") == "disaggregated"
+    what, two_pools = served(row), has_two_pools(row)
     part, decoding = accelerator(what.accelerator), pool(row, "decode_" if two_pools else "")
     ranks = decoding.dp * max(1, decoding.devices // (decoding.tp * decoding.pp * decoding.dp))
     each_rank = concurrency / ranks

@@ -13,7 +13,19 @@ from roofline.describe.runtimes import Runtime
 from roofline.errors import DoesNotFit, RooflineError
 from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
-from roofline.trust.measured_rows import Load, PoolRow, Row, Served, load, message, number, pool, served, stack_of
+from roofline.trust.measured_rows import (
+    Load,
+    PoolRow,
+    Row,
+    Served,
+    has_two_pools,
+    load,
+    message,
+    number,
+    pool,
+    served,
+    stack_of,
+)
 from roofline.trust.static_rows import static_value
 from roofline.trust.stations import BATCHES, Array, Station, station
 
@@ -48,7 +60,7 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
         stack = stack_of(what) if stacks is None else stacks.get(what.runtime)
         if _single_phase(row):
             return Prediction(row, "ok", value=static_value(row, what, stack), stack=stack)
-        if str(row.get("kind") or "") == "disaggregated":
+        if has_two_pools(row):
             return _split(row, what, stack)
         return _together(row, what, stack)
     except DoesNotFit as error:
@@ -140,7 +152,7 @@ def two_pools(row: Row, what: Served, stack: Runtime | None, asked: Load) -> tup
 
 def decode_pool(row: Row, what: Served, stack: Runtime | None, asked: Load) -> Station:
     """The devices that decode: all of one pool, or the second of two."""
-    if str(row.get("kind") or "") != "disaggregated":
+    if not has_two_pools(row):
         return station(what, pool(row), stack)
     return holding(what, pool(row, "decode_"), None if stack is None else stack.decoding_alone(), asked)
 

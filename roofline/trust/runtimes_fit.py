@@ -22,15 +22,17 @@ from roofline.describe.catalog import accelerator
 from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import item_seconds, step_terms
+from roofline.estimate.timing import Step, item_seconds, step_terms
 from roofline.estimate.work import Operation
-from roofline.trust.measured_rows import Load, Row, Served, load, number, served
+from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch
 from roofline.trust.stations import Station, mean_context
 
 Array = NDArray[np.float64]
 HUBER = 0.1
 """Deviation of the logarithm from which on the loss grows linearly [1]."""
+ROW = 0.1**2 / (2 * HUBER)
+"""Loss of one row that is off by a tenth [1]."""
 HELD = 400
 """Rows that what all stacks have in common weighs as much as, in the fit of one of them [1]."""
 APART = np.array([5e-4, 4e-3, 0.1])
@@ -59,9 +61,8 @@ class Experts:
     reached: float
 
     @classmethod
-    def of(cls, settled: Resolved, point: Point) -> Experts:
+    def of(cls, settled: Resolved, step: Step) -> Experts:
         """Those of one step; nothing where the model has none."""
-        step = settled.step(point)
         times = step_terms(step, settled.machine, settled.rates).get("routed_experts")
         if times is None:
             return cls(0.0, 0.0, 0.0, 1.0)
@@ -120,32 +121,31 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
 
 
 def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Evidence:
-    two_pools = row["kind"] == "disaggregated"
     place = decode_pool(row, what, bare, asked)
     settled = place.settled
     batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
     context = mean_context(asked)
     prompt = place.prompt(asked)
-    decoding, prefilling = Point("decode", batch, context, 0), Point("prefill", 1.0, asked.isl, 0)
-    one = Experts.of(settled, prefilling)
+    decode, prefill = (
+        settled.step(point) for point in (Point("decode", batch, context, 0), Point("prefill", 1.0, asked.isl, 0))
+    )
+    one = Experts.of(settled, prefill)
     share = prompt.occupancy / prompt.latency
-    experts = [
-        item for item in settled.step(decoding).items if isinstance(item, Operation) and item.kernel_class == "experts"
-    ]
+    experts = [item for item in decode.items if isinstance(item, Operation) and item.kernel_class == "experts"]
     own = len(place.deployment.rates.own) > 1
     return Evidence(
         row,
         float(place.seconds(np.array([batch]), context, 0)[0]),
         prompt.occupancy,
-        Experts.of(settled, decoding),
+        Experts.of(settled, decode),
         Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached),
-        _unscaled(settled, decoding),
-        _unscaled(settled, prefilling) * share,
+        _unscaled(settled, decode),
+        _unscaled(settled, prefill) * share,
         any(settled.rates.scaled_experts(item) for item in experts),
         any(settled.rates.unscaled(item) for item in experts),
         batch,
         max(asked.osl - 1, 1e-9),
-        0.0 if two_pools else min(1.0, max(0.0, crowd - 1)),
+        0.0 if has_two_pools(row) else min(1.0, max(0.0, crowd - 1)),
         settled.layout.dp,
         settled.layout.pp == 1,
         number(row, "tpot_ms") / 1e3,
@@ -156,9 +156,8 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
     )
 
 
-def _unscaled(settled: Resolved, point: Point) -> float:
+def _unscaled(settled: Resolved, step: Step) -> float:
     """Seconds of the products of a step, experts apart, that kernels scale [s]."""
-    step = settled.step(point)
     seconds = 0.0
     for item, count in zip(step.items, step.path, strict=True):
         if isinstance(item, Operation) and item.kernel_class == "matmul" and settled.rates.unscaled(item):
@@ -236,7 +235,7 @@ def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: floa
     products are never a single stack's own; that they are off one by `FACTOR` counts as `DOUBTED` rows.
     """
     known = columns(rows)
-    row = 0.1**2 / (2 * HUBER) / len(rows)
+    row = ROW / len(rows)
 
     def common(numbers: Array) -> float:
         factors = np.log(np.maximum(numbers[3:], 1e-3)) / FACTOR

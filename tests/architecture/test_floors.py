@@ -155,7 +155,7 @@ def test_no_file_knows_where_it_lies() -> None:
         ("see " + "/ho" + "me/someone/x.py", True),
         ("open('" + "/tm" + "p/x')", True),
         ("https://host/home/page", False),
-        ("https://host.example/a/work/b", False),
+        ("https://host.example/a/home/b", False),
         ("rates and/or work/time", False),
     ],
 )
