@@ -102,7 +102,8 @@ class Quantization(BaseModel):
 
     `weights` of the linear layers; `experts` of the routed experts where they differ (None: as `weights`); `lm_head` of
     embedding, head, router and norms; `activations` is the format matrix multiplications run in (weights stored wider
-    than it run in their own format); `kv_cache` of the cache, `attention` of the score and value products.
+    than it run in their own format); `kv_cache` of the cache, `attention` of the score and value products; `all_reduce`
+    of the sums that cross between tensor ranks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,6 +114,7 @@ class Quantization(BaseModel):
     activations: str = "bf16"
     kv_cache: str = "bf16"
     attention: str = "bf16"
+    all_reduce: str = "bf16"
 
     def __init__(self, **formats: Any) -> None:
         """Raises `UnknownName` for a part or a format that does not exist."""
@@ -152,14 +154,16 @@ class Quantization(BaseModel):
         >>> Quantization.of("int8").with_(kv_cache="bf16").label
         'int8, kv bf16'
         """
+        crossing = "" if self.all_reduce == "bf16" else f", all-reduce {self.all_reduce}"
+        kept = self.with_(all_reduce="bf16")
         for name, preset in PRESETS.items():
-            if self == preset:
-                return name
+            if kept == preset:
+                return f"{name}{crossing}"
         for name, preset in PRESETS.items():
-            if self == preset.with_(kv_cache=self.kv_cache):
-                return f"{name}, kv {self.kv_cache}"
+            if kept == preset.with_(kv_cache=self.kv_cache):
+                return f"{name}, kv {self.kv_cache}{crossing}"
         experts = f", experts {self.experts}" if self.experts and self.experts != self.weights else ""
-        return f"{self.weights}{experts}, matmul {self.activations}, kv {self.kv_cache}"
+        return f"{self.weights}{experts}, matmul {self.activations}, kv {self.kv_cache}{crossing}"
 
     def storage(self, part: str) -> str:
         """Storage format of a part: `"linear"`, `"experts"` or `"lm_head"`."""

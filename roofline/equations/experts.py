@@ -15,9 +15,11 @@ __all__ = [
     "distinct_experts",
     "expert_critical_tokens",
     "expert_flops",
+    "expert_row_bytes",
     "expert_weight_bytes",
     "largest_deviate",
     "rank_imbalance",
+    "routed_row_bytes",
     "tokens_for_coverage",
     "tokens_per_expert",
 ]
@@ -169,6 +171,52 @@ def expert_flops(tokens: Num, top_k: Num, hidden: Num, expert_width: Num, matric
     792723456
     """
     return matrices * matmul_flops(tokens * top_k, hidden, expert_width)
+
+
+def expert_row_bytes(hidden: Num, columns: Num, inner: Num, input_width: Num, output_width: Num) -> Num:
+    """The bytes that the matrices of one expert take in and give out for a row of activations.
+
+    Arguments:
+        hidden : elements of a row before the first matrices and after the last [1]
+        columns : elements out of the first matrices, of both where the feed-forward is gated [1]
+        inner : elements into the last matrix [1]
+        input_width : bytes per element into a matrix [B]
+        output_width : bytes per element out of a matrix [B]
+
+    Returns the bytes per row [B].
+
+    Source: Gale et al. 2022, "MegaBlocks", arXiv:2211.15841, pseudo-code of a dMoE: each product reads its input and
+    writes its result.
+
+    >>> expert_row_bytes(7168, 4096, 2048, 1, 2)
+    31744
+    """
+    return (hidden + inner) * input_width + (columns + hidden) * output_width
+
+
+def routed_row_bytes(hidden: Num, columns: Num, inner: Num, input_width: Num, output_width: Num) -> Num:
+    """The bytes that move between the matrices of one expert, and to and from them, for a row of activations.
+
+    Arguments:
+        hidden : elements of a row before the first matrices and after the last [1]
+        columns : elements out of the first matrices, of both where the feed-forward is gated [1]
+        inner : elements into the last matrix [1]
+        input_width : bytes per element into a matrix [B]
+        output_width : bytes per element out of a matrix [B]
+
+    Returns the bytes per row [B].
+
+    Source: Gale et al. 2022, "MegaBlocks", arXiv:2211.15841, pseudo-code of a dMoE: what surrounds its two products.
+
+    Kernels of their own copy the row of a token to each of its experts, in the format that the matrices multiply; gate
+    the result of the first matrices; and sum what comes back. Left out is the sum, one row for all experts of a token.
+
+    >>> routed_row_bytes(7168, 4096, 2048, 1, 2)
+    46080
+    """
+    gathered = hidden * (output_width + input_width)
+    gated = columns * output_width + inner * input_width
+    return gathered + gated + hidden * output_width
 
 
 def expert_critical_tokens(experts: Num, top_k: Num, peak: Num, bandwidth: Num, weight_width: Num) -> Num:

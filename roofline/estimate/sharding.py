@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization
 from roofline.describe.mixers import Mixer
@@ -14,8 +16,10 @@ from roofline.estimate.work import (
     HIDDEN_WIDTH,
     AttentionKernel,
     ExpertKernel,
+    ExpertRow,
     Kernel,
     MatmulKernel,
+    RoutingKernel,
     StateKernel,
     StreamKernel,
     TransferKernel,
@@ -28,7 +32,7 @@ def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quant
     """What one rank runs for one layer, in order."""
     compiled: list[Kernel] = []
     mixer, feed_forward = layer.mixer, layer.feed_forward
-    reduce = TransferKernel("all_reduce", "all_reduce", hidden * HIDDEN_WIDTH, hidden * HIDDEN_WIDTH, layout.tp)
+    reduce = _all_reduce(hidden, layout.tp, quantization)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
     if mixer is not None:
@@ -49,6 +53,12 @@ def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quant
         elif layout.tp > 1:
             compiled.append(reduce)
     return tuple(compiled)
+
+
+def _all_reduce(elements: int, ranks: int, quantization: Quantization) -> TransferKernel:
+    """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
+    row = elements * exact_width(quantization.all_reduce)
+    return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
 
 
 def _projections(projections: tuple[Projection, ...], tp: int, quantization: Quantization) -> list[MatmulKernel]:
@@ -96,13 +106,14 @@ def _feed_forward_kernels(
 
 def _expert_kernels(
     mixture: MoE, hidden: int, layout: Layout, quantization: Quantization
-) -> list[ExpertKernel | TransferKernel]:
+) -> list[ExpertKernel | RoutingKernel | TransferKernel]:
     matrices = mixture.expert_matrices(hidden)
+    first, (last,) = ([matrix for matrix in matrices if matrix.split == split] for split in ("columns", "rows"))
     kernel = ExpertKernel(
         mixture.experts,
         mixture.top_k,
         sum(matrix.elements for matrix in matrices),
-        sum(matrix.inner + matrix.columns for matrix in matrices),
+        ExpertRow(last.columns, sum(matrix.columns for matrix in first), last.inner),
         layout.expert_group,
         -(-mixture.experts // layout.ep),
         layout.expert_tp,
@@ -111,27 +122,31 @@ def _expert_kernels(
         quantization.computation("experts"),
         mixture.zero_experts,
     )
-    wide = (mixture.latent_width or hidden) * HIDDEN_WIDTH
+    routing = RoutingKernel(kernel)
+    elements = mixture.latent_width or hidden
     if layout.dp == 1:
-        return [kernel] + ([TransferKernel("all_reduce", "all_reduce", wide, wide, layout.tp)] if layout.tp > 1 else [])
+        summed = [_all_reduce(elements, layout.tp, quantization)] if layout.tp > 1 else []
+        return [kernel, routing, *summed]
+    wide = elements * HIDDEN_WIDTH
     if layout.ep == 1:
         others = wide * (layout.expert_group - 1) / layout.expert_group
         gather = TransferKernel("all_gather", "all_gather", wide, others, layout.expert_group, over_group=True)
         scatter = TransferKernel("reduce_scatter", "all_gather", wide, others, layout.expert_group, over_group=True)
-        return [gather, kernel, scatter]
+        return [gather, kernel, routing, scatter]
     copies = min(mixture.top_k, layout.ep)
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
-        sent = dispatch_bytes(1, copies, wide // HIDDEN_WIDTH, dispatch_width, combine_width)
+        sent = dispatch_bytes(1, copies, elements, dispatch_width, combine_width)
         return TransferKernel(term, "all_to_all", float(sent) / layout.tp, 0, layout.expert_group)  # type: ignore[arg-type]
 
-    joined: list[ExpertKernel | TransferKernel] = [
+    joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
         exchange("dispatch", activation_width(kernel.computed), 0),
         kernel,
+        routing,
         exchange("combine", 0, HIDDEN_WIDTH),
     ]
     if layout.expert_tp > 1:
-        joined.append(TransferKernel("all_reduce", "all_reduce", wide * copies, 0, layout.expert_tp))
+        joined.append(replace(_all_reduce(elements * copies, layout.expert_tp, quantization), fewest_row_bytes=0))
     return joined
 
 
@@ -140,11 +155,11 @@ def embedding_kernels(
 ) -> tuple[MatmulKernel | StreamKernel | TransferKernel, ...]:
     """The lookup of each token's row, the reduction of a vocabulary cut over ranks, and projections outside layers."""
     beside = _projections(model.projections, layout.tp, quantization)
-    row, ranks = (model.embedding_width or model.hidden) * HIDDEN_WIDTH, layout.tp * layout.vocab
-    lookup = StreamKernel("embedding", 2 * row, 1)
+    elements, ranks = model.embedding_width or model.hidden, layout.tp * layout.vocab
+    lookup = StreamKernel("embedding", 2 * elements * HIDDEN_WIDTH, 1)
     if ranks == 1:
         return (lookup, *beside)
-    return (lookup, TransferKernel("all_reduce", "all_reduce", row, row, ranks), *beside)
+    return (lookup, _all_reduce(elements, ranks, quantization), *beside)
 
 
 def head_kernels(

@@ -14,7 +14,7 @@ from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
-from roofline.equations.experts import busiest_rank_experts
+from roofline.equations.experts import busiest_rank_experts, expert_row_bytes, routed_row_bytes
 from roofline.equations.matmul import matmul_flops, weight_bytes
 from roofline.numeric import SCALAR, Num, kind, minimum
 
@@ -178,6 +178,28 @@ class StateKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpertRow:
+    """A row of activations on its way through one expert: elements [1], of the whole expert.
+
+    `hidden` go into the first matrices and come out of the last, `columns` out of the first and `inner` into the last.
+    """
+
+    hidden: int
+    columns: int
+    inner: int
+
+    def product_bytes(self, computed: str, cut: float) -> Num:
+        """What the matrices read and write of it where each is cut over `cut` devices [B]."""
+        width = activation_width(computed)
+        return expert_row_bytes(self.hidden, self.columns / cut, self.inner / cut, width, HIDDEN_WIDTH)
+
+    def routing_bytes(self, computed: str, cut: float) -> Num:
+        """What kernels of their own move of it there [B]."""
+        width = activation_width(computed)
+        return routed_row_bytes(self.hidden, self.columns / cut, self.inner / cut, width, HIDDEN_WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
 class ExpertKernel:
     """The routed experts of one layer, as the busiest device of the expert group holds them.
 
@@ -188,7 +210,7 @@ class ExpertKernel:
     experts: int
     top_k: int
     expert_elements: int
-    row_elements: int
+    row: ExpertRow
     group: int
     held: int
     cut: int
@@ -199,25 +221,49 @@ class ExpertKernel:
 
     def item(self, load: Load) -> Operation:
         """Tokens are routed evenly over experts; an expert's weights are read if at least one token is routed to it."""
-        tokens, width = load.group_tokens, exact_width(self.stored)
-        chosen = self.top_k * self.experts / (self.experts + self.empty) if self.empty else self.top_k
+        tokens, width, chosen = load.group_tokens, exact_width(self.stored), self.chosen
         fewest = max(self.top_k - self.empty, 0)
         touched = busiest_rank_experts(self.experts, chosen, tokens, self.held, self.deviate)
         per_expert = self.expert_elements * width
-        uneven = self.held * self.group / (self.experts * self.cut)  # ranks that do not divide the experts
         flops = tokens * (chosen * matmul_flops(1, self.expert_elements, 1) / self.group)
         return Operation(
             "routed_experts",
             "experts",
             self.stored,
             self.computed,
-            flops * uneven,
+            flops * self.uneven,
             touched * (per_expert / self.cut),
             0,
-            tokens * (chosen * self.row_elements * activation_width(self.computed) / self.group),
+            self.rows(load) * self.row.product_bytes(self.computed, self.cut),
             flops if fewest == chosen else flops * (fewest / chosen),
             fewest * (per_expert / self.group),
         )
+
+    @property
+    def chosen(self) -> float:
+        """Experts of a token that cost something, as many as are expected [1]."""
+        return self.top_k * self.experts / (self.experts + self.empty) if self.empty else self.top_k
+
+    @property
+    def uneven(self) -> float:
+        """Times the mean that the fullest rank holds where ranks do not divide the experts [1]."""
+        return self.held * self.group / (self.experts * self.cut)
+
+    def rows(self, load: Load) -> Num:
+        """Rows that are routed to the experts of one device; devices that cut an expert all see its rows whole [1]."""
+        return load.group_tokens * (self.chosen * self.cut / self.group * self.uneven)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingKernel:
+    """What brings rows to experts, gates them between matrices, and sums what comes back; launched with `experts`."""
+
+    experts: ExpertKernel
+
+    def item(self, load: Load) -> Operation:
+        """Moves its bytes and computes next to nothing."""
+        moved = self.experts.rows(load) * self.experts.row.routing_bytes(self.experts.computed, self.experts.cut)
+        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, kernels=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +332,16 @@ class TransferKernel:
         return Transfer(self.term, self.collective, size, fewest, self.ranks)
 
 
-Kernel = MatmulKernel | AttentionKernel | StateKernel | ExpertKernel | StreamKernel | HostKernel | TransferKernel
+Kernel = (
+    MatmulKernel
+    | AttentionKernel
+    | StateKernel
+    | ExpertKernel
+    | RoutingKernel
+    | StreamKernel
+    | HostKernel
+    | TransferKernel
+)
 
 
 @cache

@@ -72,19 +72,23 @@ class Pool:
             quantization = Quantization.of(chosen)
         else:
             quantization = native_quantization(model.checkpoint, self.accelerator)
-        cache = self.options.get("kv_cache")
-        return quantization if cache is None else quantization.with_(kv_cache=cache)
+        return quantization.with_(**{key: self.options[key] for key in _OWN_FORMATS if key in self.options})
 
     def deployment(self, model: ModelShape, quantization: str | None = None) -> Deployment:
         """The model on the pool; `quantization` names the preset of pools that do not say theirs."""
-        given = {key: value for key, value in self.options.items() if key not in ("quantization", "kv_cache")}
+        formats = ("quantization", *_OWN_FORMATS)
+        given = {key: value for key, value in self.options.items() if key not in formats}
         try:
-            formats = self.formats(model, quantization)
-            deployment = Deployment(model, self.accelerator, self.devices, quantization=formats, **given)
+            taken = self.formats(model, quantization)
+            deployment = Deployment(model, self.accelerator, self.devices, quantization=taken, **given)
             chosen = self.options.get("quantization", quantization)
-            return deployment.assuming("" if chosen else substitution(model.checkpoint, formats, self.accelerator))
+            return deployment.assuming("" if chosen else substitution(model.checkpoint, taken, self.accelerator))
         except RooflineError as error:
             raise InPool(self.text, error) from None
+
+
+_OWN_FORMATS = ("kv_cache", "all_reduce")
+"""Keys whose value replaces one format of the preset."""
 
 
 def _nearest_pool(text: str) -> str | None:
@@ -151,6 +155,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "ep": _whole,
     "quantization": _preset,
     "kv_cache": _format,
+    "all_reduce": _format,
     "price": _price,
     "power": _power,
     "efficiency": _as_typed,

@@ -32,8 +32,8 @@ from roofline.trust.part_fits import (
 Source = str | Path | Measured | Iterable[Kernel] | Iterable[Mapping[str, str]]
 
 FUSED = (
-    "overhead of fp8 and nvfp4 matmul is that of bf16: the rows measured include a kernel of its own that quantises "
-    "activations, which serving stacks fuse; compute and memory are as fitted"
+    "rows of fp8 and nvfp4 matmul include a kernel that quantises activations, which serving stacks fuse: its bytes "
+    "are taken out of compute and memory, and the overhead is that of bf16"
 )
 
 

@@ -47,12 +47,16 @@ _COARSE, _STARTS, _FINEST = 13, 6, 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What measured kernels of one class do: seconds on each roof at full rate, and measured seconds [s]."""
+    """What measured kernels of one class do: seconds on each roof at full rate, and measured seconds [s].
+
+    `beside`: seconds of kernels of their own that run before and after, within the measured time [s].
+    """
 
     seconds: Array
     compute: Array
     memory: Array
     feed: Array
+    beside: Array
 
     @property
     def streamed(self) -> Array:
@@ -62,7 +66,7 @@ class Rows:
     def predicted(self, overhead: Any, compute: Any, memory: Any) -> Array:
         """Seconds under fitted numbers; columns of candidates give one row of predictions each [s]."""
         times = operation_time(self.compute / compute, self.memory / memory, self.feed / memory, 0, overhead)
-        return np.asarray(times, dtype=np.float64)
+        return np.asarray(times + self.beside, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from roofline.estimate.work import (
     HIDDEN_WIDTH,
     AttentionKernel,
     ExpertKernel,
+    ExpertRow,
     Item,
     Load,
     MatmulKernel,
@@ -42,6 +43,15 @@ LATENT_HEAD = 128
 """Elements of a key without its rotated part, and of a value, in every published model with latent attention [1]."""
 DISPATCH_SCALES = 4 / 128
 """Bytes of scale per element that an fp8 dispatch sends along: one fp32 per 128 elements [B]."""
+QUANTISATION = "activation quantisation"
+"""What the notes say of rows whose time includes a kernel of its own that quantises activations."""
+_QUANTISED_WIDTHS = {"fp8": 2 * HIDDEN_WIDTH + 1, "nvfp4": HIDDEN_WIDTH + exact_width("nvfp4")}
+"""Bytes moved to quantise one activation, by the format of a matmul: read and written, and for fp8 read twice, as one
+scale of the whole tensor follows from its largest element [B].
+
+So it is measured in https://github.com/ai-dynamo/aiconfigurator, collector/trtllm/collect_gemm.py at 00095909: linear
+layers in fp8 are given no scale of their input, those in nvfp4 are.
+"""
 _SPELLINGS = {
     "bfloat16": "bf16",
     "fp16": "bf16",
@@ -92,6 +102,21 @@ class Shape:
 def _runs_as(stored: str) -> str:
     """The format in which products of a stored format run: itself, or that of its elements."""
     return "fp8" if stored == "fp8_block" else stored
+
+
+def bytes_beside(shape: Shape, work: Item, notes: str) -> float:
+    """Bytes that other kernels within a row's time move: to quantise a matmul's activations, or to route rows [B].
+
+    None where a matmul is quantised block by block: serving stacks launch that kernel too, so there it belongs to it.
+    """
+    if isinstance(work, Transfer):
+        return 0.0
+    if work.kernel_class == "matmul" and QUANTISATION in notes:
+        return float(shape("m") * shape("k") * _QUANTISED_WIDTHS.get(work.stored, 0.0))
+    if work.kernel_class == "experts":
+        rows, row, _ = _routed(shape)
+        return float(rows * row.routing_bytes(work.computed, 1))  # type: ignore[arg-type]
+    return 0.0
 
 
 def _load(phase: Phase, sequences: float, new: float, cached: float) -> Load:
@@ -149,20 +174,25 @@ def _attention_formats(shape: Shape, dtype: str) -> tuple[str, str]:
 def _experts(shape: Shape, dtype: str, devices: int) -> Item:
     """The experts of one rank, tokens dealt out evenly: as many distinct experts as there are rows, at most all."""
     stored, computed = shape.formats(dtype)
-    hidden, experts, top_k = shape("hidden"), shape("num_experts"), shape("topk")
+    count, top_k = round(shape("num_experts")), round(shape("topk"))
+    rows, row, local = _routed(shape)
+    kernel = ExpertKernel(count, top_k, 3 * row.hidden * row.inner, row, 1, count, 1, 0.0, stored, computed)
+    work = kernel.item(_load("prefill", rows / top_k, 1, 0))
+    weights = expert_weight_bytes(row.hidden, row.inner, 3, exact_width(stored), min(rows, local))
+    return replace(work, weights=weights)
+
+
+def _routed(shape: Shape) -> tuple[float, ExpertRow, float]:
+    """Rows that are routed to one rank, one of them as the rank's experts have it, and how many experts those are."""
     if "local_experts" in shape:
         local, width = shape("local_experts"), shape("inter")
         rows = shape("tokens_per_expert") * local
     else:
         group, width = shape("moe_ep"), shape("inter") / shape("moe_tp")
-        local = experts / group
+        local = shape("num_experts") / group
         # The rank that was measured holds at least one row, or it would not have been measured.
-        rows = max(shape("num_tokens") * top_k / group, 1.0)
-    elements, row_elements = round(3 * hidden * width), round(3 * (hidden + width))
-    count = round(experts)
-    kernel = ExpertKernel(count, round(top_k), elements, row_elements, 1, count, 1, 0.0, stored, computed)
-    work = kernel.item(_load("prefill", rows / top_k, 1, 0))
-    return replace(work, weights=expert_weight_bytes(hidden, width, 3, exact_width(stored), min(rows, local)))
+        rows = max(shape("num_tokens") * shape("topk") / group, 1.0)
+    return rows, ExpertRow(shape.whole("hidden"), 2 * round(width), round(width)), local
 
 
 def _layernorm(shape: Shape, dtype: str, devices: int) -> Item:

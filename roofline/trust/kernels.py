@@ -16,14 +16,17 @@ from roofline.describe.efficiency import CollectiveClass, KernelClass
 from roofline.describe.formats import number_format
 from roofline.errors import InvalidInput, RooflineError, UnknownName
 from roofline.estimate.work import Item, Transfer
-from roofline.trust.kernel_work import READERS, Shape
+from roofline.trust.kernel_work import QUANTISATION, READERS, Shape, bytes_beside
 
 COLUMNS = ("id", "hardware", "op", "dtype", "shape", "num_devices", "latency_us", "source", "notes")
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One measured kernel: `work` on one of `devices` devices of `accelerator` took `seconds` [s]."""
+    """One measured kernel: `work` on one device of `accelerator` took `seconds` [s].
+
+    `beside`: bytes that kernels of their own moved within that time, before and after what `work` is [B].
+    """
 
     id: str
     accelerator: str
@@ -31,6 +34,12 @@ class Kernel:
     seconds: float
     source: str
     notes: str
+    beside: float = 0.0
+
+    @property
+    def quantises(self) -> bool:
+        """Whether a kernel of its own quantised the activations within the time."""
+        return self.beside > 0 and QUANTISATION in self.notes
 
     @property
     def fitted_as(self) -> tuple[KernelClass | CollectiveClass, str]:
@@ -128,7 +137,8 @@ def kernel_of(row: Mapping[str, str], where: str) -> Kernel:
     except (ValueError, OverflowError, ArithmeticError) as error:
         given = str(error).splitlines()[0]
         raise InvalidInput(f"{where}, shape", given=row["shape"], expected=f"a possible {op} ({given})") from None
-    return Kernel(row["id"], row["hardware"].strip(), work, seconds, row["source"], row["notes"])
+    beside = bytes_beside(read, work, row["notes"])
+    return Kernel(row["id"], row["hardware"].strip(), work, seconds, row["source"], row["notes"], beside)
 
 
 def _number(text: str, what: str) -> float:

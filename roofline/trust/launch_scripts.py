@@ -19,6 +19,20 @@ _BATCH_WAIT = 20.0
 """`batch_wait_timeout_iters` of TensorRT-LLM for Llama with 70 B parameters [1]."""
 
 
+def compressed_sums(stack: str, model: str, part: str) -> str:
+    """The format in which sums cross between tensor ranks: int4 where QUICK_REDUCE_QUANTIZATION says so, else bf16.
+
+    It does on AMD parts, in vLLM for Llama with 70 B parameters and for gpt-oss on MI300X, and in SGLang for
+    DeepSeek-R1 on MI355X. `model` and `part` by their names in the catalogue.
+    """
+    set_for = {
+        ("vllm", "mi300x"): ("llama-3.1-70b", "llama-3.3-70b", "gpt-oss-120b"),
+        ("vllm", "mi355x"): ("llama-3.1-70b", "llama-3.3-70b"),
+        ("sglang", "mi355x"): ("deepseek-r1",),
+    }
+    return "int4" if model in set_for.get((stack, part), ()) else "bf16"
+
+
 @dataclass(frozen=True)
 class Launch:
     """What a script knows of a run: stack, model and part, ranks of the pool that decodes, lengths and requests.

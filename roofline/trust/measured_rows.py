@@ -17,7 +17,7 @@ from roofline.describe.runtimes import Runtime, runtime, runtimes
 from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
-from roofline.trust.launch_scripts import Launch
+from roofline.trust.launch_scripts import Launch, compressed_sums
 from roofline.trust.model_variants import variant_of
 from roofline.trust.row_formats import formats
 
@@ -55,13 +55,17 @@ class PoolRow:
 
 @dataclass(frozen=True)
 class Served:
-    """What a row says was served, in plain values that can be compared and cached."""
+    """What a row says was served, in plain values that can be compared and cached.
+
+    `scripted`: by a launch script of InferenceX, which sets what the row does not record.
+    """
 
     model: str
     accelerator: str
     quantization: str
     kv_cache: str
     runtime: str
+    scripted: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,12 @@ def served(row: Row) -> Served:
         str(row.get("quantization") or "").strip().lower(),
         _FORMATS.get(text := str(row.get("kv_cache") or "").strip().lower(), text),
         stack_name(str(row.get("runtime") or "")),
+        _scripted(row),
     )
+
+
+def _scripted(row: Row) -> bool:
+    return str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
 
 
 def stack_name(text: str) -> str:
@@ -130,7 +139,7 @@ def stack_name(text: str) -> str:
 
 def load(row: Row) -> Load:
     """The traffic of a row; of what InferenceX does not record, its launch scripts speak."""
-    scripted = str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
+    scripted = _scripted(row)
     mean, least = (RANDOM_LENGTHS, SHORTEST_LENGTHS) if scripted else (1.0, 1.0)
     isl, osl = number(row, "isl"), number(row, "osl")
     concurrency = max(1.0, number(row, "concurrency"))
@@ -230,7 +239,8 @@ def described(name: str) -> ModelShape:
 def deployment(what: Served, where: PoolRow, stack: Runtime | None) -> Deployment:
     """The deployment of a row; formats that the part cannot multiply are taken as storage for 16-bit products."""
     shape = described(what.model)
-    chosen = formats(shape, what.accelerator, what.runtime, what.quantization, what.kv_cache)
+    sums = compressed_sums(what.runtime, shape.name, what.accelerator) if what.scripted else "bf16"
+    chosen = formats(shape, what.accelerator, what.runtime, what.quantization, what.kv_cache, sums)
     try:
         return _laid_out(what, where, chosen, stack)
     except UnsupportedFormat:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.describe.catalog import part_class
 from roofline.describe.efficiency import (
     COLLECTIVE_CLASSES,
     KERNEL_CLASSES,
@@ -45,22 +46,20 @@ ASSUMED_DECODE_COMPUTE = 0.7
 Grouped decode attention stays an order of magnitude below the arithmetic roof: its rows say nothing about this figure,
 and no estimate of it depends on it.
 """
-QUANTISED_APART = ("fp8", "nvfp4")
-"""Matmul formats whose rows include a kernel that quantises activations, which serving stacks fuse with another."""
+_LENDING = ("elementwise", "latent_decode")
+"""Classes to be fitted first: kernels beside others run as elementwise ones, grouped decode computes as latent does."""
 SEEN, FEWEST_SEEN = 0.1, 2
 """A number of a collective is identified by so many rows that change by so much where it doubles [1]."""
-QUANTISATION = "activation quantisation"
-"""What the notes of such rows say."""
 
 
 def fitted_kernels(part: Part, kernels: Sequence[Kernel]) -> tuple[KernelFits, dict[str, int]]:
     """Fits by class and format as the rows have them, and the rows left out by reason."""
     fits: KernelFits = {}
     left_out: dict[str, int] = {}
-    # Latent decode first: grouped decode borrows its compute efficiency.
-    for kernel_class in sorted(KERNEL_CLASSES, key=lambda name: name != "latent_decode"):
+    for kernel_class in sorted(KERNEL_CLASSES, key=lambda name: name not in _LENDING):
+        streaming = streaming_of(fits)
         for formats, group in by_format(kernels, kernel_class).items():
-            rows, borrowed = rows_of(part, group), None
+            rows, borrowed = rows_of(part, group, streaming), None
             if kernel_class == "attention_decode" and not near_compute(rows):
                 borrowed = _decode_compute(fits, formats)
             numbers = fit_kernels(rows, borrowed[0] if borrowed else None)
@@ -99,14 +98,13 @@ def _kernel_fit(numbers: tuple[float, float, float], shown: Evidence, source: st
 def fuse_quantisation(fits: KernelFits, matmuls: Mapping[str, Sequence[Kernel]]) -> KernelFits:
     """With the overhead of bf16 where matmul rows, given by format, include a kernel that quantises activations.
 
-    Formats that are quantised block by block keep theirs: serving stacks launch that kernel too.
+    Its bytes are not in the fits, but to launch it is: serving stacks fuse it with the operation before.
     """
     formats = dict(fits.get("matmul", {}))
     plain = formats.get("bf16")
-    for key in QUANTISED_APART:
-        own = formats.get(key)
-        apart = any(QUANTISATION in kernel.notes for kernel in matmuls.get(key, ()))
-        if plain is None or own is None or not apart or own.overhead <= plain.overhead:
+    for key, own in formats.items():
+        apart = any(kernel.quantises for kernel in matmuls.get(key, ()))
+        if plain is None or not apart or own.overhead <= plain.overhead:
             continue
         source = (
             f"{own.source}; overhead that of bf16, because these rows include a kernel that quantises activations "
@@ -197,19 +195,30 @@ def collective_seconds(part: Part, kernels: Sequence[Kernel], overhead: Any, sta
     return seconds
 
 
-def rows_of(part: Part, kernels: Sequence[Kernel]) -> Rows:
-    """What kernels ask of a part, in seconds at its full rates."""
+def streaming_of(fits: KernelFits) -> float | None:
+    """What elementwise kernels reach of the bandwidth, where they were measured [1]."""
+    return next((fit.memory for fit in fits.get("elementwise", {}).values()), None)
+
+
+def rows_of(part: Part, kernels: Sequence[Kernel], streaming: float | None = None) -> Rows:
+    """What kernels ask of a part, in seconds at its full rates; what runs beside them at that of elementwise kernels.
+
+    `streaming`: what those reach of the bandwidth [1]; None for the default of the part's class.
+    """
     machine = part.numbers()
     work = [kernel.work for kernel in kernels if isinstance(kernel.work, Operation)]
     peaks = [machine.peak[_peak(part, operation)] for operation in work]
     streamed = column(operation.weights + operation.cache for operation in work)
     moved = streamed + column(operation.activations for operation in work)
     feed = streamed / float(machine.feed) if machine.feed is not None else streamed * 0  # type: ignore[arg-type]
+    bandwidth = float(machine.memory.bandwidth)  # type: ignore[arg-type]
+    reached = streaming or part_class(part.kind).efficiency.kernels["elementwise"]["any"].memory
     return Rows(
         column(kernel.seconds for kernel in kernels),
         column(operation.flops for operation in work) / column(peaks),
-        moved / float(machine.memory.bandwidth),  # type: ignore[arg-type]
+        moved / bandwidth,
         feed,
+        column(kernel.beside for kernel in kernels) / (bandwidth * reached),
     )
 
 
@@ -235,10 +244,12 @@ def by_format(kernels: Iterable[Kernel], kernel_class: KernelClass | CollectiveC
     return dict(sorted(found.items()))
 
 
-def predicted(part: Part, kernels: Sequence[Kernel], figures: KernelFit | CollectiveFit) -> Array:
-    """Seconds that fitted figures give kernels of one class [s]."""
+def predicted(
+    part: Part, kernels: Sequence[Kernel], figures: KernelFit | CollectiveFit, streaming: float | None = None
+) -> Array:
+    """Seconds that fitted figures give kernels of one class [s]; `streaming` as in `rows_of`."""
     if isinstance(figures, KernelFit):
-        return rows_of(part, kernels).predicted(figures.overhead, figures.compute, figures.memory)
+        return rows_of(part, kernels, streaming).predicted(figures.overhead, figures.compute, figures.memory)
     return collective_seconds(part, kernels, figures.overhead, figures.staged_overhead, figures.bandwidth)
 
 

@@ -41,7 +41,9 @@ Kimi (`nvidia/Kimi-K2.6-NVFP4`) and 4 in those of DeepSeek-R1, where output proj
 """
 
 
-def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, cache: str) -> Quantization:
+def formats(
+    shape: ModelShape, part_name: str, stack: str, quantization: str, cache: str, all_reduce: str = "bf16"
+) -> Quantization:
     """The formats of a row; `quantization` names the bulk of the weights, as it was written.
 
     Where the checkpoint has that bulk, its own formats are taken, and where fp8 is named and it has a narrower one:
@@ -71,7 +73,8 @@ def formats(shape: ModelShape, part_name: str, stack: str, quantization: str, ca
         chosen = mixed
     else:
         raise UnsupportedFormat("quantization", given=quantization, expected=f"one of {', '.join(PRESETS)}")
-    return chosen.with_(kv_cache=cache if cache in _CACHES else _unrecorded_cache(chosen, name, stack, part))
+    kept = cache if cache in _CACHES else _unrecorded_cache(chosen, name, stack, part)
+    return chosen.with_(kv_cache=kept, all_reduce=all_reduce)
 
 
 def _beside_experts(name: str, model: str) -> str:

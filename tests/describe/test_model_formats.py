@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from roofline.describe.formats import PRESETS, Quantization
 from roofline.describe.huggingface import read_config
 from roofline.describe.model_catalog import load_model
-from roofline.errors import ConfigError
+from roofline.errors import ConfigError, UnknownName
 
 CONFIGS = Path(__file__).parent / "data" / "configs"
 
@@ -125,3 +126,13 @@ def test_a_list_of_every_module_is_read_quickly(tmp_path: Path) -> None:
     shape = load_model(path)
     assert time.perf_counter() - start < 5
     assert (shape.checkpoint.weights, shape.checkpoint.experts) == ("bf16", "nvfp4")
+
+
+def test_a_label_says_in_which_format_sums_cross() -> None:
+    less = {"all_reduce": "int4"}
+    assert PRESETS["fp8"].with_(**less).label == "fp8, all-reduce int4"
+    assert PRESETS["fp8"].with_(kv_cache="bf16", **less).label == "fp8, kv bf16, all-reduce int4"
+    assert Quantization(weights="fp8", **less).label == "fp8, matmul bf16, kv bf16, all-reduce int4"
+    assert Quantization(weights="fp8", all_reduce="bf16").label == Quantization(weights="fp8").label
+    with pytest.raises(UnknownName, match="int5"):
+        Quantization(weights="fp8", all_reduce="int5")

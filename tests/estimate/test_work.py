@@ -15,7 +15,13 @@ from roofline.describe.formats import PRESETS, Quantization, width
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
-from roofline.equations.experts import busiest_rank_experts, distinct_experts, largest_deviate
+from roofline.equations.experts import (
+    busiest_rank_experts,
+    distinct_experts,
+    expert_row_bytes,
+    largest_deviate,
+    routed_row_bytes,
+)
 from roofline.estimate.layout import Layout
 from roofline.estimate.sharding import rank_shape
 from roofline.estimate.steps import Plan
@@ -242,6 +248,37 @@ def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
         assert read(many, 5000.0) == close(8)
 
 
+@pytest.mark.parametrize("gated", [True, False])
+def test_ranks_that_cut_an_expert_see_its_rows_whole(gated: bool) -> None:
+    """30 rows of 3 tokens: each of four ranks sees all of them, 16 elements wide, and a quarter of what is between."""
+    mixture = MoE(experts=12, top_k=10, expert_width=8, gated=gated)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    columns = 16 if gated else 8
+    for layout, rows, cut in ((Layout(), 30, 1), (Layout(tp=4), 30, 4), (Layout(tp=4, ep=4), 7.5, 1)):
+        for wide, quantization in ((2, PRESETS["bf16"]), (1, PRESETS["fp8"])):
+            step = plan(model, layout, quantization).decode(batch=3.0, context=1.0)
+            (products,), (routing,) = term(step, "routed_experts"), term(step, "routed_rows")
+            one = (16, columns / cut, 8 / cut, wide, HIDDEN_WIDTH)
+            assert products.activations == close(rows * expert_row_bytes(*one))
+            assert routing.activations == close(rows * routed_row_bytes(*one))
+            assert (routing.flops, routing.weights, routing.cache, routing.kernels) == (0, 0, 0, 0)
+            assert (routing.fewest_flops, routing.fewest_weights) == (0, 0)
+
+
+def test_rows_of_empty_experts_are_not_routed() -> None:
+    mixture = MoE(experts=2, top_k=4, expert_width=8, zero_experts=6, gated=False)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    (routing,) = term(plan(model).decode(batch=10.0, context=1.0), "routed_rows")
+    assert routing.activations == close(10 * routed_row_bytes(16, 8, 8, 2, 2))
+
+
+def test_the_fullest_rank_routes_the_most_rows() -> None:
+    mixture = MoE(experts=5, top_k=5, expert_width=8)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    (routing,) = term(plan(model, Layout(tp=4, ep=4)).decode(batch=3.0, context=1.0), "routed_rows")
+    assert routing.activations == close(15 / 4 * 1.6 * routed_row_bytes(16, 16, 8, 2, 2))
+
+
 # -- cut over ranks ---------------------------------------------------------------------------------------------------
 
 
@@ -369,3 +406,26 @@ def test_a_batch_is_spread_over_stages_and_data_parallel_ranks(case: Case) -> No
     assert case.step.hop_size == rows * case.resolved.model.hidden * HIDDEN_WIDTH
     assert case.step.micro_batches * share >= point.batch
     assert case.step.micro_batches <= layout.pp
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "mixtral-8x7b"])
+@pytest.mark.parametrize(
+    "layout", [Layout(tp=4), Layout(tp=4, ep=2), Layout(tp=2, dp=2, ep=2), Layout(tp=4, pp=2, vocab=2)]
+)
+def test_sums_cross_in_the_format_that_is_asked_for(name: str, layout: Layout) -> None:
+    """4.125 bits in place of 16 for sums and their least, and no other transfer or operation changes."""
+    model = load_model(name)
+    layout = layout if model.parameters().experts else Layout(tp=layout.tp, pp=layout.pp, vocab=layout.vocab)
+    usual, less = (
+        plan(model, layout, PRESETS["fp8"].with_(all_reduce=each)).decode(batch=8.0, context=100.0)
+        for each in ("bf16", "int4")
+    )
+    assert usual.hop_size == less.hop_size
+    assert any(item.collective == "all_reduce" for item in transfers(usual))
+    for before, after in zip(usual.items, less.items, strict=True):
+        if isinstance(before, Transfer) and before.collective == "all_reduce":
+            assert isinstance(after, Transfer)
+            assert after.size == close(before.size * 4.125 / 16)
+            assert after.fewest == close(before.fewest * 4.125 / 16)
+        else:
+            assert before == after

@@ -119,7 +119,7 @@ def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
     assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + 0.02 / 2 / 2)
 
 
-MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, quantization="mxfp4")
+MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, ep=1, quantization="mxfp4")
 
 
 def experts(term: Times) -> float:

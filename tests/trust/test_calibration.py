@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.describe.catalog import accelerator, read_efficiency
+from roofline.describe.catalog import accelerator, part_class, read_efficiency
 from roofline.errors import InvalidInput, RooflineError
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.work import Operation
@@ -148,17 +148,43 @@ def test_grouped_decode_borrows_its_compute_and_says_so() -> None:
     assert fits["attention_decode"]["bf16"].compute == fits["latent_decode"]["bf16"].compute
 
 
-def test_a_quantisation_kernel_is_taken_out_of_the_overhead() -> None:
+def test_a_quantisation_kernel_is_taken_out_of_the_fit() -> None:
+    """Its bytes are not in the efficiencies, and what launching it takes not in the overhead."""
     fp8 = [row("gemm", shape, dtype="fp8", notes="with activation quantisation") for shape in GEMMS]
     fp8 = timed(fp8, lambda kernels: rows_of(PART, kernels).predicted(1.3e-5, 0.6, 0.8))
     calibration = calibrate(gemms(3e-6, 0.7, 0.8) + fp8)
     fit = calibration.efficiency.kernels["matmul"]["fp8"]
     assert fit.overhead == calibration.efficiency.kernels["matmul"]["bf16"].overhead
+    assert (fit.compute, fit.memory) == pytest.approx((0.6, 0.8), rel=2e-3)
     assert "overhead that of bf16" in fit.source
     assert "fuse" in calibration.efficiency.note
     assert calibration.as_measured["matmul"]["fp8"].overhead == pytest.approx(1.3e-5, rel=2e-3)
     plain = [quantised | {"notes": ""} for quantised in fp8]
-    assert calibrate(gemms(3e-6, 0.7, 0.8) + plain).efficiency.kernels["matmul"]["fp8"].overhead > 1.2e-5
+    taken_whole = calibrate(gemms(3e-6, 0.7, 0.8) + plain).efficiency.kernels["matmul"]["fp8"]
+    assert taken_whole.overhead > 1.2e-5
+    assert taken_whole.compute < 0.57
+
+
+@pytest.mark.parametrize("reached", [None, 0.9])
+def test_what_runs_beside_experts_runs_as_elementwise_kernels_do(reached: float | None) -> None:
+    """As those measured on the part, else as those of its class, whatever the experts themselves reach."""
+    shapes = [
+        {"hidden": 4096, "inter": 1536, "topk": 8, "num_experts": 128, "moe_tp": tp, "moe_ep": ep, "num_tokens": tokens}
+        for tokens in (1, 16, 128, 1024, 8192, 65536)
+        for tp, ep in ((1, 1), (8, 1), (1, 8))
+    ]
+    moe = [row("moe", shape) for shape in shapes]
+    moe = timed(moe, lambda kernels: rows_of(PART, kernels, reached).predicted(3e-5, 0.6, 0.8))
+    norms = [row("layernorm", {"m": m, "n": n}) for m, n in product((1, 64, 1024, 16384), (1024, 4096, 16384))]
+    norms = timed(norms, lambda kernels: rows_of(PART, kernels).predicted(3e-6, 1, reached or 1))
+    fit = calibrate(moe + (norms if reached else [])).efficiency.kernels["experts"]["bf16"]
+    assert (fit.overhead, fit.compute, fit.memory) == pytest.approx((3e-5, 0.6, 0.8), rel=3e-3)
+    kernels = measured_of((r["id"], r) for r in moe).kernels
+    default = part_class("hbm").efficiency.kernels["elementwise"]["any"].memory
+    moved = sum(kernel.beside for kernel in kernels)
+    assert moved > 0
+    seconds = moved / PART.memory["hbm"].bandwidth.value / (reached or default)
+    assert rows_of(PART, kernels, reached).beside.sum() == pytest.approx(seconds)
 
 
 def test_the_file_is_what_the_fit_is(tmp_path: Path) -> None:

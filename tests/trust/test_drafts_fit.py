@@ -172,7 +172,7 @@ def test_a_floor_lets_all_drafts_of_a_row_be_accepted() -> None:
 
 def test_requests_that_are_looked_for_seldom_wait_longer() -> None:
     """By half of the steps that pass between two looks, four here."""
-    row = {**ROW, "speculation": "none", "accelerator": "mi355x", "quantization": "mxfp4", "concurrency": "1"}
+    row = {**ROW, "speculation": "none", "accelerator": "mi300x", "quantization": "fp8", "concurrency": "1"}
     often = predict({**row, "source": "mine", "isl": "900", "osl": "900"})
     seldom = predict({**row, "isl": "1000", "osl": "1000"})  # of which 900 on average
     assert often.tpot is not None

@@ -90,6 +90,33 @@ def test_experts_dealt_evenly_touch_what_the_rows_allow(tokens: int, touched: in
     assert (again.flops, again.weights) == (done.flops, done.weights)
 
 
+def beside(op: str, dtype: str, shape: Mapping[str, object], notes: str = "with activation quantisation") -> float:
+    row = GOOD | {"op": op, "dtype": dtype, "shape": json.dumps(shape), "notes": notes}
+    return measured_of([("row 1", row)]).kernels[0].beside
+
+
+def test_a_kernel_that_quantises_reads_and_writes_the_activations() -> None:
+    """In fp8 twice 2 B in and 1 B out, as one scale is that of the largest element; in nvfp4 once in and 4.5 bits out.
+
+    Blocks are quantised by a kernel that stacks launch too, and 16 bits by none.
+    """
+    shape = {"m": 8, "n": 4096, "k": 1024}
+    assert beside("gemm", "fp8", shape) == 8 * 1024 * 5
+    assert beside("gemm", "nvfp4", shape) == 8 * 1024 * (2 + 4.5 / 8)
+    assert beside("gemm", "fp8", shape, notes="") == 0
+    assert beside("gemm", "fp8_block", shape) == beside("gemm", "bf16", shape) == 0
+
+
+def test_experts_are_measured_with_the_rows_that_are_routed_to_them() -> None:
+    """256 rows of 64 tokens, on each of four ranks that cut the experts and a quarter on each that has some whole."""
+    shape = {"hidden": 1024, "inter": 512, "topk": 4, "num_experts": 32, "num_tokens": 64}
+    whole = 2 * (1024 + 2 * 256 + 1024) + 1 * (1024 + 256)  # 16 bits out of tokens and matrices, fp8 into these
+    assert beside("moe", "fp8", shape | {"moe_tp": 2, "moe_ep": 1}) == 256 * whole
+    assert beside("moe", "fp8", shape | {"moe_tp": 2, "moe_ep": 4}) == 64 * whole
+    local = {"hidden": 1024, "inter": 256, "topk": 4, "num_experts": 32, "local_experts": 8, "tokens_per_expert": 8}
+    assert beside("moe", "fp8", local) == 64 * whole
+
+
 def test_exchanges_count_what_a_rank_sends() -> None:
     assert work("allreduce", "bf16", {"bytes": 4096}, 8) == Transfer("all_reduce", "all_reduce", 4096, 0, 8)
     sent = {"tokens_per_gpu": 10, "hidden": 7168, "topk": 8}

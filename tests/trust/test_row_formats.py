@@ -3,7 +3,7 @@
 import pytest
 
 from roofline.errors import UnsupportedFormat
-from roofline.trust.measured_rows import described
+from roofline.trust.measured_rows import deployment, described, pool, served
 from roofline.trust.predictions import predict
 from roofline.trust.row_formats import formats
 
@@ -62,6 +62,28 @@ def test_a_row_means_the_checkpoint_that_is_published(
 def test_products_are_of_what_the_part_multiplies(model: str, part: str, linear: str, experts: str) -> None:
     chosen = formats(described(model), part, "vllm", "mxfp4", "")
     assert (chosen.computation("linear"), chosen.computation("experts")) == (linear, experts)
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "stack", "source", "crossing"),
+    [
+        ("meta-llama/Llama-3.1-70B", "mi355x", "vllm", "InferenceX", "int4"),
+        ("meta-llama/Llama-3.1-70B", "mi300x", "vllm", "InferenceX", "int4"),
+        ("meta-llama/Llama-3.1-70B", "mi300x", "vllm", "someone else", "bf16"),
+        ("meta-llama/Llama-3.1-70B", "mi325x", "vllm", "InferenceX", "bf16"),
+        ("meta-llama/Llama-3.1-70B", "b200-sxm", "vllm", "InferenceX", "bf16"),
+        ("openai/gpt-oss-120b", "mi300x", "vllm", "InferenceX", "int4"),
+        ("openai/gpt-oss-120b", "mi355x", "vllm", "InferenceX", "bf16"),
+        ("deepseek-ai/DeepSeek-R1", "mi355x", "sglang", "InferenceX", "int4"),
+        ("deepseek-ai/DeepSeek-R1", "mi355x", "atom", "InferenceX", "bf16"),
+        ("deepseek-ai/DeepSeek-R1", "mi300x", "sglang", "InferenceX", "bf16"),
+    ],
+)
+def test_sums_cross_as_launch_scripts_have_them(model: str, part: str, stack: str, source: str, crossing: str) -> None:
+    row = {"model": model, "accelerator": part, "runtime": stack, "source": source, "quantization": "fp8"}
+    row |= {"devices": "8", "tp": "8", "isl": "1024", "osl": "1024", "concurrency": "8"}
+    where = pool(row)
+    assert deployment(served(row), where, None).quantization.all_reduce == crossing
 
 
 def test_a_recorded_cache_is_taken_as_recorded() -> None:

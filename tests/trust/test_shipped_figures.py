@@ -14,7 +14,7 @@ from roofline.describe.formats import FORMATS
 from roofline.trust.calibration import Calibration, calibrate, calibrate_file, catalogue_name
 from roofline.trust.fitting import evidence
 from roofline.trust.kernels import Measured, read_kernels
-from roofline.trust.part_fits import by_format, predicted
+from roofline.trust.part_fits import by_format, predicted, streaming_of
 from roofline.trust.published_rates import Rate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,13 +93,20 @@ def test_the_errors_of_a_part_are_true_of_its_rows(part: str) -> None:
                 continue
             as_measured = raw[kernel_class][key]
             assert (as_measured.compute, as_measured.memory) == (figures.compute, figures.memory)
-            check(part, groups[key], as_measured, figures)
+            check(part, groups[key], as_measured, figures, streaming_of(raw))
     for collective, wires in shipped(part).collectives.items():
         check(part, by_format(own, collective)["any"], wires, wires)
 
 
-def check(part: str, group: list, used: KernelFit | CollectiveFit, stated: KernelFit | CollectiveFit) -> None:  # type: ignore[type-arg]
-    shown = evidence(predicted(accelerator(part), group, used), np.array([kernel.seconds for kernel in group]))
+def check(
+    part: str,
+    group: list,  # type: ignore[type-arg]
+    used: KernelFit | CollectiveFit,
+    stated: KernelFit | CollectiveFit,
+    streaming: float | None = None,
+) -> None:
+    times = predicted(accelerator(part), group, used, streaming)
+    shown = evidence(times, np.array([kernel.seconds for kernel in group]))
     assert (shown.points, shown.error) == pytest.approx((stated.points, stated.error), rel=1e-6)
     assert (shown.low, shown.high) == pytest.approx((stated.low, stated.high), rel=1e-6)
 
