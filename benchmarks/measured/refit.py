@@ -32,6 +32,8 @@ PHASES = Path("benchmarks/measured/phases.csv")
 SPECS = Path("hardware_specs/calibration")
 PAGE = Path("docs/calibration.md")
 FITTED = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200-sxm")
+BENCHMARK = "mle-accelerators"
+"""Source of the matrix products that parts sustain: one benchmark for all of them."""
 RATED = ("groq-lpu-v1", "cerebras-wse3")
 RESERVE = """[reserve]
 value = 0.1
@@ -77,7 +79,19 @@ def hbm_default(measured: Measured, calibrations: list[Calibration]) -> Efficien
 def class_hbm(measured: Measured, calibrations: list[Calibration]) -> str:
     """Contents of the file with the defaults of parts with DRAM."""
     efficiency = hbm_default(measured, calibrations)
-    return f"# Made by `python -m benchmarks.measured.refit` from {KERNELS}.\n" + to_toml(efficiency, RESERVE)
+    header = f"# Made by `python -m benchmarks.measured.refit` from {KERNELS}.\n"
+    return header + to_toml(efficiency, f"{RESERVE}\n{sustained()}")
+
+
+def sustained() -> str:
+    """The table of what the fitted parts sustain of their peaks, by format."""
+    lines = ["[sustained]"]
+    for name in ("bf16", "fp8"):
+        shares = {part: accelerator(part).sustained(name, BENCHMARK) for part in FITTED}
+        known = {part: share for part, share in shares.items() if share is not None}
+        value = rounded(float(np.median(list(known.values()))))
+        lines.append(f'{name} = {{ value = {value}, source = "{BENCHMARK}", note = "median of {", ".join(known)}" }}')
+    return "\n".join(lines)
 
 
 def sram_files(rates: tuple[Rate, ...]) -> dict[str, str]:

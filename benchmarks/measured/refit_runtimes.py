@@ -38,16 +38,20 @@ NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence")
 WAITS = ("request", "first", "aligned", "bunch", "in_step")
 """What `fitted_waits` gives, in its order."""
 NOTHING = Spread(points=0, error=0, low=1, high=1)
-FOUR_BITS = ("nvfp4", "mxfp4-bf16", "mxfp4-mxfp4")
-"""Formats of experts whose measured kernels are another backend's than the one that stacks decode with."""
+FOUR_BITS = {"nvfp4": "nvfp4", "mxfp4-bf16": "mxfp4-bf16", "mxfp4-mxfp4": "nvfp4"}
+"""Formats of experts whose measured kernels are another backend's than stacks decode with, and whose arithmetic."""
 
 
 def bare(name: str) -> Runtime:
-    """A stack that costs nothing, with the experts in 4 bits that it would run."""
-    usual = part_class("hbm").efficiency.kernels["experts"]["any"]
-    source = "class-hbm, experts of any format: the measured kernels in 4 bits are another backend's"
-    fit = usual.model_copy(update={"source": source})
-    experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": dict.fromkeys(FOUR_BITS, fit)})
+    """A stack that costs nothing, with the experts in 4 bits that it would run.
+
+    They compute as was measured, for prompts, and are read as experts of other formats are, for decode.
+    """
+    measured = part_class("hbm").efficiency.kernels["experts"]
+    source = "class-hbm: arithmetic as measured, reading as of any format, whose backend is nearer to what decodes"
+    usual = measured["any"].model_copy(update={"source": source})
+    fits = {each: usual.model_copy(update={"compute": measured[own].compute}) for each, own in FOUR_BITS.items()}
+    experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": fits})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
     free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
     return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)

@@ -29,12 +29,14 @@ class PartClass(BaseModel):
     """What holds for a whole class of parts where a part has no figure of its own.
 
     `reserve` is the share of usable memory that a serving stack keeps for itself, absent where it keeps none;
-    `efficiency` the median of the fitted parts, with the spread between them.
+    `efficiency` the median of the fitted parts, with the spread between them; `sustained` by format the share of their
+    peaks that their best matrix products sustain in one benchmark, the source of each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reserve: Fact | None = None
+    sustained: dict[str, Fact] = {}
     efficiency: Efficiency = Field(exclude=True)
 
 
@@ -121,8 +123,9 @@ def part_class(kind: str) -> PartClass:
     """Defaults of the class `"hbm"` or `"sram"`."""
     path = specs_directory() / "calibration" / f"class-{kind}.toml"
     data = read_toml(path)
-    efficiency = validated(Efficiency, {k: v for k, v in data.items() if k != "reserve"}, where=path.name)
-    return validated(PartClass, {"reserve": data.get("reserve"), "efficiency": efficiency}, where=path.name)
+    beside = {"reserve": data.pop("reserve", None), "sustained": data.pop("sustained", {})}
+    efficiency = validated(Efficiency, data, where=path.name)
+    return validated(PartClass, {**beside, "efficiency": efficiency}, where=path.name)
 
 
 def read_efficiency(path: Path) -> Efficiency:

@@ -144,6 +144,16 @@ class _Part(BaseModel):
                 return candidate
         return None
 
+    def sustained(self, format_name: str, benchmark: str) -> float | None:
+        """The share of its peak in a format that the best matrix products of a benchmark sustain [1].
+
+        `benchmark` is the source of the figure; None where that has none of this part.
+        """
+        measured = self.facts.get(f"measured_matmul_{format_name}")
+        if measured is None or measured.source != benchmark or format_name not in self.peak:
+            return None
+        return measured.value / self.peak[format_name].value
+
     @property
     def scales_blocks(self) -> bool:
         """Whether its products take the scales of blocks, as those in 4-bit formats do."""

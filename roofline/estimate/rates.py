@@ -110,10 +110,41 @@ class Rates:
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
-                return self._served(operation, fit)
+                return self._served(operation, self._sustained(operation, fit) if source is self._default else fit)
         if operation.kernel_class in HOST_CLASSES:  # a calibration need not have them all
             return _NO_COST
         raise self._missing(f"kernels.{operation.kernel_class}")
+
+    @property
+    def _default(self) -> Efficiency:
+        """The figures of the part's class."""
+        return part_class(self.accelerator.kind).efficiency
+
+    def _sustained(self, operation: Operation, fit: KernelFit) -> KernelFit:
+        """A fit of the class for a part that sustains another share of its peak than the class's parts do."""
+        times = self.sustains(operation.computed)
+        return fit if times == 1 else fit.model_copy(update={"compute": min(1.0, fit.compute * times)})
+
+    def sustains(self, computed: str) -> float:
+        """The share of its peak that the part sustains over that of its class, in the format or else in bf16 [1]."""
+        known = part_class(self.accelerator.kind).sustained
+        for name in (self.peaks.get(computed, computed), "bf16"):
+            own = self.accelerator.sustained(name, known[name].source) if name in known else None
+            if own is not None:
+                return own / known[name].value
+        return 1.0
+
+    def _sustaining(self) -> list[str]:
+        """By what its arithmetic differs from the class's, in one sentence; nothing where no benchmark says so."""
+        known = part_class(self.accelerator.kind).sustained
+        computed = {key[2] for key in self._kernels if key[0] not in HOST_CLASSES and key[2] != "host"}
+        factors = {format_name: self.sustains(format_name) for format_name in sorted(computed & self.peaks.keys())}
+        said = ", ".join(f"× {times:.3g} in {name}" for name, times in factors.items() if times != 1)
+        if not said:
+            return []
+        source = next(iter(known.values())).source
+        less = "less" if min(factors.values()) < 1 else "more"
+        return [f"{self.accelerator.name} sustains {less} of its peak than its class: arithmetic {said} ({source})"]
 
     def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
         """A fit as kernels are under the serving stack."""
@@ -150,7 +181,8 @@ class Rates:
         own = self.own
         if len(own) == 1 and own[0].name != "ideal":
             how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
-            return [f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"]
+            unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"
+            return [unmeasured, *self._sustaining()]
         borrowed = [
             f"{kernel_class} {stored if stored == computed else f'{stored}-{computed}'}"
             for kernel_class, stored, computed in sorted(self._kernels)

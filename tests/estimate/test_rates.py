@@ -44,7 +44,7 @@ def test_the_nearest_format_is_taken(stored: str, computed: str, overhead: float
 
 
 def test_what_the_callers_figures_leave_out_is_the_classs() -> None:
-    rates = Rates.of(accelerator("h100-sxm"), partial(), {"bf16": "bf16"})
+    rates = Rates.of(accelerator("l40s"), partial(), {"bf16": "bf16"})
     default = part_class("hbm").efficiency
     found = rates.of_operation(matmul("bf16", "bf16", "experts"))[1]
     assert found == default.kernel("experts", "bf16", "bf16")
@@ -70,6 +70,44 @@ def test_a_part_without_measured_kernels_takes_its_classs_and_says_so() -> None:
     assert "AMD Instinct MI300X has no measured kernels: efficiencies of class-hbm" in " ".join(
         deployment.decode().assumptions
     )
+
+
+def test_the_classs_arithmetic_is_taken_as_far_as_a_part_sustains_its_peak() -> None:
+    """By one benchmark for all: what a part's products reach of their peak over what those of its class reach."""
+    part, default = accelerator("mi300x"), part_class("hbm")
+    rates = Rates.of(part, "calibrated", {"bf16": "bf16", "fp8": "fp8"})
+    times = 668.4e12 / part.peak["bf16"].value / default.sustained["bf16"].value
+    assert 0.6 < times < 0.7
+    kinds: tuple[tuple[str, Any], ...] = (("bf16", "matmul"), ("fp8", "experts"))  # none measured in fp8: that of bf16
+    for computed, kernel_class in kinds:
+        found = rates.of_operation(matmul(computed, computed, kernel_class))[1]
+        usual = default.efficiency.kernel(kernel_class, computed, computed)
+        assert usual is not None
+        assert found.compute == pytest.approx(usual.compute * times)
+        assert (found.memory, found.overhead) == (usual.memory, usual.overhead)
+    sentences = rates.assumptions()
+    assert "sustains less of its peak than its class: arithmetic × 0.637 in bf16, × 0.637 in fp8" in sentences[1]
+    gaudi = Rates.of(accelerator("gaudi3"), "calibrated", {"bf16": "bf16", "fp8": "fp8"})
+    own = 1289.5e12 / accelerator("gaudi3").peak["fp8"].value / default.sustained["fp8"].value
+    assert gaudi.sustains("fp8") == pytest.approx(own) != gaudi.sustains("bf16")
+    more = Rates.of(accelerator("gaudi2"), "calibrated", {"bf16": "bf16"})
+    assert more.sustains("bf16") > 1.2
+    more.of_operation(matmul("bf16", "bf16"))
+    assert "sustains more of its peak" in more.assumptions()[1]
+    assert more.of_operation(matmul("fp8", "bf16", "experts"))[1].compute <= 1
+
+
+def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
+    """So are the class's where no figure of the same benchmark says what the part sustains."""
+    plain = {"bf16": "bf16", "fp8": "fp8"}
+    default = part_class("hbm").efficiency
+    for part, efficiency in (("mi300x", partial()), ("b200-sxm", "calibrated"), ("mi300x", "ideal")):
+        rates = Rates.of(accelerator(part), efficiency, plain)
+        known = (source.kernel("matmul", "fp8", "fp8") for source in rates.sources)
+        assert rates.of_operation(matmul("fp8", "fp8"))[1] == next(fit for fit in known if fit)
+    rates = Rates.of(accelerator("l40s"), "calibrated", plain)  # measured, but by another benchmark
+    assert rates.of_operation(matmul("bf16", "bf16"))[1] == default.kernel("matmul", "bf16", "bf16")
+    assert len(rates.assumptions()) == 1
 
 
 def test_ideal_loses_nothing_and_assumes_nothing() -> None:

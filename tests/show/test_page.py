@@ -1,4 +1,7 @@
-"""docs/command-line.md: every example runs, in order, and prints what the page shows but for its figures."""
+"""docs/command-line.md: every example runs, in order, and prints what the page shows but for its figures.
+
+The readme shows the demo to the last figure. SNAPSHOTS=write in the environment renews both.
+"""
 
 import os
 import re
@@ -11,6 +14,7 @@ from roofline.show import commands
 from tests.show.support import Terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```)", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^\$ (roofline[^\n]*)\n((?:(?!\$ )[^\n]*\n)*)", re.MULTILINE)
 REST = "…"
@@ -61,3 +65,17 @@ def test_the_page_has_every_command() -> None:
     anchors = set(re.findall(r"\(#([\w-]+)\)", text))
     headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.*)$", text, re.MULTILINE)}
     assert anchors == headings
+
+
+def test_the_readme_shows_the_demo_as_it_is_now(terminal: Terminal) -> None:
+    text = README.read_text(encoding="utf-8")
+    (block,) = BLOCK.findall(text)
+    command, *shown = block.splitlines()
+    assert command == "$ roofline"
+    run = terminal.run()
+    first = run.lines.index(shown[0])
+    now = run.lines[first : first + len(shown)]
+    if os.environ.get("SNAPSHOTS") == "write":
+        README.write_text(text.replace(block, "\n".join([command, *now]) + "\n"), encoding="utf-8")
+    else:
+        assert shown == now
