@@ -68,7 +68,7 @@ class Known:
     def of(cls, rows: Sequence[Row]) -> Known:
         """All that rows say."""
         plain = tuple(evidence(rows, {name: bare(name) for name in STACKS}))
-        return cls(plain, tuple(row for row in rows if load(row).drafted))
+        return cls(plain, tuple(row for row in rows if load(row).draft_length))
 
     def without(self, column: str, value: str) -> Known:
         """The same without the rows that have a value."""
@@ -81,7 +81,7 @@ class Shared:
     """What all stacks have in common: numbers, waits, those of two pools (the step of one that only decodes [s], passes
     before one's own of one that only takes prompts [1]), and the acceptance of drafts [1].
 
-    `drafted`: of each stack the seconds in which its host checks the drafts of a sequence [s].
+    `verified`: of each stack the seconds in which its host verifies the drafts of a sequence [s].
     """
 
     numbers: Array
@@ -89,7 +89,7 @@ class Shared:
     alone: float
     apart: float = 0.0
     acceptance: float = ACCEPTANCE
-    drafted: Mapping[str, float] = field(default_factory=dict)
+    verified: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, known: Known) -> Shared:
@@ -104,14 +104,14 @@ class Shared:
         shared = cls(numbers, fitted_waits(one_pool, numbers), alone)
         stacks = {name: constants(name, known, shared) for name in STACKS}
         apart = fitted_apart(two_pools, stacks) if two_pools else float(shared.waits[3])
-        acceptance, drafted = fitted_drafts(known.drafting, stacks)
-        return replace(shared, apart=apart, acceptance=acceptance, drafted=drafted)
+        acceptance, verified = fitted_drafts(known.drafting, stacks)
+        return replace(shared, apart=apart, acceptance=acceptance, verified=verified)
 
 
 def constants(name: str, known: Known, shared: Shared) -> Runtime:
     """A stack with the constants that rows give, to the digits that they can claim.
 
-    One without rows has what all stacks have in common; checking drafts costs nothing where no row of it drafts.
+    One without rows has what all stacks have in common; verifying drafts costs nothing where no row of it drafts.
     """
     rows = known.plain
     own = [row for row in rows if row.row["runtime"] == name and row.row["kind"] == "serving"]
@@ -122,7 +122,7 @@ def constants(name: str, known: Known, shared: Shared) -> Runtime:
         **dict(zip(NUMBERS, numbers, strict=True)),
         **dict(zip(WAITS, waits, strict=True)),
         **shares,
-        "drafted": shared.drafted.get(name, 0.0),
+        "verified": shared.verified.get(name, 0.0),
     }
     rounded = {each: float(f"{value:.3g}") for each, value in found.items()}
     slower = rounded.pop("slower")

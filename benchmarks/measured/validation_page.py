@@ -233,7 +233,7 @@ def _aims(found: Mapping[str, Any]) -> str:
 
 def _constants() -> str:
     lines = [
-        "| stack | step | drafted | prompt | slower | request | first | aligned | bunch | in step "
+        "| stack | step | verified | prompt | slower | request | first | aligned | bunch | in step "
         "| rows | TPOT error | TPOT range | TTFT error |",
         "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
@@ -241,7 +241,7 @@ def _constants() -> str:
         each = runtime(name)
         slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
         lines.append(
-            f"| {name} | {each.step * 1e3:.3g} ms | {each.drafted * 1e6:.3g} μs | {each.prompt * 1e3:.3g} ms "
+            f"| {name} | {each.step * 1e3:.3g} ms | {each.verified * 1e6:.3g} μs | {each.prompt * 1e3:.3g} ms "
             f"| {slower} | {each.request * 1e3:.3g} ms | {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
             f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} "
             f"| {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"

@@ -25,7 +25,7 @@ KernelClass = Literal[
     "host_step",
     "host_sequence",
     "host_prompt",
-    "host_draft",
+    "host_verify",
 ]
 CollectiveClass = Literal["all_reduce", "all_to_all"]
 KERNEL_CLASSES: tuple[KernelClass, ...] = (
@@ -37,9 +37,9 @@ KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "experts",
     "elementwise",
 )
-HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt", "host_draft")
+HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt", "host_verify")
 """What a serving stack's host adds: per decode step, sequence in it, pass of prompts and sequence whose drafts are
-checked; overheads, no kernels."""
+verified; overheads, no kernels."""
 COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 

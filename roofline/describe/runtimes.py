@@ -20,7 +20,7 @@ CONSTANTS = (
     "step",
     "alone",
     "sequence",
-    "drafted",
+    "verified",
     "prompt",
     "request",
     "first",
@@ -55,15 +55,15 @@ class Runtime(BaseModel):
     """A serving stack's measured constants.
 
     `step` [s] once per decode step, `alone` [s] in its place in a pool that only decodes, `sequence` [s] for each
-    sequence in it on any rank, `drafted` [s] for each on one rank whose drafts it checks, `prompt` [s] of the devices'
-    time for each pass of prompts beside its kernels, and `request` [s] that each request waits in the host before its
-    first token. `first` decode steps pass before that token is seen (requests are looked for and tokens sent every few
-    steps), and `aligned` more where attention-data ranks wait for each other's prompts [1]. Requests come in bunches:
-    before one's own prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch` where all
-    requests are equally long, so that those which once began together stay together [1]. Where a number of requests is
-    in flight, a prompt in a pool that only takes prompts waits for `apart` · √(others in flight to the replica) passes
-    [1]. `acceptance`: the probability that a drafted token was accepted in the measured rows that draft, which do not
-    record it; whoever drafts gives an acceptance of their own [1].
+    sequence in it on any rank, `verified` [s] for each on one rank whose drafts it verifies, `prompt` [s] of the
+    devices' time for each pass of prompts beside its kernels, and `request` [s] that each request waits in the host
+    before its first token. `first` decode steps pass before that token is seen (requests are looked for and tokens sent
+    every few steps), and `aligned` more where attention-data ranks wait for each other's prompts [1]. Requests come in
+    bunches: before one's own prompt, `bunch` · √(others in flight) are computed, and `in_step` in place of `bunch`
+    where all requests are equally long, so that those which once began together stay together [1]. Where a number of
+    requests is in flight, a prompt in a pool that only takes prompts waits for `apart` · √(others in flight to the
+    replica) passes [1]. `acceptance`: the probability that a drafted token was accepted in the measured rows that
+    draft, which do not record it; whoever drafts gives an acceptance of their own [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
@@ -79,7 +79,7 @@ class Runtime(BaseModel):
     step: float = Field(ge=0, lt=1)
     alone: float = Field(ge=0, lt=1)
     sequence: float = Field(ge=0, lt=1)
-    drafted: float = Field(ge=0, lt=1)
+    verified: float = Field(ge=0, lt=1)
     prompt: float = Field(ge=0, lt=1)
     request: float = Field(ge=0, lt=10)
     first: float = Field(ge=0, lt=1000)
@@ -111,7 +111,7 @@ class Runtime(BaseModel):
     def efficiency(self) -> Efficiency:
         """The stack's figures in the form in which estimates look them up."""
         own = {} if self.kernels is None else dict(self.kernels.kernels)
-        fits = {"step": self.step, "sequence": self.sequence, "prompt": self.prompt, "draft": self.drafted}
+        fits = {"step": self.step, "sequence": self.sequence, "prompt": self.prompt, "verify": self.verified}
         host = {f"host_{name}": {"any": self._host(seconds)} for name, seconds in fits.items()}
         return Efficiency(name=self.name, source=self.source, kernels={**own, **host})
 

@@ -47,7 +47,7 @@ class Plan:
         layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
         embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
         head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
-        head.update([HostKernel("pass"), HostKernel("sequence"), HostKernel("drafted")] if host else [])
+        head.update([HostKernel("pass"), HostKernel("sequence"), HostKernel("verified")] if host else [])
         units = [*layers, embedding, head]
         kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
 

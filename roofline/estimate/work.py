@@ -284,18 +284,18 @@ class StreamKernel:
 
 
 def one_token(new: Num) -> bool:
-    """Whether each sequence has one new token, and it is known: the common step, in which no drafts are checked."""
+    """Whether each sequence has one new token, and it is known: the common step, in which no drafts are verified."""
     return kind(new) == SCALAR and new == 1
 
 
 @dataclass(frozen=True, slots=True)
 class HostKernel:
-    """What a serving stack's host adds to a pass: once, for each sequence of a decode step, or for each `drafted` one.
+    """What a serving stack's host adds to a pass: once, for each sequence of a decode step, or for each `verified` one.
 
-    A step's sequences are those of all ranks; drafts are checked rank by rank, side by side.
+    A step's sequences are those of all ranks; drafts are verified rank by rank, side by side.
     """
 
-    per: Literal["pass", "sequence", "drafted"]
+    per: Literal["pass", "sequence", "verified"]
 
     def item(self, load: Load) -> Operation:
         """Overhead alone; a prefill pays once, whatever it takes."""
@@ -309,7 +309,7 @@ class HostKernel:
             return ("host_step" if decoding else "host_prompt"), 1
         if self.per == "sequence":
             return "host_sequence", load.group_tokens / load.new if decoding else 0
-        return "host_draft", load.sequences if decoding and not one_token(load.new) else 0
+        return "host_verify", load.sequences if decoding and not one_token(load.new) else 0
 
 
 @dataclass(frozen=True, slots=True)

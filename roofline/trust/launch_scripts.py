@@ -56,7 +56,7 @@ class Launch:
     block_scales: bool
 
     @property
-    def drafted(self) -> int:
+    def draft_length(self) -> int:
         """Tokens drafted per step by a run that drafts [1]: `num_nextn_predict_layers`, `--speculative-num-steps`.
 
         One pool: 3 in TensorRT-LLM, 1 on attention-data ranks; 2 for DeepSeek-R1 and 3 for others in SGLang, which

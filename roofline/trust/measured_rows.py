@@ -81,7 +81,7 @@ class Load:
     least_isl: float
     least_osl: float
     concurrency: float
-    drafted: int
+    draft_length: int
     undeclared: bool
     equal: bool
     waiting: float
@@ -151,21 +151,21 @@ def load(row: Row) -> Load:
         max(1.0, isl * least),
         max(1.0, osl * least),
         concurrency,
-        _drafted(said, launch),
+        _draft_length(said, launch),
         said == "unknown",
         not scripted,
         0.0 if launch is None else launch.waiting,
     )
 
 
-def _drafted(said: str, launch: Launch | None) -> int:
+def _draft_length(said: str, launch: Launch | None) -> int:
     """Tokens drafted per step: as said, `mtp3`, else as the launch script has it, else one."""
     if said in ("", "none", "unknown"):
         return 0
     stated = _MTP.fullmatch(said)
     if stated:
         return int(stated[1])
-    return 1 if launch is None else launch.drafted
+    return 1 if launch is None else launch.draft_length
 
 
 def _launch(row: Row, concurrency: float) -> Launch:

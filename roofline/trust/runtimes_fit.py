@@ -113,7 +113,7 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
         try:
             what, asked = served(row), load(row)
             held = measured_batch(row, asked)
-            if not asked.drafted and what.runtime in bare and held is not None:
+            if not asked.draft_length and what.runtime in bare and held is not None:
                 found.append(_said(row, what, asked, held, bare[what.runtime]))
         except RooflineError:
             continue

@@ -112,7 +112,7 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     tpot, ttft = (number(row, name, 0) / 1e3 for name in ("tpot_ms", "ttft_ms"))
     batch = 1.0 if alone else (measured_batch(row, asked) or 0.0) / settled.replicas
     found, reasons = [], []
-    if asked.drafted:
+    if asked.draft_length:
         return [], ["tokens are drafted"]
     whole = number(row, "e2e_latency_ms", 0) / 1e3
     if whole:

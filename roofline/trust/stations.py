@@ -72,7 +72,7 @@ class Station:
 
     def tokens_per_step(self, load: Load) -> float:
         """Tokens that a step is expected to yield of each sequence [1]."""
-        return float(accepted_tokens(self.acceptance, load.drafted))  # type: ignore[arg-type]
+        return float(accepted_tokens(self.acceptance, load.draft_length))  # type: ignore[arg-type]
 
     def steps_before(self, load: Load) -> float:
         """Decode steps that pass before a first token is seen [1]: those of the stack, and of the run."""
@@ -96,22 +96,22 @@ class Station:
     def steps(self, load: Load) -> Array:
         """Seconds between two tokens of a sequence at `BATCHES`, prompts apart [s]."""
         context = mean_context(load)
-        key = (context, load.drafted)
+        key = (context, load.draft_length)
         if key not in self._steps:
-            self._steps[key] = self.seconds(BATCHES, context, load.drafted)
+            self._steps[key] = self.seconds(BATCHES, context, load.draft_length)
         return self._steps[key]
 
-    def seconds(self, batch: Array, context: float, drafted: int) -> Array:
+    def seconds(self, batch: Array, context: float, draft_length: int) -> Array:
         """Seconds between two tokens of a sequence at any batches [s]."""
-        if not drafted:
+        if not draft_length:
             return _evaluated(self.settled, batch, context, 1)
-        verify, drafting = self.drafting(batch, context, drafted)
-        interval: Any = speculative_interval(verify, drafting, 0.0, self.acceptance, drafted)
+        verify, drafting = self.drafting(batch, context, draft_length)
+        interval: Any = speculative_interval(verify, drafting, 0.0, self.acceptance, draft_length)
         return np.asarray(interval, dtype=np.float64)
 
-    def drafting(self, batch: Array, context: float, drafted: int) -> tuple[Array, Array]:
-        """Seconds of a step that checks drafts, and of one that drafts, at any batches [s]."""
-        verify = _evaluated(self.settled, batch, max(context, drafted + 1.0), drafted + 1)
+    def drafting(self, batch: Array, context: float, draft_length: int) -> tuple[Array, Array]:
+        """Seconds of a step that verifies drafts, and of one that drafts, at any batches [s]."""
+        verify = _evaluated(self.settled, batch, max(context, draft_length + 1.0), draft_length + 1)
         return verify, _evaluated(self.draft, batch, context, 1)
 
     def prompt(self, load: Load) -> Prompt:
@@ -122,7 +122,7 @@ class Station:
 
     def spared(self, load: Load) -> Array:
         """Seconds that a prompt takes less in the same pass as a decode step, at `BATCHES` [s]."""
-        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.drafted + 1
+        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.draft_length + 1
         return np.asarray(self.whole.spared(BATCHES, max(mean_context(load), float(tokens)), traffic, tokens))
 
     def passes(self, load: Load) -> Passes:
@@ -134,7 +134,7 @@ class Station:
         context = load.least_isl + load.least_osl / 2
         point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
         seconds = float(self.narrowest.ideal.evaluate(point, step_floor))
-        tokens = max(MOST_DRAFTED, load.drafted) + 1 if load.drafted or load.undeclared else 1
+        tokens = max(MOST_DRAFTED, load.draft_length) + 1 if load.draft_length or load.undeclared else 1
         return seconds / tokens
 
     @cached_property

@@ -104,5 +104,5 @@ def _measured(row: Evidence, stack: Runtime) -> tuple[Split, float, float]:
     asked = load(row.row)
     second, pools = two_pools(row.row, served(row.row), stack, asked)
     rate = measured_rate(asked, row.ttft, pools.generated * row.tpot)
-    step = second.seconds(np.array([row.batch]), mean_context(asked), asked.drafted)
+    step = second.seconds(np.array([row.batch]), mean_context(asked), asked.draft_length)
     return pools, min(rate, pools.most * BELOW), float(step[0])

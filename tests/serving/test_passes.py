@@ -174,16 +174,16 @@ def test_a_host_sees_the_sequences_of_all_ranks() -> None:
     stack = runtime("sglang")
     assert hosted.decode(160, 1024).terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence)
     drafting = Whole.of(hosted, Traffic(isl=1024, osl=64, concurrency=160)).decode(160.0, 1024.0, 4)
-    each = 10 * stack.drafted  # of its rank's ten, while the other ranks check theirs
+    each = 10 * stack.verified  # of its rank's ten, while the other ranks check theirs
     assert drafting.terms["runtime"].total == pytest.approx(stack.step + 160 * stack.sequence + each)
-    assert stack.drafted > 0
+    assert stack.verified > 0
     prompts = hosted.prefill(batch=16, prompt=1024)
     assert prompts.terms["runtime"].total == pytest.approx(stack.prompt)
 
 
 def test_a_host_that_takes_long_to_check_drafts_serves_fewer_tokens() -> None:
-    quick = runtime("vllm").model_copy(update={"drafted": 0.0})
-    slow = quick.model_copy(update={"name": "slow", "drafted": 1e-4})
+    quick = runtime("vllm").model_copy(update={"verified": 0.0})
+    slow = quick.model_copy(update={"name": "slow", "verified": 1e-4})
     traffic = Traffic(isl=512, osl=512, concurrency=32)
 
     def interval(stack: Runtime, length: int) -> float:

@@ -1,16 +1,18 @@
-"""Drafts: their acceptance and what checking them costs are found again, and rows say how many tokens are drafted."""
+"""Drafts: their acceptance and what verifying them costs are found again, and rows say how many tokens are drafted."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks.measured.refit_runtimes import bare
 from roofline.describe.runtimes import runtime
 from roofline.trust.drafts_fit import Drafts, fitted_drafts, fitted_to
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import decode_pool, measured_batch, mixed, predict
 from roofline.trust.runtimes_fit import evidence
-from roofline.trust.stations import ACCEPTANCE, mean_context
+from roofline.trust.stations import ACCEPTANCE, BATCHES, mean_context
+from roofline.trust.waits_fit import FirstTokens
 
 ROW = {
     "id": "one",
@@ -32,27 +34,27 @@ ROW = {
 SEVENTY = {"model": "meta-llama/Llama-3.1-70B", "runtime": "tensorrt-llm", "speculation": "none"}
 
 
-def made(acceptance: float, drafted: np.ndarray, count: int = 300) -> Drafts:
-    """Rows of as many stacks as there are seconds for a drafted sequence."""
+def made(acceptance: float, verified: np.ndarray, count: int = 300) -> Drafts:
+    """Rows of as many stacks as there are seconds for a verified sequence."""
     generator = np.random.default_rng(3)
     known = Drafts(
-        check=generator.uniform(5e-3, 3e-2, count),
+        verify=generator.uniform(5e-3, 3e-2, count),
         draft=generator.uniform(2e-4, 1e-3, count),
         added=generator.uniform(0, 5e-3, count),
         measured=np.ones(count),
         length=generator.integers(1, 4, count).astype(float),
         sequences=generator.uniform(1, 200, count),
-        stack=generator.integers(0, len(drafted), count).astype(float),
+        stack=generator.integers(0, len(verified), count).astype(float),
     )
-    measured = known.predicted(acceptance, drafted) * np.exp(generator.normal(0, 0.02, count))
+    measured = known.predicted(acceptance, verified) * np.exp(generator.normal(0, 0.02, count))
     return replace(known, measured=measured)
 
 
 def test_acceptance_and_seconds_are_found_again_in_times_made_with_them() -> None:
     true = np.array([0.0, 1.2e-4, 4e-5])
-    acceptance, *drafted = fitted_to(made(0.62, true), 3)
+    acceptance, *verified = fitted_to(made(0.62, true), 3)
     assert acceptance == pytest.approx(0.62, abs=0.02)
-    assert drafted == pytest.approx(true, abs=8e-6)
+    assert verified == pytest.approx(true, abs=8e-6)
 
 
 def test_a_stack_without_rows_that_draft_costs_nothing_to_check() -> None:
@@ -71,7 +73,7 @@ def test_a_sequence_s_seconds_are_shared_by_the_tokens_that_it_yields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "drafted", "waiting"),
+    ("changes", "draft_length", "waiting"),
     [
         ({}, 2, 14.5),
         ({"concurrency": "8"}, 2, 4.5),
@@ -98,13 +100,13 @@ def test_a_sequence_s_seconds_are_shared_by_the_tokens_that_it_yields() -> None:
         ({"model": "deepseek-ai/DeepSeek-R1-0528"}, 2, 14.5),
     ],
 )
-def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: int, waiting: float) -> None:
+def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], draft_length: int, waiting: float) -> None:
     found = load({**ROW, **changes})
-    assert (found.drafted, found.waiting) == (drafted, waiting)
+    assert (found.draft_length, found.waiting) == (draft_length, waiting)
 
 
 @pytest.mark.parametrize(
-    ("runtime", "part", "dp", "concurrency", "drafted"),
+    ("runtime", "part", "dp", "concurrency", "draft_length"),
     [
         ("tensorrt-llm", "gb200", "8", "384", 3),
         ("tensorrt-llm", "gb200", "8", "385", 2),
@@ -116,24 +118,26 @@ def test_what_launch_scripts_say_of_one_pool(changes: dict[str, str], drafted: i
         ("sglang", "mi355x", "1", "64", 2),
     ],
 )
-def test_what_launch_scripts_say_of_two_pools(runtime: str, part: str, dp: str, concurrency: str, drafted: int) -> None:
+def test_what_launch_scripts_say_of_two_pools(
+    runtime: str, part: str, dp: str, concurrency: str, draft_length: int
+) -> None:
     pools = {f"{name}_devices": "8" for name in ("prefill", "decode")}
     ranks = {"decode_tp": "1" if dp == "8" else "8", "decode_dp": dp, "decode_ep": "8", "decode_workers": "1"}
     row = {**ROW, **pools, **ranks, "kind": "disaggregated", "runtime": runtime, "accelerator": part}
     found = load({**row, "concurrency": concurrency})
-    assert (found.drafted, found.waiting) == (drafted, 0)
+    assert (found.draft_length, found.waiting) == (draft_length, 0)
 
 
 def test_the_requests_of_a_rank_are_those_of_one_worker_of_several() -> None:
     pools = {"prefill_devices": "8", "decode_devices": "16", "decode_workers": "2", "decode_tp": "1", "decode_dp": "8"}
     row = {**ROW, **pools, "kind": "disaggregated", "runtime": "tensorrt-llm", "decode_ep": "8"}
-    assert load({**row, "concurrency": str(2 * 8 * 48)}).drafted == 3
-    assert load({**row, "concurrency": str(2 * 8 * 48 + 1)}).drafted == 2
+    assert load({**row, "concurrency": str(2 * 8 * 48)}).draft_length == 3
+    assert load({**row, "concurrency": str(2 * 8 * 48 + 1)}).draft_length == 2
 
 
 def test_the_fit_s_own_times_of_rows_that_draft_are_those_of_the_library() -> None:
     """One pool on tensor ranks, one on data ranks, one of two replicas, and two pools."""
-    stack = runtime("tensorrt-llm").model_copy(update={"acceptance": ACCEPTANCE, "drafted": 5e-5})
+    stack = runtime("tensorrt-llm").model_copy(update={"acceptance": ACCEPTANCE, "verified": 5e-5})
     measured = {"runtime": "tensorrt-llm", "ttft_ms": "200", "tpot_ms": "12", "output_tokens_per_s": "1000"}
     two = {f"{name}_devices": "8" for name in ("prefill", "decode")} | {"decode_tp": "1", "decode_dp": "8"}
     rows: list[dict[str, str]] = [
@@ -150,7 +154,7 @@ def test_the_fit_s_own_times_of_rows_that_draft_are_those_of_the_library() -> No
         asked = load(row)
         place = decode_pool(row, served(row), stack, asked)
         batch = (measured_batch(row, asked) or 0.0) / place.replicas
-        expected = place.seconds(np.array([batch]), mean_context(asked), asked.drafted)[0]
+        expected = place.seconds(np.array([batch]), mean_context(asked), asked.draft_length)[0]
         if row["kind"] == "serving":
             expected = mixed(place, asked).interval(batch, expected)
         assert seconds == pytest.approx(expected, rel=1e-9), row
@@ -180,3 +184,24 @@ def test_requests_that_are_looked_for_seldom_wait_longer() -> None:
     assert seldom.ttft is not None
     assert seldom.tpot == pytest.approx(often.tpot)
     assert seldom.ttft - often.ttft == pytest.approx(1.5 * often.tpot, rel=0.03)  # a lone one is not always decoding
+
+
+def test_waits_of_runs_are_known_before_those_of_stacks_are_fitted() -> None:
+    """The same row, once by a launch script that looks for requests every four steps: 1.5 of them before its prompt."""
+    row = {**ROW, "speculation": "none", "accelerator": "mi300x", "quantization": "fp8", "concurrency": "8"}
+    row |= {"tpot_ms": "25", "ttft_ms": "200"}
+    rows = [{**row, "source": "mine", "isl": "900", "osl": "900"}, {**row, "isl": "1000", "osl": "1000"}]
+    free = {"sglang": bare("sglang")}
+    known = FirstTokens.of(evidence(rows, free), np.array([1e-3, 0.0, 1.3, 1.0, 1.0, 0.0]))
+    assert known.step[0] == pytest.approx(known.step[1])
+    assert known.base[1] - known.base[0] == pytest.approx(1.5 * known.step[0])
+
+
+def test_a_prompt_is_spared_what_all_tokens_of_a_verification_read() -> None:
+    """Four tokens of one sequence touch as many experts as four sequences do."""
+    row = {**ROW, "accelerator": "h200-sxm", "quantization": "fp8", "source": "mine"}
+    drafting, plain = load({**row, "speculation": "mtp3"}), load({**row, "speculation": "none"})
+    place = decode_pool(row, served(row), None, plain)
+    assert BATCHES[[0, 3]].tolist() == [1, 4]
+    assert place.spared(drafting)[0] == pytest.approx(place.spared(plain)[3], rel=1e-2)
+    assert place.spared(plain)[0] < 0.6 * place.spared(plain)[3]
