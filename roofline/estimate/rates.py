@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -134,17 +134,16 @@ class Rates:
                 return own / known[name].value
         return 1.0
 
-    def _sustaining(self) -> list[str]:
-        """By what its arithmetic differs from the class's, in one sentence; nothing where no benchmark says so."""
-        known = part_class(self.accelerator.kind).sustained
-        computed = {key[2] for key in self._kernels if key[0] not in HOST_CLASSES and key[2] != "host"}
-        factors = {format_name: self.sustains(format_name) for format_name in sorted(computed & self.peaks.keys())}
-        said = ", ".join(f"× {times:.3g} in {name}" for name, times in factors.items() if times != 1)
-        if not said:
+    def _sustaining(self, borrowed: Iterable[tuple[str, str, str]]) -> list[str]:
+        """By what arithmetic of the class is scaled, in one sentence; nothing where no benchmark says so."""
+        computed = {key[2] for key in borrowed if key[0] != "elementwise"} & self.peaks.keys()
+        factors = {name: times for name in sorted(computed) if (times := self.sustains(name)) != 1}
+        if not factors:
             return []
-        source = next(iter(known.values())).source
-        less = "less" if min(factors.values()) < 1 else "more"
-        return [f"{self.accelerator.name} sustains {less} of its peak than its class: arithmetic {said} ({source})"]
+        said = ", ".join(f"× {times:.3g} in {name}" for name, times in factors.items())
+        source = next(iter(part_class(self.accelerator.kind).sustained.values())).source
+        than = f"{self.accelerator.name} sustains another share of its peak than its class"
+        return [f"{than}, whose arithmetic is taken {said} ({source})"]
 
     def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
         """A fit as kernels are under the serving stack."""
@@ -182,15 +181,19 @@ class Rates:
         if len(own) == 1 and own[0].name != "ideal":
             how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
             unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"
-            return [unmeasured, *self._sustaining()]
+            return [unmeasured, *self._sustaining(self._kernels)]
         borrowed = [
-            f"{kernel_class} {stored if stored == computed else f'{stored}-{computed}'}"
-            for kernel_class, stored, computed in sorted(self._kernels)
-            if all(source.kernel(kernel_class, stored, computed) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
+            key
+            for key in sorted(self._kernels)
+            if all(source.kernel(*key) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
         ]
         if not borrowed:
             return []
-        return [f"no kernels measured on {self.accelerator.name} for {', '.join(borrowed)}: {self.sources[-1].name}"]
+        named = ", ".join(
+            f"{name} {stored if stored == done else f'{stored}-{done}'}" for name, stored, done in borrowed
+        )
+        unmeasured = f"no kernels measured on {self.accelerator.name} for {named}: {self.sources[-1].name}"
+        return [unmeasured, *self._sustaining(borrowed)]
 
 
 _NO_COST = Efficiency.ideal().kernels["host_step"]["any"]
