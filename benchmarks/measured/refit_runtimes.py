@@ -33,7 +33,7 @@ SPECS = ROOT / "hardware_specs/runtimes"
 PAGE = ROOT / "docs/validation.md"
 STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
 COMMAND = "python -m benchmarks.measured.refit_runtimes"
-NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence")
+NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence", "skew")
 """What `fitted` gives, in its order."""
 WAITS = ("request", "first", "aligned", "bunch", "in_step")
 """What `fitted_waits` gives, in its order."""

@@ -31,6 +31,7 @@ CONSTANTS = (
     "acceptance",
     "scaled_experts",
     "unscaled",
+    "skew",
 )
 """Names of a stack's numbers, in the order of its file."""
 
@@ -67,8 +68,9 @@ class Runtime(BaseModel):
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
-    scale what they sum [1]. `kernels`: figures of kernels that the stack runs in place of the measured ones. `tpot`,
-    `ttft`: how far measured rows lie.
+    scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which
+    says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
+    the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +92,7 @@ class Runtime(BaseModel):
     acceptance: float = Field(ge=0, le=1)
     scaled_experts: float = Field(gt=0, lt=10)
     unscaled: float = Field(gt=0, lt=10)
+    skew: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
     tpot: Spread
     ttft: Spread

@@ -1,7 +1,8 @@
 """Mixtures of experts: how many experts a batch touches, what that reads, and what crosses the network.
 
-Routing is taken as uniform and independent. Real routing is skewed and correlated inside a sequence, which touches
-fewer distinct experts and loads the busiest rank more.
+Tokens are routed independently: to all experts alike, or to some more often than to others, which touches fewer
+distinct experts. That tokens of one sequence resemble each other, and that skew loads the busiest rank more, is left
+out.
 """
 
 from roofline.equations.logarithms import natural_logarithm
@@ -20,6 +21,7 @@ __all__ = [
     "largest_deviate",
     "rank_imbalance",
     "routed_row_bytes",
+    "skewed_experts",
     "tokens_for_coverage",
     "tokens_per_expert",
 ]
@@ -46,6 +48,33 @@ def distinct_experts(experts: Num, top_k: Num, tokens: Num) -> Num:
     return experts * (1 - (1 - top_k / experts) ** tokens)
 
 
+def skewed_experts(experts: Num, top_k: Num, tokens: Num, skew: Num) -> Num:
+    """The routed experts that a batch is expected to touch in one layer where some are chosen more often than others.
+
+    Arguments:
+        experts : routed experts of the layer [1]
+        top_k : routed experts that each token uses, fewer than all [1]
+        tokens : tokens routed together [1]
+        skew : squared coefficient of variation of how often experts are chosen, above zero [1]
+
+    Returns the expected number of experts [1].
+
+    Source: derivation from Greenwood, Yule 1920, "An Inquiry into the Nature of Frequency Distributions", J. R. Stat.
+    Soc. 83: where events come at random to members whose rates vary by a gamma law of that skew, a share of
+    (1 + skew · m)^(-1 / skew) sees none while m are expected.
+
+    The first token touches top_k and leaves each expert with probability 1 - k / E; the others come at random, with
+    m = -ln(1 - k / E) each, so that without skew it is `distinct_experts`. With skew it is fewer for two tokens or
+    more, and saturates later.
+
+    >>> skewed_experts(256, 8, 64, 0.8)
+    180.888
+    """
+    spared = 1 - top_k / experts
+    met = 1 - skew * natural_logarithm(spared) * (tokens - 1)
+    return experts * (1 - spared * met ** (-1 / skew))
+
+
 def largest_deviate(ranks: Num) -> Num:
     """The standard deviations by which the largest of the ranks' loads is expected to lie above their mean.
 
@@ -68,12 +97,12 @@ def largest_deviate(ranks: Num) -> Num:
     return sqrt(((2 * logarithm - correction) * 10**17 + 115443132980306573) / 10**17)
 
 
-def busiest_rank_experts(experts: Num, top_k: Num, tokens: Num, held: Num, deviate: Num) -> Num:
+def busiest_rank_experts(experts: Num, touched: Num, tokens: Num, held: Num, deviate: Num) -> Num:
     """The experts that the rank which touches the most of its own is expected to touch in one layer.
 
     Arguments:
         experts : routed experts of the layer [1]
-        top_k : routed experts that each token uses [1]
+        touched : routed experts that the tokens are expected to touch in one layer [1]
         tokens : tokens routed together [1]
         held : experts on one rank [1]
         deviate : standard deviations of the busiest rank above the mean, none where there is one [1]
@@ -81,20 +110,18 @@ def busiest_rank_experts(experts: Num, top_k: Num, tokens: Num, held: Num, devia
     Returns the expected number of experts [1].
 
     Source: derivation, with the normal law for the binomial one (Feller 1968, "An Introduction to Probability Theory
-    and Its Applications", chapter VII). Under uniform routing each expert is touched with probability
-    p = 1 - (1 - k / E)^tokens, so that of n on a rank about n p are, with a variance of n p (1 - p); all ranks wait for
-    the one with the most.
+    and Its Applications", chapter VII). Each expert is touched with probability p = touched / experts, so that of n on
+    a rank about n p are, with a variance of n p (1 - p); all ranks wait for the one with the most.
 
     As many as on any rank where all experts are touched, never more than the rank has, and at least one. Against drawn
-    routings it is within 7 % where ranks touch two experts or more on average, and up to a third too low below. Skewed
-    routing makes the busiest rank busier.
+    routings it is within 7 % where ranks touch two experts or more on average, and up to a third too low below.
 
-    >>> busiest_rank_experts(256, 8, 2, 32, 1.4)
+    >>> busiest_rank_experts(256, 15.75, 2, 32, 1.4)
     3.87173
     """
-    touched = distinct_experts(experts, top_k, tokens) / experts
-    mean = held * touched
-    return minimum(held, maximum(mean + deviate * sqrt(mean * (1 - touched)), minimum(1, tokens)))
+    share = touched / experts
+    mean = held * share
+    return minimum(held, maximum(mean + deviate * sqrt(mean * (1 - share)), minimum(1, tokens)))
 
 
 def tokens_per_expert(experts: Num, top_k: Num, tokens: Num) -> Num:

@@ -4,6 +4,7 @@ Little's law turns requests in flight into a decode batch. A request's first tok
 generates one token fewer than the answer has.
 """
 
+from roofline.equations.logarithms import natural_power
 from roofline.numeric import Num, maximum
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "linear_step",
     "mean_decode_context",
     "mean_random_context",
+    "passes_per_prompt",
     "poisson_wait",
     "prefill_tokens_per_step",
     "requests_in_flight",
@@ -219,3 +221,23 @@ def shared_pass(one: Num, further: Num, rate: Num) -> Num:
     1.0
     """
     return maximum(one, (one - further) / (1 - rate * further))
+
+
+def passes_per_prompt(due: Num, most: Num) -> Num:
+    """The passes over the model that a prompt costs where all that are due in the same decode step share one.
+
+    Arguments:
+        due : prompts that are due in a decode step on average, above none [1]
+        most : prompts that a pass takes [1]
+
+    Returns the number of passes, one at most [1].
+
+    Source: Feller 1968, "An Introduction to Probability Theory and Its Applications", section VI.5: of prompts that
+    come at random, a step sees none with probability exp(-due), and in the others one pass takes all.
+
+    Where more are due than a pass takes, all passes are full.
+
+    >>> passes_per_prompt(2, 8)
+    0.432332
+    """
+    return maximum((1 - natural_power(0 - due)) / due, 1 / most)

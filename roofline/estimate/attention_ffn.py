@@ -23,6 +23,7 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.door import checked
 from roofline.estimate.half import Half, Passage
 from roofline.estimate.halves import OFFLOADS, Offload, attention_half, ffn_half
+from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point
 from roofline.estimate.servers import Prompt, Use
@@ -225,7 +226,7 @@ class AttentionFfnServer:
         one = np.array([max(batch, 1.0)])
         return min(self._depths, key=lambda depth: float(self._cycle(one, context, depth)[0]))
 
-    def prompt(self, traffic: Traffic) -> Prompt:
+    def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
         """A prompt goes through all layers as one micro-batch; others fill the pool that it is not in."""
         new, ranks = traffic.new_tokens, self.attention.plan.layout.dp
         alone = self.attention.prefill(1.0, traffic.isl, traffic.cached_tokens)

@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import colocated_interval, mean_decode_context, poisson_wait
+from roofline.equations.serving import (
+    colocated_interval,
+    mean_decode_context,
+    passes_per_prompt,
+    poisson_wait,
+)
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
+from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Prompt, Server, Use
 from roofline.estimate.service import Pool, Service
 from roofline.estimate.timing import largest
 from roofline.numeric import maximum, minimum, sqrt
 
+SELDOM = 1e-9
+"""Prompts due in a step below which no two ever are [1]."""
 _BATCHES = 65
 """Batches at which it is asked what a prompt is spared; in between it grows nearly evenly."""
 
@@ -27,7 +35,8 @@ class Mix:
     `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
     the first token is seen count with them. A step yields `tokens` of a sequence. `bunch` · √(others in flight) prompts
     are computed before one's own because requests come in bunches. `spared` gives what a prompt takes less in the same
-    pass as a decode step, by its batch [s].
+    pass as a decode step, by its batch [s]. Prompts that are due in the same step share a pass, and where nothing is
+    generated those that came during the pass before.
     """
 
     prompt: Prompt
@@ -60,9 +69,12 @@ class Mix:
         Prompts that are due in the same step are spared once together; below one sequence, some find no step running,
         and a lone request's never does.
         """
-        due = self.tokens * maximum(batch, 1) / self.generated
-        with_a_step = self.disturbed * minimum(minimum(batch, 1), 1 / due)
-        return self.prompt.occupancy - self.spared(batch) * with_a_step
+        with_a_step = self.disturbed * minimum(batch, 1) * passes_per_prompt(self.due(batch), float("inf"))
+        return self.each(0.0, batch) - self.spared(batch) * with_a_step
+
+    def due(self, batch: Any) -> Any:
+        """Prompts that are due in a step of a decode batch on average, one's own apart [1]."""
+        return maximum(self.met * self.tokens * batch / self.generated, SELDOM)
 
     def rate(self, batch: Any, step: Any) -> Any:
         """Requests that a replica finishes at a decode batch [1/s]."""
@@ -74,17 +86,23 @@ class Mix:
         `step` is the time per token of a sequence, of which a step yields several where tokens are drafted.
         """
         running = minimum(batch, 1) * step * self.tokens
-        return self.prompt.latency + self.chunks * running + self.met * running / 2 + self.wait(rate)
+        return self.prompt.latency + self.chunks * running + self.met * running / 2 + self.wait(rate, batch)
 
-    def wait(self, rate: Any) -> Any:
+    def wait(self, rate: Any, batch: Any) -> Any:
         """Wait for the prompts of others [s]."""
-        found = self.met * rate
-        busy = minimum(found * self.prompt.occupancy, 1 - 1e-12)
-        wait = poisson_wait(busy / self.prompt.occupancy, self.prompt.occupancy, 0)
+        each = self.each(rate, batch)
+        busy = minimum(self.met * rate * each, 1 - 1e-12)
+        wait = poisson_wait(busy / each, each, 0)
         if self.crowd is None:
             return wait
         others = max(0.0, self.crowd - 1)
-        return minimum(wait + self.bunch * sqrt(others) * self.prompt.occupancy, others * self.prompt.occupancy)
+        return minimum(wait + self.bunch * sqrt(others) * each, others * each)
+
+    def each(self, rate: Any, batch: Any) -> Any:
+        """The replica's time that a prompt takes, nothing spared [s]."""
+        prompt = self.prompt
+        together = prompt.due_together(self.due(batch)) if self.generated else prompt.gathered(self.met * rate)
+        return prompt.occupied(together)
 
     def held(self, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
@@ -108,7 +126,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     def spared(batch: Any) -> Any:
         return np.interp(batch, batches, there)
 
-    mix = Mix(server.prompt(traffic), traffic.generated, crowd, chunks, server.tokens_per_step, bunch, spared)
+    tokens = PASS_TOKENS if chunk is None else chunk
+    mix = Mix(server.prompt(traffic, tokens), traffic.generated, crowd, chunks, server.tokens_per_step, bunch, spared)
     offered = None if traffic.rate is None else traffic.rate / server.replicas
 
     def step(batch: Any) -> Any:
@@ -125,7 +144,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
         queued = max(0.0, crowd - batch - rate * mix.prompt.latency)
     # What decode takes of the device: a step is shared by its batch.
     decoding = mix.generated * seconds / max(batch, 1.0)
-    adding = float(mix.added(batch)) if traffic.generated else mix.prompt.occupancy
+    adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
     input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
     full = batch >= limit and queued > 0
@@ -161,7 +180,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
 
 
 _CACHES = "caches are paged and take their mean length; every answer has the same length"
-_PROMPTS = "prompts enter whole and one at a time; decode steps wait meanwhile"
+_PROMPTS = "prompts enter whole, and those that are due in one step share a pass; decode steps wait meanwhile"
 _SPARED = "a prompt and the decode step that it rides in read the experts that both need once"
 
 
@@ -169,7 +188,7 @@ def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[
     """Decode batch, its step and the rate of requests on one replica."""
     if not mix.generated:
         seconds = float(step(np.array([1.0]))[0])
-        most = 1 / mix.prompt.occupancy
+        most = 1 / mix.prompt.least
         if offered is not None:
             return 0.0, seconds, min(offered, most)
         return (

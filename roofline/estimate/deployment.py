@@ -39,8 +39,10 @@ class Deployment:
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
     `Quantization` (None: the checkpoint's own). `spill` names the furthest memory tier that may hold weights and caches
     where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
-    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `price`
-    [USD per device-hour] and `power` [W per device] replace the spec's own.
+    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `skew`
+    is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
+    stack, and without one 0, all alike). `price` [USD per device-hour] and `power` [W per device] replace the spec's
+    own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -59,6 +61,7 @@ class Deployment:
         spill: str | None = None,
         efficiency: str | Path | Efficiency = "calibrated",
         runtime: str | Runtime | None = None,
+        skew: float | None = None,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
@@ -76,6 +79,8 @@ class Deployment:
         self.rates = Rates.of(self.accelerator, efficiency, formats.peaks).under(
             None if efficiency == "ideal" else self.runtime
         )
+        given, measured = _amount("skew", skew), 0.0 if self.runtime is None else self.runtime.skew
+        self.skew = measured if given is None else given
         own_price, own_power = self.accelerator.price, self.accelerator.power
         self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
         self.power = own_power.value if power is None and own_power else _amount("power", power)
@@ -252,6 +257,7 @@ class Deployment:
                 self.price,
                 self.power,
                 notes,
+                self.skew,
             )
         return self._settled[layout]
 

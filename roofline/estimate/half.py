@@ -64,8 +64,15 @@ class Half:
         """What each device runs."""
         settled = self.resolved
         host = self.vocabulary and settled.rates.hosted  # one host drives both halves: counted once
-        formats, machine = settled.quantization, settled.machine
-        return Plan.of(settled.model, settled.layout, formats, machine, vocabulary=self.vocabulary, host=host)
+        return Plan.of(
+            settled.model,
+            settled.layout,
+            settled.quantization,
+            settled.machine,
+            vocabulary=self.vocabulary,
+            host=host,
+            skew=settled.skew,
+        )
 
     def decode(self, share: Any, context: float) -> Passage:
         """A micro-batch of `share` sequences on each replica."""

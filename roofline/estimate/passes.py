@@ -38,8 +38,7 @@ class Passes:
         """
         ranks = float(settled.layout.dp)
         room = max(1.0, float(np.floor(settled.memory.largest_batch(isl))))
-        each = max(1.0, float(np.floor(tokens / (isl - cached) * (1 + 1e-9))))
-        counts = np.unique(np.minimum(room, [1.0, ranks, ranks * each]))
+        counts = np.unique(np.minimum(room, [1.0, ranks, ranks * prompts_in_a_pass(isl - cached, tokens)]))
         seconds = np.asarray(settled.evaluate(Point("prefill", counts, isl, cached), step_seconds), dtype=np.float64)
         points: list[tuple[float, float]] = []
         for count, time in zip(counts.tolist(), seconds.tolist(), strict=True):
@@ -75,3 +74,8 @@ class Passes:
     def prompts(self, rate: Any) -> Any:
         """In a pass at that rate [1]."""
         return np.maximum(1.0, rate * self.seconds(rate))
+
+
+def prompts_in_a_pass(new: float, tokens: float) -> float:
+    """Prompts of `new` tokens that share a pass of so many tokens; one that is longer passes by itself [1]."""
+    return max(1.0, float(np.floor(tokens / new * (1 + 1e-9))))

@@ -79,6 +79,8 @@ class Resolved:
     price: float | None
     power: float | None
     notes: tuple[str, ...]
+    skew: float = 0.0
+    """Squared coefficient of variation of how often experts are chosen; 0 where all are chosen alike [1]."""
 
     @property
     def replicas(self) -> int:
@@ -93,7 +95,7 @@ class Resolved:
     @cached_property
     def plan(self) -> Plan:
         """The model compiled for the layout."""
-        return Plan.of(self.model, self.layout, self.quantization, self.machine, host=self.rates.hosted)
+        return Plan.of(self.model, self.layout, self.quantization, self.machine, host=self.rates.hosted, skew=self.skew)
 
     @cached_property
     def memory(self) -> Memory:
@@ -164,7 +166,7 @@ class Resolved:
                 f"{self.accelerator.name}: no operand feed rate is published; the SRAM's bandwidth is the roof"
             )
         if self.model.parameters().experts:
-            found.append("tokens are routed to experts evenly and independently")
+            found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
                 found.append("ranks wait for the one of whose experts the most are touched")
         return tuple(dict.fromkeys(found))
@@ -180,6 +182,10 @@ class Resolved:
         if self.model.source:
             titles.append(self.model.source)
         return tuple(dict.fromkeys(titles))
+
+
+_EVENLY = "tokens are routed to experts evenly and independently"
+_UNEVENLY = "tokens are routed to experts independently, and to some more often than to others (skew {skew:g})"
 
 
 def _operations(step: Step, field: str) -> Num:

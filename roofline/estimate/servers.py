@@ -9,24 +9,48 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import mean_decode_context
+from roofline.equations.serving import mean_decode_context, passes_per_prompt, shared_pass
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
-from roofline.estimate.passes import PASS_TOKENS, Passes
+from roofline.estimate.passes import PASS_TOKENS, Passes, prompts_in_a_pass
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Resource, experts_reading, experts_working, passage, step_seconds
+from roofline.numeric import maximum, minimum
 
 
 @dataclass(frozen=True)
 class Prompt:
     """One prompt: `latency` until its first token, and `occupancy`, the replica's time that it takes from others [s].
 
-    They differ where prompts overlap: in the stages of a pipeline, or on data-parallel ranks.
+    They differ where prompts overlap: in the stages of a pipeline, or on data-parallel ranks. Up to `most` prompts on
+    each of `ranks` share a pass [1], and with it what does not grow with their number: `shared` of their occupancy [s].
     """
 
     latency: float
     occupancy: float
+    shared: float = 0.0
+    most: float = 1.0
+    ranks: float = 1.0
+
+    def occupied(self, sharing: Any) -> Any:
+        """The replica's time that a prompt takes where so many share a pass on a rank on average [s]."""
+        return self.occupancy - self.shared * (1 - 1 / sharing)
+
+    def due_together(self, due: Any) -> Any:
+        """Prompts that share a pass on a rank where so many are due in a decode step of all ranks on average [1]."""
+        return 1 / passes_per_prompt(due / self.ranks, self.most)
+
+    def gathered(self, rate: Any) -> Any:
+        """Prompts that share a pass on a rank where it takes all that came to the replica during the one before [1]."""
+        further = self.occupancy - self.shared
+        rate = minimum(rate, 1 / self.least)
+        return maximum(1.0, rate * shared_pass(self.occupancy, further, rate))
+
+    @property
+    def least(self) -> float:
+        """The replica's time that a prompt takes in a full pass [s]."""
+        return float(self.occupied(self.most))
 
 
 @dataclass(frozen=True)
@@ -66,8 +90,8 @@ class Server(Protocol):
     def step(self, batch: Any, context: float) -> Any:
         """Seconds between two tokens of a sequence at arrays of whole batches, prompts apart [s]."""
 
-    def prompt(self, traffic: Traffic) -> Prompt:
-        """One prompt of the traffic on one replica."""
+    def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
+        """One prompt of the traffic on one replica, whose passes take so many prompt tokens on a rank."""
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """Seconds that a prompt takes less in the same pass as a decode step at arrays of batches [s]."""
@@ -195,16 +219,21 @@ class Whole:
                 break
         return best
 
-    def prompt(self, traffic: Traffic) -> Prompt:
+    def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
         """A prompt by itself; where ranks and stages take several at once, each takes its share of them."""
         layout = self.settled.layout
         alone = float(self.prefill(traffic).seconds)
         stack = self.settled.rates.runtime
         waited = alone if stack is None else alone + stack.request
-        if layout.dp * layout.pp == 1:
-            return Prompt(waited, alone)
         room = max(1.0, float(self.settled.memory.largest_batch(traffic.isl)))
         ranks = min(float(layout.dp), room)
+        if layout.pp == 1:
+            most = min(prompts_in_a_pass(traffic.new_tokens, tokens), max(1.0, float(np.floor(room / ranks))))
+            if ranks * most == 1:
+                return Prompt(waited, alone)
+            one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * most])).seconds)
+            further = (all_ - one) / (most - 1) if most > 1 else one
+            return Prompt(waited, one / ranks, max(0.0, one - further) / ranks, most, ranks)
         filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
         one, all_ = self.prefill(traffic, np.array([ranks, filled])).seconds
         if filled == ranks:

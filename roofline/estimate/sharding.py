@@ -28,8 +28,10 @@ from roofline.estimate.work import (
 )
 
 
-def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> tuple[Kernel, ...]:
-    """What one rank runs for one layer, in order."""
+def layer_kernels(
+    layer: Layer, hidden: int, layout: Layout, quantization: Quantization, skew: float = 0.0
+) -> tuple[Kernel, ...]:
+    """What one rank runs for one layer, in order; `skew` is that of the routing to experts [1]."""
     compiled: list[Kernel] = []
     mixer, feed_forward = layer.mixer, layer.feed_forward
     reduce = _all_reduce(hidden, layout.tp, quantization)
@@ -49,7 +51,7 @@ def layer_kernels(layer: Layer, hidden: int, layout: Layout, quantization: Quant
         compiled.append(norm)
         compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
         if isinstance(feed_forward, MoE):
-            compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization))
+            compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization, skew))
         elif layout.tp > 1:
             compiled.append(reduce)
     return tuple(compiled)
@@ -105,7 +107,7 @@ def _feed_forward_kernels(
 
 
 def _expert_kernels(
-    mixture: MoE, hidden: int, layout: Layout, quantization: Quantization
+    mixture: MoE, hidden: int, layout: Layout, quantization: Quantization, skew: float
 ) -> list[ExpertKernel | RoutingKernel | TransferKernel]:
     matrices = mixture.expert_matrices(hidden)
     first, (last,) = ([matrix for matrix in matrices if matrix.split == split] for split in ("columns", "rows"))
@@ -121,6 +123,7 @@ def _expert_kernels(
         quantization.storage("experts"),
         quantization.computation("experts"),
         mixture.zero_experts,
+        skew,
     )
     routing = RoutingKernel(kernel)
     elements = mixture.latent_width or hidden

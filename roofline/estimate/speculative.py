@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.door import checked
 from roofline.estimate.layout import Layout
+from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.pools import deployed, linked
 from roofline.estimate.servers import Prompt, Use, Whole
 from roofline.estimate.timing import RESOURCES, Resource
@@ -181,13 +182,21 @@ class SpeculativeServer:
         verify, draft, exchange = self._parts(batch, context)
         return speculative_interval(verify, draft, exchange, self.system.acceptance, self.system.length)
 
-    def prompt(self, traffic: Traffic) -> Prompt:
+    def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
         """The draft needs the prompt's cache too: in turn on shared devices, else beside the target."""
-        target, draft = self.target.prompt(traffic), self.draft.prompt(traffic)
-        drafting = draft.occupancy * self.spread
-        if self.system.shared:
-            return Prompt(target.latency + draft.latency, target.occupancy + drafting)
-        return Prompt(max(target.latency, draft.latency), max(target.occupancy, drafting))
+        target, draft = self.target.prompt(traffic, tokens), self.draft.prompt(traffic, tokens)
+        drafting, shared = draft.occupancy * self.spread, draft.shared * self.spread
+        if not self.system.shared:
+            latency = max(target.latency, draft.latency)
+            slower = target if target.occupancy > drafting else replace(draft, occupancy=drafting, shared=shared)
+            return replace(slower, latency=latency)
+        return Prompt(
+            target.latency + draft.latency,
+            target.occupancy + drafting,
+            target.shared + shared,
+            min(target.most, draft.most),
+            target.ranks,
+        )
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """What the target spares in a verification."""

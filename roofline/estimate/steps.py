@@ -42,9 +42,15 @@ class Plan:
         *,
         vocabulary: bool = True,
         host: bool = False,
+        skew: float = 0.0,
     ) -> Plan:
-        """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack."""
-        layers = [Counter(layer_kernels(layer, model.hidden, layout, quantization)) for layer, _ in model.groups()]
+        """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
+
+        `skew`: squared coefficient of variation of how often experts are chosen [1].
+        """
+        layers = [
+            Counter(layer_kernels(layer, model.hidden, layout, quantization, skew)) for layer, _ in model.groups()
+        ]
         embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
         head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
         head.update([HostKernel("pass"), HostKernel("sequence"), HostKernel("verified")] if host else [])

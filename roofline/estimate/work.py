@@ -14,7 +14,13 @@ from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
 from roofline.describe.mixers import Mixer
-from roofline.equations.experts import busiest_rank_experts, expert_row_bytes, routed_row_bytes
+from roofline.equations.experts import (
+    busiest_rank_experts,
+    distinct_experts,
+    expert_row_bytes,
+    routed_row_bytes,
+    skewed_experts,
+)
 from roofline.equations.matmul import matmul_flops, weight_bytes
 from roofline.numeric import SCALAR, Num, kind, minimum
 
@@ -82,6 +88,8 @@ class Transfer:
 
 
 Item = Operation | Transfer
+LEAST_SKEW = 1e-6
+"""Below this skew the count of experts is that without one, to as many digits, and its equation loses them [1]."""
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
 """Stands for the hand-over between two stages where its rate on the wires is looked up."""
 
@@ -204,7 +212,8 @@ class ExpertKernel:
     """The routed experts of one layer, as the busiest device of the expert group holds them.
 
     A device has `held` experts, each cut over `cut` devices; `deviate` says how many standard deviations the busiest
-    rank lies above the mean. Of a token's `top_k` choices, those among the `empty` experts cost nothing.
+    rank lies above the mean. Of a token's `top_k` choices, those among the `empty` experts cost nothing. `skew`:
+    squared coefficient of variation of how often experts are chosen, 0 where all are alike.
     """
 
     experts: int
@@ -218,12 +227,12 @@ class ExpertKernel:
     stored: str
     computed: str
     empty: int = 0
+    skew: float = 0.0
 
     def item(self, load: Load) -> Operation:
-        """Tokens are routed evenly over experts; an expert's weights are read if at least one token is routed to it."""
+        """An expert's weights are read if at least one token is routed to it; devices share the tokens evenly."""
         tokens, width, chosen = load.group_tokens, exact_width(self.stored), self.chosen
         fewest = max(self.top_k - self.empty, 0)
-        touched = busiest_rank_experts(self.experts, chosen, tokens, self.held, self.deviate)
         per_expert = self.expert_elements * width
         flops = tokens * (chosen * matmul_flops(1, self.expert_elements, 1) / self.group)
         return Operation(
@@ -232,12 +241,20 @@ class ExpertKernel:
             self.stored,
             self.computed,
             flops * self.uneven,
-            touched * (per_expert / self.cut),
+            self.touched(tokens) * (per_expert / self.cut),
             0,
             self.rows(load) * self.row.product_bytes(self.computed, self.cut),
             flops if fewest == chosen else flops * (fewest / chosen),
             fewest * (per_expert / self.group),
         )
+
+    def touched(self, tokens: Num) -> Num:
+        """Experts of the busiest rank that tokens of the whole group are routed to [1]."""
+        if self.skew > LEAST_SKEW and self.chosen < self.experts:
+            touched = skewed_experts(self.experts, self.chosen, tokens, self.skew)
+        else:
+            touched = distinct_experts(self.experts, self.chosen, tokens)
+        return busiest_rank_experts(self.experts, touched, tokens, self.held, self.deviate)
 
     @property
     def chosen(self) -> float:

@@ -4,26 +4,32 @@ A row's time per token, less what the library estimates for its devices, is what
 
     tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt - spared) / generated
 
-where `spared` is what a prompt need not read because the step that it rides in does (`Whole.spared`), with the batch by
-Little's law from the row itself. What a stack adds is shared by all models and parts; how much longer or shorter than
-measured kernels its experts in 4 bits and its products in block-wise fp8 take, by all stacks too.
+where prompts that are due in one step share a pass (`Prompt.occupied`) and `spared` is what a prompt need not read
+because the step that it rides in does (`Whole.spared`), with the batch by Little's law from the row itself. What a
+stack adds is shared by all models and parts. Shared by all stacks too are how much longer or shorter than measured
+kernels its experts in 4 bits and its products in block-wise fp8 take, and how unevenly experts are chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.describe.catalog import accelerator
 from roofline.describe.runtimes import Runtime
+from roofline.equations.experts import busiest_rank_experts, distinct_experts, skewed_experts
+from roofline.equations.serving import passes_per_prompt
 from roofline.errors import RooflineError
+from roofline.estimate.colocated import SELDOM
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Step, item_seconds, step_terms
-from roofline.estimate.work import Operation
+from roofline.estimate.work import LEAST_SKEW, ExpertKernel, Operation
+from roofline.estimate.work import Load as Rows
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch
 from roofline.trust.stations import Station, mean_context
@@ -37,63 +43,102 @@ HELD = 400
 """Rows that what all stacks have in common weighs as much as, in the fit of one of them [1]."""
 APART = np.array([5e-4, 4e-3, 0.1])
 """How far stacks are thought to lie apart: step and prompt [s], slower [1]."""
-DOUBTED = 20
+DOUBTED = 5
 """Rows that products as measured weigh as much as [1]."""
 FACTOR = 0.2
 """How far products in service are thought to lie from those measured, as a logarithm [1]."""
-START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0])
-"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1]."""
-SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25)
-"""Its first steps, in the units of the numbers."""
+START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.5])
+"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1]."""
+SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25, 0.0, 0.25)
+"""Its first steps, in the units of the numbers; what has none stays."""
+TOGETHER = 2
+"""Numbers that one step of a search changes at most [1]."""
 DECODING = np.array([1e-3, 5e-6])
 """Where the search for the numbers of a pool that only decodes begins, and its first steps: step and sequence [s]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Experts of a step: seconds of `overhead`, `memory` and `compute` as their kernels were measured [s], and the
-    share of the bandwidth that these `reached` [1].
+    """Experts of a pass: seconds of `overhead`, `memory` and `compute` as their kernels were measured [s], `weights`
+    those of the memory in which they are read, and the share of the bandwidth that these `reached` [1].
+
+    Of a layer's `experts`, a token is routed to `chosen`, and `tokens` pass together; the busiest rank, `deviate`
+    standard deviations above the mean, has `held` [1].
     """
 
-    overhead: float
-    memory: float
-    compute: float
-    reached: float
+    overhead: float = 0.0
+    memory: float = 0.0
+    compute: float = 0.0
+    weights: float = 0.0
+    reached: float = 1.0
+    experts: float = 2.0
+    chosen: float = 1.0
+    tokens: float = 1.0
+    held: float = 2.0
+    deviate: float = 0.0
 
     @classmethod
-    def of(cls, settled: Resolved, step: Step) -> Experts:
-        """Those of one step; nothing where the model has none."""
+    def of(cls, settled: Resolved, step: Step, share: float) -> Experts:
+        """Those of one step, in a share of its time; nothing where the model has none."""
         times = step_terms(step, settled.machine, settled.rates).get("routed_experts")
         if times is None:
-            return cls(0.0, 0.0, 0.0, 1.0)
-        experts = next(item for item in step.items if item.term == "routed_experts")
-        reached = settled.rates.of_operation(experts)[1].memory  # type: ignore[arg-type]
-        overhead, memory, compute = (float(each) for each in (times.overhead, times.memory, times.compute))  # type: ignore[arg-type]
-        return cls(overhead, memory, compute, reached)
+            return cls()
+        item = next(item for item in step.items if item.term == "routed_experts")
+        kernel = next(kernel for kernel in settled.plan.kernels if isinstance(kernel, ExpertKernel))
+        assert isinstance(item, Operation)
+        one = kernel.item(Rows("decode", 1, 1, 1, 2, 1, 1))
+        overhead, memory, compute = (share * float(each) for each in (times.overhead, times.memory, times.compute))  # type: ignore[arg-type]
+        return cls(
+            overhead,
+            memory,
+            compute,
+            memory * float(item.weights / (item.weights + item.activations)),  # type: ignore[arg-type]
+            settled.rates.of_operation(item)[1].memory,
+            float(kernel.experts),
+            float(kernel.chosen),
+            float(item.flops / one.flops),  # type: ignore[arg-type]
+            float(kernel.held),
+            kernel.deviate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One pass, or a prompt's share of one: its `seconds` without a stack, and what they contain of `experts`, and of
+    other `products` that `Runtime.unscaled` is about [s].
+    """
+
+    seconds: float
+    experts: Experts
+    products: float
+
+    @classmethod
+    def of(cls, settled: Resolved, point: Point, seconds: float, share: float = 1.0) -> Part:
+        """A share of the pass at a point, which is known to take so long [s]."""
+        step = settled.step(point)
+        return cls(seconds, Experts.of(settled, step, share), share * _unscaled(settled, step))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one row says: seconds per step and per prompt without a stack, its batch, and what was measured.
+    """What one row says: a step and a prompt without a stack, its batch, and what was measured.
 
-    `step_experts` and `prompt_experts` are what the two contain of experts, `step_products` and `prompt_products` what
-    they contain of other products that `Runtime.unscaled` is about; `scaled`, `unscaled`: whether the factor of the
-    experts is `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps;
-    `ranks` take prompts together, one each.
+    `prompt` is a pass of its own, `full` one that `most` prompts share on each of `ranks`, which take prompts together;
+    of both it is what one prompt takes. `scaled`, `unscaled`: whether the factor of the experts is
+    `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps.
     """
 
     row: Row
-    decode: float
-    prefill: float
-    step_experts: Experts
-    prompt_experts: Experts
-    step_products: float
-    prompt_products: float
+    step: Part
+    prompt: Part
+    full: Part
+    most: float
     scaled: bool
     unscaled: bool
     batch: float
     generated: float
     disturbed: float
+    met: float
     ranks: int
     riding: bool
     tpot: float
@@ -124,28 +169,23 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
     place = decode_pool(row, what, bare, asked)
     settled = place.settled
     batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
-    context = mean_context(asked)
-    prompt = place.prompt(asked)
-    decode, prefill = (
-        settled.step(point) for point in (Point("decode", batch, context, 0), Point("prefill", 1.0, asked.isl, 0))
-    )
-    one = Experts.of(settled, prefill)
-    share = prompt.occupancy / prompt.latency
-    experts = [item for item in decode.items if isinstance(item, Operation) and item.kernel_class == "experts"]
+    decode = Point("decode", batch, mean_context(asked), 0)
+    step = Part.of(settled, decode, float(place.seconds(np.array([batch]), decode.context, 0)[0]))
+    prompt, full, most = _prompts(place, asked)
+    experts = [item for item in settled.step(decode).items if isinstance(item, Operation) and _are_experts(item)]
     own = len(place.deployment.rates.own) > 1
     return Evidence(
         row,
-        float(place.seconds(np.array([batch]), context, 0)[0]),
-        prompt.occupancy,
-        Experts.of(settled, decode),
-        Experts(one.overhead * share, one.memory * share, one.compute * share, one.reached),
-        _unscaled(settled, decode),
-        _unscaled(settled, prefill) * share,
+        step,
+        prompt,
+        full,
+        most,
         any(settled.rates.scaled_experts(item) for item in experts),
         any(settled.rates.unscaled(item) for item in experts),
         batch,
         max(asked.osl - 1, 1e-9),
         0.0 if has_two_pools(row) else min(1.0, max(0.0, crowd - 1)),
+        max(0.0, 1 - 1 / crowd),
         settled.layout.dp,
         settled.layout.pp == 1,
         number(row, "tpot_ms") / 1e3,
@@ -154,6 +194,27 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
         place,
         crowd,
     )
+
+
+def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
+    """What a prompt takes of a pass of its own on every rank, and of a full one; and how many are in that on a rank."""
+    settled, prompt = place.settled, place.prompt(asked)
+    if settled.layout.pp > 1:
+        share = prompt.occupancy / prompt.latency
+        one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), prompt.occupancy, share)
+        return one, one, 1.0
+    one, full = (
+        Part.of(settled, Point("prefill", count, asked.isl, 0), seconds, 1 / count)
+        for count, seconds in (
+            (prompt.ranks, prompt.occupancy),
+            (prompt.ranks * prompt.most, prompt.least),
+        )
+    )
+    return one, full, prompt.most
+
+
+def _are_experts(item: Operation) -> bool:
+    return item.kernel_class == "experts"
 
 
 def _unscaled(settled: Resolved, step: Step) -> float:
@@ -165,55 +226,94 @@ def _unscaled(settled: Resolved, step: Step) -> float:
     return seconds
 
 
+PARTS = ("step", "prompt", "full")
+
+
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
-    """The rows as arrays by name."""
-    plain = ("decode", "prefill", "step_products", "prompt_products", "batch", "generated", "disturbed", "tpot")
-    names = (*plain, "ranks", "riding", "borrowed", "scaled", "unscaled")
-    found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in names}
-    for phase in ("step_experts", "prompt_experts"):
-        for name in ("overhead", "memory", "compute", "reached"):
-            values = [getattr(getattr(row, phase), name) for row in rows]
-            found[f"{phase}.{name}"] = np.array(values, dtype=np.float64)
+    """The rows as arrays by name; what belongs to a part under its name, `step.experts.memory`."""
+    plain = (
+        "most",
+        "batch",
+        "generated",
+        "disturbed",
+        "met",
+        "tpot",
+        "ranks",
+        "riding",
+        "borrowed",
+        "scaled",
+        "unscaled",
+    )
+    found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in plain}
+    for part in PARTS:
+        for name in ("seconds", "products"):
+            found[f"{part}.{name}"] = np.array([getattr(getattr(row, part), name) for row in rows], dtype=np.float64)
+        for field in fields(Experts):
+            values = [getattr(getattr(row, part).experts, field.name) for row in rows]
+            found[f"{part}.experts.{field.name}"] = np.array(values, dtype=np.float64)
     return found
 
 
-def kernels(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
-    """Seconds of the devices per step and per prompt under a stack's numbers [s]."""
-    found = []
-    for phase, whole in (("step", "decode"), ("prompt", "prefill")):
-        experts = f"{phase}_experts"
-        times, factor, _, working = _experts(known, numbers, experts)
-        overhead = known[f"{experts}.overhead"]
-        measured = overhead + np.maximum(known[f"{experts}.compute"], known[f"{experts}.memory"])
-        products = (numbers[4] - 1) * known[f"{phase}_products"]
-        found.append(np.asarray(times * (known[whole] - measured + overhead * factor + products) + working))
-    return found[0], found[1]
-
-
-def _experts(known: Mapping[str, Array], numbers: Array, phase: str) -> tuple[Array, Array, Array, Array]:
-    """The factors on a row's kernels and on its experts [1], and the seconds in which these read, and work [s].
-
-    Experts never read faster than memory delivers.
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Seconds of the devices under a stack's numbers, row by row, of one part of `Evidence`; and of them those in which
+    experts are read, and work [s].
     """
-    slower, scaled, unscaled = numbers[2:5]
-    times = np.where(known["borrowed"] > 0, slower, 1.0)
-    whole = np.where(known["unscaled"] > 0, unscaled, 1.0)
-    factor = whole * np.where(known["scaled"] > 0, scaled, 1.0)
-    memory, compute, reached = (known[f"{phase}.{name}"] for name in ("memory", "compute", "reached"))
-    reading = times * memory * np.maximum(factor, reached / times)
-    return times, factor, reading, np.maximum(times * whole * compute, reading)
+
+    seconds: Array
+    reading: Array
+    working: Array
+
+    @classmethod
+    def of(cls, known: Mapping[str, Array], numbers: Array, part: str) -> Kernels:
+        """Experts never read faster than memory delivers."""
+        slower, scaled, unscaled = numbers[2:5]
+        times = np.where(known["borrowed"] > 0, slower, 1.0)
+        whole = np.where(known["unscaled"] > 0, unscaled, 1.0)
+        factor = whole * np.where(known["scaled"] > 0, scaled, 1.0)
+        overhead, memory, compute, weights, reached = (
+            known[f"{part}.experts.{name}"] for name in ("overhead", "memory", "compute", "weights", "reached")
+        )
+        skewed = memory + weights * (_touched(known, part, numbers[6]) / _touched(known, part, 0.0) - 1)
+        reading = times * skewed * np.maximum(factor, reached / times)
+        working = np.maximum(times * whole * compute, reading)
+        measured = overhead + np.maximum(compute, memory)
+        products = (unscaled - 1) * known[f"{part}.products"]
+        others = known[f"{part}.seconds"] - measured + overhead * factor + products
+        return cls(np.asarray(times * others + working), reading, working)
+
+
+def _touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
+    """Experts that a part reads, as `ExpertKernel.touched` has them [1]."""
+    experts, chosen, tokens, held, deviate = (
+        known[f"{part}.experts.{name}"] for name in ("experts", "chosen", "tokens", "held", "deviate")
+    )
+    touched: Any = distinct_experts(experts, chosen, tokens)
+    if skew > LEAST_SKEW:
+        touched = skewed_experts(experts, chosen, tokens, skew)
+    return np.asarray(busiest_rank_experts(experts, touched, tokens, held, deviate))
+
+
+def prompts(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
+    """A replica's seconds for a prompt in a pass of its own, and those of them that a full pass would share [s]."""
+    host = numbers[1] / known["ranks"]
+    one, full = (Kernels.of(known, numbers, part).seconds for part in ("prompt", "full"))
+    most = known["most"]
+    saved = (one - full + host * (1 - 1 / most)) * most / np.maximum(most - 1, 1)
+    return one + host, np.maximum(saved, 0.0)
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     """Time per token of all rows under a stack's numbers [s]."""
-    step, prompt, sequence = numbers[[0, 1, 5]]
-    decode, prefill = kernels(known, numbers)
-    batch, generated = known["batch"], known["generated"]
-    reading, working = _experts(known, numbers, "step_experts")[2], _experts(known, numbers, "prompt_experts")[3]
-    riding = known["riding"] * known["disturbed"] * np.minimum(1.0, generated / batch)
-    added = prefill + prompt / known["ranks"] - riding * np.minimum(reading, working)
-    due = known["disturbed"] * batch * added / generated
-    return np.asarray(decode + step + sequence * batch + due)
+    step, prompt = (Kernels.of(known, numbers, part) for part in ("step", "prompt"))
+    occupancy, shared = prompts(known, numbers)
+    batch, disturbed = known["batch"], known["disturbed"]
+    per_step = batch / known["generated"]
+    due = np.maximum(known["met"] * per_step, SELDOM)
+    added = occupancy - shared * (1 - np.asarray(passes_per_prompt(due / known["ranks"], known["most"])))
+    riding = known["riding"] * disturbed * np.asarray(passes_per_prompt(due, np.inf))
+    spared = riding * np.minimum(step.reading, prompt.working)
+    return np.asarray(step.seconds + numbers[0] + numbers[5] * batch + disturbed * per_step * (added - spared))
 
 
 def loss(known: Mapping[str, Array], numbers: Array) -> float:
@@ -228,27 +328,29 @@ def robust(ratios: Array) -> float:
 
 
 def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: float = 0.0) -> Array:
-    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s].
+    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1].
 
-    The last is given, from `fitted_alone`. `shared` are those of all stacks together, to which one with few rows is
+    `sequence` is given, from `fitted_alone`. `shared` are those of all stacks together, to which one with few rows is
     held: a number that is off them by its `APART` counts as `HELD` rows that are off by a tenth. The factors of
-    products are never a single stack's own; that they are off one by `FACTOR` counts as `DOUBTED` rows.
+    products and the skew are never a single stack's own; that a factor is off one by `FACTOR` counts as `DOUBTED` rows.
     """
     known = columns(rows)
     row = ROW / len(rows)
 
     def common(numbers: Array) -> float:
-        factors = np.log(np.maximum(numbers[3:], 1e-3)) / FACTOR
+        factors = np.log(np.maximum(numbers[3:5], 1e-3)) / FACTOR
         return loss(known, numbers) + DOUBTED * row * float((factors**2).sum())
 
     if shared is None:
-        return search(common, np.array([*START, sequence]), (*SCALES, 0.0))
+        start = START.copy()
+        start[5] = sequence
+        return search(common, start, SCALES)
     held = shared[:3]
 
     def own(numbers: Array) -> float:
         return loss(known, numbers) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
 
-    return search(own, shared, (*SCALES[:3], 0.0, 0.0, 0.0))
+    return search(own, shared, (*SCALES[:3], 0.0, 0.0, 0.0, 0.0))
 
 
 def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], numbers: Array) -> tuple[float, float]:
@@ -262,8 +364,8 @@ def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], nu
     def cost(own: Array) -> float:
         step, sequence = own
         losses = (
-            loss(apart, np.array([step, *numbers[1:5], sequence])),
-            loss(together, np.array([*numbers[:5], sequence])),
+            loss(apart, np.array([step, *numbers[1:5], sequence, numbers[6]])),
+            loss(together, np.array([*numbers[:5], sequence, numbers[6]])),
         )
         return float(shares @ losses)
 
@@ -274,10 +376,11 @@ def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], nu
 def search(cost: Callable[[Array], float], start: Array, scales: Sequence[float]) -> Array:
     """The point of least cost by steps to the best neighbour, halved where none is better; nothing goes below zero.
 
-    What has no scale stays.
+    Neighbours differ in one number or in `TOGETHER`. What has no scale stays.
     """
     steps = [(-1, 0, 1) if scale else (0,) for scale in scales]
-    moves = [np.array(move) * np.array(scales) for move in product(*steps) if any(move)]
+    few = [move for move in product(*steps) if 0 < np.count_nonzero(move) <= TOGETHER]
+    moves = [np.array(move) * np.array(scales) for move in few]
     best, lowest, size = start, cost(start), 1.0
     while size > 2e-3:
         near = [np.maximum(best + size * move, 0.0) for move in moves]

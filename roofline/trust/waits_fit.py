@@ -13,7 +13,7 @@ from roofline.estimate.disaggregation import Split
 from roofline.estimate.servers import Prompt
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import measured_rate, two_pools
-from roofline.trust.runtimes_fit import Array, Evidence, columns, kernels, robust, search
+from roofline.trust.runtimes_fit import Array, Evidence, Kernels, columns, prompts, robust, search
 from roofline.trust.stations import mean_context
 
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
@@ -44,19 +44,19 @@ class FirstTokens:
     @classmethod
     def of(cls, rows: Sequence[Evidence], numbers: Array) -> FirstTokens:
         """With a stack's numbers, as `runtimes_fit.fitted` gives them."""
-        step, prompt, sequence = numbers[[0, 1, 5]]
-        decode, prefill = kernels(columns(rows), numbers)
+        known = columns(rows)
+        steps = Kernels.of(known, numbers, "step").seconds + numbers[0] + numbers[5] * known["batch"]
         found = []
-        for row, stepped, occupied in zip(rows, decode, prefill, strict=True):
-            seconds = stepped + step + sequence * row.batch
-            asked = load(row.row)
-            alone = row.place.prompt(asked)
-            due = Prompt(occupied * alone.latency / alone.occupancy + prompt, occupied + prompt / row.ranks)
+        for row, seconds, occupied, shared in zip(rows, steps, *prompts(known, numbers), strict=True):
+            asked, alone = load(row.row), row.place.prompt(load(row.row))
+            devices = (occupied - numbers[1] / row.ranks) * alone.latency / alone.occupancy
+            due = Prompt(devices + numbers[1], occupied, shared, row.most, alone.ranks)
             mix = Mix(due, row.generated, row.crowd, asked.waiting)
             rate = row.batch / (row.generated * row.tpot)
-            base, queued = float(mix.first_token(rate, row.batch, seconds)), float(mix.wait(rate))
+            base = float(mix.first_token(rate, row.batch, seconds))
+            queued, each = float(mix.wait(rate, row.batch)), float(mix.each(rate, row.batch))
             ranked = row.place.settled.layout.dp > 1
-            found.append((base, queued, seconds, due.occupancy, max(0.0, row.crowd - 1), ranked, asked.equal))
+            found.append((base, queued, seconds, each, max(0.0, row.crowd - 1), ranked, asked.equal))
         return cls(*np.array(found, dtype=np.float64).T)
 
     def predicted(self, waits: Array) -> Array:

@@ -24,16 +24,19 @@ IRRATIONAL = {
     "experts.busiest_rank_experts",
     "experts.largest_deviate",
     "experts.rank_imbalance",
+    "experts.skewed_experts",
     "experts.tokens_for_coverage",
     "fitted.measured_all_reduce",
     "fitted.square_root_all_reduce",
     "logarithms.natural_logarithm",
+    "logarithms.natural_power",
     "partitioning.optimal_gather_ranks",
     "partitioning.optimal_hidden_ranks",
     "pipelines.optimal_width_ring",
     "pipelines.optimal_width_sqrt",
     "pipelines.square_root_sync",
     "pipelines.tree_sync",
+    "serving.passes_per_prompt",
 }
 """Roots, logarithms and broken powers: exact numbers in, floats out."""
 

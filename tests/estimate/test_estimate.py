@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.describe.hardware import parse_accelerator
+from roofline.describe.runtimes import runtime
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point
 from roofline.trust.strategies import accelerators, attentions, cited, model_shapes, specs
@@ -132,6 +133,26 @@ def test_arrays_and_symbols_are_explained_shortly() -> None:
         assert float(closed.seconds.subs(batch, size)) == close(deployment.decode(size, 4096).seconds)
 
 
+def test_skew_is_the_caller_s_else_the_serving_stack_s() -> None:
+    """On two devices of a pipeline as on one; floor and arithmetic stay, and `ideal` has the same experts to read."""
+
+    def asked(**more: Any) -> rl.Estimate:
+        return rl.Deployment("mixtral-8x7b", "h200-sxm", 2, tp=2, pp=1, quantization="fp8", **more).decode(4, 1024)
+
+    even, some, much = asked(), asked(skew=0.5), asked(skew=5.0)
+    measured = runtime("vllm").skew
+    assert even.seconds == asked(skew=0).seconds
+    assert even.seconds > some.seconds > much.seconds
+    assert even.ideal > some.ideal > much.ideal
+    assert even.floor == much.floor
+    assert even.terms["routed_experts"].compute == much.terms["routed_experts"].compute
+    assert asked(runtime="vllm").ideal == asked(skew=measured).ideal
+    assert asked(runtime="vllm", skew=0.0).ideal == even.ideal
+    for wrong in (-1, float("nan"), "much", [0.5, 1.0]):
+        with pytest.raises(rl.InvalidInput, match="skew: got"):
+            asked(skew=wrong)
+
+
 def test_assumptions_say_what_was_assumed() -> None:
     """The reserve of serving stacks, even routing, a missing feed rate, a vocabulary cut over stages.
 
@@ -143,6 +164,9 @@ def test_assumptions_say_what_was_assumed() -> None:
     )
     even = "tokens are routed to experts evenly and independently"
     assert even in rl.Deployment("mixtral-8x7b", "h200-sxm").decode().assumptions
+    skewed = rl.Deployment("mixtral-8x7b", "h200-sxm", skew=0.5).decode().assumptions
+    assert "tokens are routed to experts independently, and to some more often than to others (skew 0.5)" in skewed
+    assert even not in skewed
     waiting = "ranks wait for the one of whose experts the most are touched"
     for ep in (1, 8):
         spread = rl.Deployment("mixtral-8x7b", "h200-sxm", 8, tp=8, ep=ep).decode()

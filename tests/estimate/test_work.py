@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from roofline.equations.experts import (
     expert_row_bytes,
     largest_deviate,
     routed_row_bytes,
+    skewed_experts,
 )
 from roofline.estimate.layout import Layout
 from roofline.estimate.sharding import rank_shape
@@ -238,14 +240,36 @@ def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
         return routed.weights / one
 
     assert read(Layout(tp=8), 4.0) == close(distinct_experts(64, 4, 4) / 8)
-    busiest = busiest_rank_experts(64, 4, 4, 8, largest_deviate(8))
+    busiest = busiest_rank_experts(64, distinct_experts(64, 4, 4), 4, 8, largest_deviate(8))
     assert read(Layout(tp=8, ep=8), 4.0) == close(busiest)
     assert busiest > 1.5 * distinct_experts(64, 4, 4) / 8
     for ep in (2, 4):
-        one_of = busiest_rank_experts(64, 4, 4, 64 / ep, largest_deviate(ep)) / (8 / ep)
+        one_of = busiest_rank_experts(64, distinct_experts(64, 4, 4), 4, 64 / ep, largest_deviate(ep)) / (8 / ep)
         assert read(Layout(tp=8, ep=ep), 4.0) == close(one_of)
     for many in (Layout(tp=8), Layout(tp=8, ep=8)):
         assert read(many, 5000.0) == close(8)
+
+
+def test_skewed_routing_reads_fewer_experts_and_computes_as_much() -> None:
+    """Also on the busiest of two ranks; below one millionth, and where a token takes all experts, it is as without."""
+
+    def routed(skew: float, top_k: int = 4, ep: int = 1) -> Operation:
+        mixture = MoE(experts=64, top_k=top_k, expert_width=8)
+        layers = (Layer(mixer=None, feed_forward=mixture),)
+        model = ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False)
+        compiled = Plan.of(model, Layout(tp=ep, ep=ep), PRESETS["bf16"], accelerator("h100-sxm").numbers(), skew=skew)
+        (found,) = term(compiled.decode(batch=16.0, context=1.0), "routed_experts")
+        return found
+
+    one = 3 * 16 * 8 * 2
+    even, skewed = routed(0.0), routed(0.8)
+    assert skewed.weights / one == close(skewed_experts(64, 4, 16, 0.8))
+    assert replace(skewed, weights=even.weights) == even
+    half = busiest_rank_experts(64, skewed_experts(64, 4, 16, 0.8), 16, 32, largest_deviate(2))
+    assert routed(0.8, ep=2).weights / one == close(half)
+    assert routed(1e-7).weights == even.weights
+    assert routed(2e-6).weights == pytest.approx(float(even.weights), rel=1e-5)
+    assert routed(0.8, top_k=64).weights == routed(0.0, top_k=64).weights
 
 
 @pytest.mark.parametrize("gated", [True, False])

@@ -221,6 +221,33 @@ def test_distinct_experts_start_at_k_and_saturate(total: int, top_k: int, tokens
     assert after - next_one <= next_one - touched
 
 
+@given(total=st.integers(20, 512), top_k=st.integers(1, 16), tokens=st.integers(1, 4096), skew=st.floats(1e-4, 20))
+def test_skew_touches_fewer_experts_but_those_of_a_token(total: int, top_k: int, tokens: int, skew: float) -> None:
+    even = experts.distinct_experts(total, top_k, tokens)
+    touched, next_one, more_skew = (
+        experts.skewed_experts(total, top_k, *more)
+        for more in ((tokens, skew), (tokens + 1, skew), (tokens, 1.5 * skew))
+    )
+    assert experts.skewed_experts(total, top_k, 1, skew) == pytest.approx(top_k)
+    assert top_k * (1 - 1e-9) <= touched <= even * (1 + 1e-9)
+    assert touched <= next_one * (1 + 1e-9)
+    assert more_skew <= touched * (1 + 1e-9)
+    assert experts.skewed_experts(total, top_k, tokens, 1e-6) == pytest.approx(even, rel=1e-2)
+
+
+@pytest.mark.parametrize("skew", [0.3, 0.8, 2.0])
+@pytest.mark.parametrize("tokens", [2, 8, 32, 128])
+def test_skewed_experts_are_those_of_routings_drawn_by_weights(skew: float, tokens: int) -> None:
+    """Each expert's weight is drawn by a gamma law, and each token takes eight of 256 with those weights."""
+    generator = np.random.default_rng(5)
+    counts = []
+    for _ in range(40):
+        weights = generator.gamma(1 / skew, skew, 256) + 1e-9
+        keys = generator.exponential(1.0, (tokens, 256)) / weights  # the first eight of a race are drawn so
+        counts.append(len(np.unique(np.argpartition(keys, 8, axis=1)[:, :8])))
+    assert experts.skewed_experts(256, 8, tokens, skew) == pytest.approx(np.mean(counts), rel=0.06)
+
+
 @given(total=st.integers(20, 512), top_k=st.integers(1, 16), share=st.floats(0.01, 0.99))
 def test_coverage_is_the_inverse_of_distinct_experts(total: int, top_k: int, share: float) -> None:
     tokens = experts.tokens_for_coverage(total, top_k, share)
@@ -253,11 +280,12 @@ def test_the_busiest_rank_touches_no_less_than_the_mean_and_no_more_than_it_has(
     count: int, top_k: int, tokens: int, deviate: float, share: int
 ) -> None:
     held = count / share
-    mean = experts.distinct_experts(count, top_k, tokens) / share
-    busiest = experts.busiest_rank_experts(count, top_k, tokens, held, deviate)
+    touched, next_one = (experts.distinct_experts(count, top_k, each) for each in (tokens, tokens + 1))
+    mean = touched / share
+    busiest = experts.busiest_rank_experts(count, touched, tokens, held, deviate)
     assert max(mean, 1) * (1 - 1e-12) <= busiest <= held
-    assert experts.busiest_rank_experts(count, top_k, tokens, held, 0) == pytest.approx(max(mean, 1))
-    more = experts.busiest_rank_experts(count, top_k, tokens + 1, held, deviate)
+    assert experts.busiest_rank_experts(count, touched, tokens, held, 0) == pytest.approx(max(mean, 1))
+    more = experts.busiest_rank_experts(count, next_one, tokens + 1, held, deviate)
     assert more >= busiest * (1 - 1e-12)
 
 
@@ -272,14 +300,15 @@ def test_the_busiest_rank_is_that_of_routings_drawn_at_random(count: int, top_k:
             draw[generator.permutation(count)[:top_k]] = True
     drawn = touched.reshape(200, size, -1).sum(axis=2).max(axis=1).mean()
     deviate = experts.largest_deviate(size)
-    found = experts.busiest_rank_experts(count, top_k, tokens, count / size, deviate)
+    expected = experts.distinct_experts(count, top_k, tokens)
+    found = experts.busiest_rank_experts(count, expected, tokens, count / size, deviate)
     few = tokens * top_k / size < 2
     assert found == pytest.approx(drawn, rel=0.35 if few else 0.07)
 
 
 def test_a_token_touches_an_expert_of_some_rank_and_half_a_token_half_of_one() -> None:
     assert experts.busiest_rank_experts(256, 8, 1, 1, 0) == 1
-    assert experts.busiest_rank_experts(256, 8, 0.5, 1, 0) == 0.5
+    assert experts.busiest_rank_experts(256, 4, 0.5, 1, 0) == 0.5
 
 
 @pytest.mark.parametrize(("size", "largest"), [(3, 0.8463), (4, 1.0294), (8, 1.4236), (16, 1.7660), (64, 2.3437)])

@@ -99,7 +99,7 @@ def test_requests_in_bunches_wait_for_each_other_and_never_for_more_than_there_a
     rate = 1e-9
     waits = bunched.first_token(rate, 1.0, 0.01) - alone.first_token(rate, 1.0, 0.01)
     assert waits == pytest.approx(min(0.5 * math.sqrt(crowd - 1), crowd - 1) * 0.05, rel=1e-6)
-    assert crushed.wait(rate) == pytest.approx((crowd - 1) * 0.05)
+    assert crushed.wait(rate, 1.0) == pytest.approx((crowd - 1) * 0.05)
 
 
 def test_steps_that_yield_several_tokens_are_waited_for_whole() -> None:
@@ -115,7 +115,7 @@ def seconds(part: str, model: str, stack: object, term: str = "routed_experts") 
     return float(times.overhead), float(times.memory), float(times.compute)
 
 
-PLAIN = HOST.model_copy(update={"scaled_experts": 1.0, "unscaled": 1.0})
+PLAIN = HOST.model_copy(update={"scaled_experts": 1.0, "unscaled": 1.0, "skew": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_kernels_that_scale_what_they_sum_take_longer(part: str, model: str, ter
 
 
 def test_experts_read_no_faster_than_memory_delivers() -> None:
-    fast = HOST.model_copy(update={"scaled_experts": 0.1})
+    fast = HOST.model_copy(update={"scaled_experts": 0.1, "skew": 0.0})
     served = seconds("b200-sxm", "gpt-oss-20b", fast)[1]
     ideal = Deployment("gpt-oss-20b", "b200-sxm", 4, tp=4, efficiency="ideal").decode(4, 1024).terms["routed_experts"]
     assert served == pytest.approx(float(ideal.memory))  # type: ignore[arg-type]

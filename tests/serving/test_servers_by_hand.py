@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from roofline.describe.link import Link
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import mean_decode_context
+from roofline.equations.serving import mean_decode_context, passes_per_prompt, poisson_wait
 from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
 from roofline.estimate.balance import balance
 from roofline.estimate.colocated import Mix
@@ -120,6 +121,7 @@ def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
 
 
 MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, ep=1, quantization="mxfp4")
+RANKED = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=1, dp=16, ep=16, quantization="fp8")
 
 
 def experts(term: Times) -> float:
@@ -164,16 +166,55 @@ def test_a_verification_spares_a_prompt_its_experts() -> None:
 
 
 def test_prompts_add_what_they_are_not_spared() -> None:
-    """1 s each, of which a step spares 0.2 s: half of them find none at half a sequence, and four prompts that are due
-    in the same step are spared 0.2 s together.
+    """1 s each, of which a step spares 0.2 s: half of them find none at half a sequence, and those that are due in the
+    same step are spared 0.2 s together: (1 - exp(-1)) and (1 - exp(-4)) / 4 of that where one and four are.
     """
-    mix = Mix(Prompt(1.0, 1.0), 100.0, 50.0, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
-    assert mix.added(np.array([0.5, 1.0, 100.0, 400.0])) == pytest.approx([0.9, 0.8, 0.8, 0.95])
-    assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * 0.95)
-    drafting = Mix(Prompt(1.0, 1.0), 100.0, 50.0, 0.0, tokens=4.0, spared=lambda batch: np.full_like(batch, 0.2))
-    assert drafting.added(np.array([25.0, 100.0])) == pytest.approx([0.8, 0.95])  # four times as many are due in a step
+    mix = Mix(Prompt(1.0, 1.0), 100.0, None, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
+    added = [1 - 0.1 * 0.997504, 1 - 0.2 * 0.632121, 1 - 0.2 * 0.245421]
+    assert mix.added(np.array([0.5, 100.0, 400.0])) == pytest.approx(added, rel=1e-6)
+    assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * added[2])
+    drafting = replace(mix, tokens=4.0)
+    assert drafting.added(np.array([25.0, 100.0])) == pytest.approx(added[1:])  # four times as many are due in a step
     lone = Mix(Prompt(1.0, 1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
     assert lone.interval(np.array([1.0]), 0.01)[0] == 0.01
+
+
+def test_prompts_that_are_due_together_share_what_a_pass_costs_once() -> None:
+    """1 s each, 0.4 s of it shared by up to four on each of two ranks."""
+    prompt = Prompt(1.0, 1.0, shared=0.4, most=4.0, ranks=2.0)
+    mix = Mix(prompt, 100.0, None, 0.0)
+    assert prompt.least == pytest.approx(0.6 + 0.4 / 4)
+    few, one, many = mix.added(np.array([1e-6, 200.0, 1e6]))  # none, one and thousands due in a step on each rank
+    assert few == pytest.approx(1.0)
+    assert one == pytest.approx(0.6 + 0.4 * 0.632121, rel=1e-6)
+    assert many == pytest.approx(prompt.least)
+    closed = replace(mix, crowd=10.0)  # nine of ten meet one's own
+    assert closed.added(np.array([200.0]))[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
+    assert mix.wait(0.5, 200.0) == pytest.approx(poisson_wait(0.5, one, 0))
+
+
+def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
+    """A pass of k prompts takes 0.4 + 0.6 k seconds: at 1.25 a second two come in the 1.6 s of one; four at most."""
+    prompt = Prompt(1.0, 1.0, shared=0.4, most=4.0)
+    gathered = [float(prompt.gathered(rate)) for rate in (0.1, 1.25, 1 / prompt.least, 100.0)]
+    assert gathered == pytest.approx([1.0, 2.0, 4.0, 4.0])
+    mix = Mix(prompt, 0.0, None, 0.0)
+    assert mix.each(1.25, 0.0) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("deployment", [WIDE, RANKED])
+def test_a_prompt_shares_what_further_ones_of_its_pass_do_not_take(deployment: Deployment) -> None:
+    """Eight prompts of 1,024 tokens on each rank, and no more than chunks allow; none in a pipeline, or where long."""
+    traffic = Traffic(isl=1024, osl=64, concurrency=64)
+    server, ranks = Whole.of(deployment, traffic), deployment.layout.dp
+    prompt = server.prompt(traffic)
+    one, full = (deployment.prefill(1024, batch=ranks * each).seconds for each in (1, 8))
+    assert (prompt.most, prompt.ranks) == (8, ranks)
+    assert prompt.occupancy == pytest.approx(one / ranks)
+    assert prompt.least == pytest.approx(full / ranks / 8)
+    assert server.prompt(traffic, 2048.0).most == 2
+    for alone in (server.prompt(traffic, 256.0), server.prompt(Traffic(isl=8193, osl=64, concurrency=64))):
+        assert alone.least == alone.occupancy
 
 
 def test_experts_read_once_serve_more() -> None:
@@ -181,25 +222,27 @@ def test_experts_read_once_serve_more() -> None:
     traffic = Traffic(isl=512, osl=128, concurrency=64)
     service, batch = serve(MIXTURE, traffic), serve(MIXTURE, traffic).pools["devices"].batch
     step = float(Whole.of(MIXTURE, traffic).step(np.array([round(batch)]), mean_decode_context(512, 128))[0])
-    prefill = MIXTURE.prefill(512).seconds
-    spared = float(MIXTURE.decode(batch, 512).terms["routed_experts"].memory)
+    prompt, due = Whole.of(MIXTURE, traffic).prompt(traffic), 63 / 64 * batch / 127
+    alone = passes_per_prompt(due, math.inf)
+    each = prompt.occupancy - prompt.shared * (1 - alone)
+    spared = alone * float(MIXTURE.decode(batch, 512).terms["routed_experts"].memory)
     added = (service.tpot - step) * traffic.generated / batch
-    assert prefill - 1.02 * spared < added < prefill - 0.98 * spared
+    assert each - 1.02 * spared < added < each - 0.98 * spared
     assert service.pools["devices"].utilisation == pytest.approx(1, rel=1e-6)
     context = mean_decode_context(512, 128)
     slow = serve(MIXTURE, Traffic(isl=512, osl=128, rate=1.0))
     pool, rate = slow.pools["devices"], slow.requests_per_second
     first = float(Whole.of(MIXTURE, slow.traffic).spared(np.array([1.0]), context, slow.traffic)[0])
     assert 0.1 < pool.batch < 1
-    adding, decoding = prefill - first * pool.batch, 127 * MIXTURE.decode(1, context).seconds
-    assert pool.utilisation == pytest.approx(rate * (adding + decoding), rel=1e-3)
-    assert pool.input_share == pytest.approx(adding / (adding + decoding), rel=1e-3)
+    adding, decoding = prompt.occupancy - first * pool.batch, 127 * MIXTURE.decode(1, context).seconds
+    assert pool.utilisation == pytest.approx(rate * (adding + decoding), rel=2e-3)
+    assert pool.input_share == pytest.approx(adding / (adding + decoding), rel=2e-3)
 
 
 def test_drafts_serve_no_more_prompts_than_prefill_alone_could() -> None:
     draft = Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=2, pp=1, dp=1, quantization="mxfp4")
     system = Speculative(MIXTURE, draft, 4, 0.95, shared=True)
     traffic = Traffic(isl=128, osl=8, concurrency=64)
-    occupancy = SpeculativeServer.of(system, traffic).prompt(traffic).occupancy
-    assert serve(system, traffic).requests_per_second * occupancy < 1
-    assert serve(system, Traffic(isl=128, osl=8, rate=1.05 / occupancy)).ttft == math.inf
+    least = SpeculativeServer.of(system, traffic).prompt(traffic).least
+    assert serve(system, traffic).requests_per_second * least < 1
+    assert serve(system, Traffic(isl=128, osl=8, rate=1.05 / least)).ttft == math.inf

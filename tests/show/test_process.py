@@ -54,6 +54,7 @@ def test_an_interruption_leaves_no_traceback(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, threading, time\n"
         "from roofline.show import cli, questions\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background inherit that it is ignored
         "def slow(form):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(10)\n"

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from roofline.equations.experts import busiest_rank_experts
+from roofline.equations.serving import passes_per_prompt
 from tests.support.registry import Equation
 
 Values = dict[str, float]
@@ -66,6 +67,8 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     ),
     "attention.materialisation_crossover": lambda v: 2 * v["latent_dim"] > v["nope_dim"] + v["value_dim"],
     "serving.steady_batch": lambda v: abs(v["rate"] * v["generated"] * v["growth"] - 1) > 1e-2,
+    # where all passes are full, the power plays no part
+    "serving.passes_per_prompt": lambda v: passes_per_prompt(**v) * v["most"] > 1,  # type: ignore[arg-type, operator]
     "serving.shared_pass": lambda v: v["further"] <= v["one"],
     "disaggregation.exposed_transfer": lambda v: v["layers"] > 1,
     "disaggregation.transport_budget": lambda v: (

@@ -6,10 +6,11 @@ import pytest
 from benchmarks.measured.refit_runtimes import SERVING, bare
 from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
+from roofline.equations.experts import distinct_experts, skewed_experts
 from roofline.errors import UnknownName
 from roofline.trust.measured_rows import load, served, stack_name
 from roofline.trust.predictions import decode_pool
-from roofline.trust.runtimes_fit import SCALES, columns, evidence, kernels, loss, predicted, search
+from roofline.trust.runtimes_fit import PARTS, SCALES, Kernels, columns, evidence, loss, predicted, prompts, search
 from roofline.trust.stations import mean_context
 from roofline.trust.validation import read_rows
 from roofline.trust.waits_fit import FirstTokens, fitted_to
@@ -21,57 +22,66 @@ def made(count: int) -> dict[str, np.ndarray]:
     """Rows of which a third have experts with one factor, and a third with the other."""
     kind = GENERATOR.integers(0, 3, count)
     known = {
-        "decode": GENERATOR.uniform(4e-3, 2e-2, count),
-        "prefill": GENERATOR.uniform(3e-2, 2e-1, count),
+        "step.seconds": GENERATOR.uniform(4e-3, 2e-2, count),
+        "prompt.seconds": GENERATOR.uniform(3e-2, 2e-1, count),
         "batch": GENERATOR.uniform(1, 200, count),
         "generated": np.full(count, 900.0),
         "disturbed": np.ones(count),
+        "met": np.ones(count),
         "ranks": GENERATOR.choice([1.0, 8.0], count),
+        "most": GENERATOR.choice([1.0, 4.0], count),
         "riding": GENERATOR.integers(0, 2, count).astype(float),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
         "scaled": (kind == 1).astype(float),
         "unscaled": (kind == 2).astype(float),
     }
-    for phase, whole in (("step_experts", "decode"), ("prompt_experts", "prefill")):
-        known[f"{phase}.overhead"] = 0.1 * known[whole]
-        known[f"{phase}.memory"] = 0.6 * known[whole] * (kind > 0)
-        known[f"{phase}.compute"] = 0.1 * known[whole] * (kind > 0)
-        known[f"{phase}.reached"] = np.full(count, 0.7)
-    for phase, whole in (("step_products", "decode"), ("prompt_products", "prefill")):
-        known[phase] = 0.2 * known[whole] * known["unscaled"]
+    known["full.seconds"] = known["prompt.seconds"] * np.where(known["most"] > 1, 0.8, 1.0)
+    for part in PARTS:
+        seconds = known[f"{part}.seconds"]
+        known[f"{part}.experts.overhead"] = 0.1 * seconds
+        known[f"{part}.experts.memory"] = 0.6 * seconds * (kind > 0)
+        known[f"{part}.experts.weights"] = 0.5 * seconds * (kind > 0)
+        known[f"{part}.experts.compute"] = 0.1 * seconds * (kind > 0)
+        numbers = {"reached": 0.7, "experts": 256.0, "chosen": 8.0, "held": 256.0, "deviate": 0.0}
+        known.update({f"{part}.experts.{name}": np.full(count, number) for name, number in numbers.items()})
+        known[f"{part}.experts.tokens"] = known["batch"] if part == "step" else np.full(count, 4096.0)
+        known[f"{part}.products"] = 0.2 * seconds * known["unscaled"]
     return known
 
 
 def test_constants_are_found_again_in_times_made_with_them() -> None:
-    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4, 4e-6])
+    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4, 4e-6, 0.9])
     known = made(600)
     known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, 600))
-    start = np.array([1e-3, 5e-3, 1.0, 1.0, 1.0, 4e-6])
-    found = search(lambda numbers: loss(known, numbers), start, (*SCALES, 0.0))
+    start = np.array([1e-3, 5e-3, 1.0, 1.0, 1.0, 4e-6, 0.5])
+    found = search(lambda numbers: loss(known, numbers), start, SCALES)
     assert found == pytest.approx(true, rel=0.1)
     assert found[5] == start[5]  # without a scale it stays
 
 
 def test_each_sequence_costs_a_step_its_time() -> None:
     known = made(30)
-    none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each])) for each in (0.0, 3e-6))
+    none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each, 0.5])) for each in (0.0, 3e-6))
     assert some - none == pytest.approx(3e-6 * known["batch"])
 
 
 def test_prompts_that_ride_in_a_step_do_not_read_its_experts_again() -> None:
     known = made(30)
     known["scaled"], known["unscaled"], known["borrowed"] = np.zeros((3, 30))
-    numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0])
+    numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.0])
     riding, apart = (predicted({**known, "riding": np.full(30, share)}, numbers) for share in (1.0, 0.0))
-    reading = known["step_experts.memory"]  # never more than a prompt's experts work here
-    assert apart - riding == pytest.approx(reading * known["batch"] / 900)
+    reading = known["step.experts.memory"]  # never more than a prompt's experts work here
+    steps = 1 - np.exp(-known["batch"] / 900)  # that see a prompt
+    assert apart - riding == pytest.approx(reading * steps)
 
 
 def test_experts_never_read_faster_than_memory_delivers() -> None:
     known = made(30)
-    fast, faster = (kernels(known, np.array([0.0, 0.0, 1.0, factor, 1.0]))[0] for factor in (0.7, 0.35))
+    fast, faster = (
+        Kernels.of(known, np.array([0.0, 0.0, 1.0, factor, 1.0, 0.0, 0.5]), "step").seconds for factor in (0.7, 0.35)
+    )
     scaled = known["scaled"] > 0
-    saved = (known["step_experts.overhead"] * 0.35)[scaled]
+    saved = (known["step.experts.overhead"] * 0.35)[scaled]
     assert (fast - faster)[scaled] == pytest.approx(saved)
     assert (fast == faster)[~scaled].all()
 
@@ -139,24 +149,37 @@ def test_kernels_that_scale_what_they_sum_take_longer_in_the_fit_too() -> None:
     """Experts and other products alike, whatever bounds them, and nothing else."""
     known = made(30)
     known["borrowed"] = np.zeros(30)
-    plain, slower = (kernels(known, np.array([0.0, 0.0, 1.0, 1.0, factor])) for factor in (1.0, 1.5))
-    for phase, before, after in zip(("step", "prompt"), plain, slower, strict=True):
-        experts = known[f"{phase}_experts.overhead"] + np.maximum(
-            known[f"{phase}_experts.memory"], known[f"{phase}_experts.compute"]
-        )
-        products = known["unscaled"] * (experts + known[f"{phase}_products"])
-        assert after - before == pytest.approx(0.5 * products)
+    numbers = (np.array([0.0, 0.0, 1.0, 1.0, factor, 0.0, 0.0]) for factor in (1.0, 1.5))
+    plain, slower = ({part: Kernels.of(known, each, part).seconds for part in PARTS} for each in numbers)
+    for part in PARTS:
+        experts = known[f"{part}.experts.overhead"] + known[f"{part}.experts.memory"]
+        products = known["unscaled"] * (experts + known[f"{part}.products"])
+        assert slower[part] - plain[part] == pytest.approx(0.5 * products)
+
+
+def test_skew_spares_a_step_experts_and_a_long_prompt_none() -> None:
+    known = made(30)
+    even, skewed = (np.array([0.0, 0.0, 1.0, 1.0, 1.0, 0.0, skew]) for skew in (0.0, 1.0))
+    steps, prompts = ([Kernels.of(known, each, part).seconds for each in (even, skewed)] for part in ("step", "prompt"))
+    share = skewed_experts(256, 8, known["batch"], 1.0) / distinct_experts(256, 8, known["batch"])
+    experts = known["scaled"] + known["unscaled"] > 0
+    assert (steps[0] - steps[1])[experts] == pytest.approx((known["step.experts.weights"] * (1 - share))[experts])
+    assert prompts[1] == pytest.approx(prompts[0], rel=0.01)
 
 
 def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
     """The fit's own arithmetic of steps and prompts against deployments under the same stack."""
     rows = [row for row in read_rows(SERVING) if row["kind"] == "serving" and row["grade"] == "A"][::40]
-    stack = bare("vllm").model_copy(update={"unscaled": 1.4, "scaled_experts": 0.8, "slower": {"AMD": 1.3}})
+    changes = {"unscaled": 1.4, "scaled_experts": 0.8, "slower": {"AMD": 1.3}, "prompt": 0.005, "skew": 0.7}
+    stack = bare("vllm").model_copy(update=changes)
     known = evidence([{**row, "runtime": "vllm", "speculation": "none"} for row in rows], {"vllm": bare("vllm")})
-    steps, prompts = kernels(columns(known), np.array([0.0, 0.0, 1.3, 0.8, 1.4, 0.0]))
+    numbers = np.array([0.0, 0.005, 1.3, 0.8, 1.4, 0.0, 0.7])
+    steps = Kernels.of(columns(known), numbers, "step").seconds
     assert len(known) > 30
-    for each, step, prompt in zip(known, steps, prompts, strict=True):
+    for each, step, occupancy, shared in zip(known, steps, *prompts(columns(known), numbers), strict=True):
         place = decode_pool(each.row, served(each.row), stack, load(each.row))
         asked = load(each.row)
+        prompt = place.prompt(asked)
         assert place.seconds(np.array([each.batch]), mean_context(asked), 0)[0] == pytest.approx(step, rel=1e-9)
-        assert place.prompt(asked).occupancy == pytest.approx(prompt, rel=1e-6)
+        assert prompt.occupancy == pytest.approx(occupancy, rel=1e-6)
+        assert prompt.shared == pytest.approx(shared, rel=1e-6)
