@@ -117,12 +117,13 @@ class Quantization(BaseModel):
     all_reduce: str = "bf16"
 
     def __init__(self, **formats: Any) -> None:
-        """Raises `UnknownName` for a part or a format that does not exist."""
+        """Raises `UnknownName` for a part or a format that does not exist, with the nearest."""
         for part, name in formats.items():
             if part not in type(self).model_fields:
                 raise UnknownName("part of a quantization", given=part, known=type(self).model_fields)
-            if name is not None or part != "experts":
-                number_format(name)
+            if (name is not None or part != "experts") and (not isinstance(name, str) or name not in FORMATS):
+                expected = f"one of {', '.join(FORMATS)}"
+                raise UnknownName(f"{part} of a quantization", given=name, known=FORMATS, expected=expected)
         if "weights" not in formats:
             raise InvalidInput("quantization", given=formats, expected="at least weights=")
         super().__init__(**formats)

@@ -236,7 +236,8 @@ def routed_row_bytes(hidden: Num, columns: Num, inner: Num, input_width: Num, ou
     Source: Gale et al. 2022, "MegaBlocks", arXiv:2211.15841, pseudo-code of a dMoE: what surrounds its two products.
 
     Kernels of their own copy the row of a token to each of its experts, in the format that the matrices multiply; gate
-    the result of the first matrices; and sum what comes back. Left out is the sum, one row for all experts of a token.
+    the result of the first matrices; and read what comes back to sum it. Left out is to write the sum, one row for all
+    experts of a token.
 
     >>> routed_row_bytes(7168, 4096, 2048, 1, 2)
     46080

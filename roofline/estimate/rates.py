@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, Collecti
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput, SpecError
+from roofline.estimate.sustained import as_sustained, said
 from roofline.estimate.work import Operation, Transfer
 
 
@@ -42,7 +43,7 @@ class Rates:
         """From `"calibrated"`, `"ideal"`, a path to a calibration file, or an `Efficiency`."""
         if efficiency == "ideal":
             return cls(accelerator, (Efficiency.ideal(),), peaks)
-        default = part_class(accelerator.kind).efficiency
+        default = as_sustained(part_class(accelerator.kind).efficiency, accelerator)
         if isinstance(efficiency, Efficiency):
             return cls(accelerator, (efficiency, default), peaks)
         if efficiency == "calibrated":
@@ -56,9 +57,10 @@ class Rates:
         raise InvalidInput("efficiency", given=efficiency, expected=expected)
 
     def under(self, runtime: Runtime | None) -> Rates:
-        """The same under a serving stack: its host costs, and its figures of kernels before all others."""
-        own = self.own
-        return replace(self, runtime=runtime, sources=own if runtime is None else (runtime.efficiency, *own))
+        """The same under a serving stack: its host costs, and before all others the class's figures that it takes."""
+        if runtime is None:
+            return replace(self, runtime=None, sources=self.own)
+        return replace(self, runtime=runtime, sources=(as_sustained(runtime.efficiency, self.accelerator), *self.own))
 
     @property
     def own(self) -> tuple[Efficiency, ...]:
@@ -110,40 +112,10 @@ class Rates:
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
-                return self._served(operation, self._sustained(operation, fit) if source is self._default else fit)
+                return self._served(operation, fit)
         if operation.kernel_class in HOST_CLASSES:  # a calibration need not have them all
             return _NO_COST
         raise self._missing(f"kernels.{operation.kernel_class}")
-
-    @property
-    def _default(self) -> Efficiency:
-        """The figures of the part's class."""
-        return part_class(self.accelerator.kind).efficiency
-
-    def _sustained(self, operation: Operation, fit: KernelFit) -> KernelFit:
-        """A fit of the class for a part that sustains another share of its peak than the class's parts do."""
-        times = self.sustains(operation.computed)
-        return fit if times == 1 else fit.model_copy(update={"compute": min(1.0, fit.compute * times)})
-
-    def sustains(self, computed: str) -> float:
-        """The share of its peak that the part sustains over that of its class, in the format or else in bf16 [1]."""
-        known = part_class(self.accelerator.kind).sustained
-        for name in (self.peaks.get(computed, computed), "bf16"):
-            own = self.accelerator.sustained(name, known[name].source) if name in known else None
-            if own is not None:
-                return own / known[name].value
-        return 1.0
-
-    def _sustaining(self, borrowed: Iterable[tuple[str, str, str]]) -> list[str]:
-        """By what arithmetic of the class is scaled, in one sentence; nothing where no benchmark says so."""
-        computed = {key[2] for key in borrowed if key[0] != "elementwise"} & self.peaks.keys()
-        factors = {name: times for name in sorted(computed) if (times := self.sustains(name)) != 1}
-        if not factors:
-            return []
-        said = ", ".join(f"× {times:.3g} in {name}" for name, times in factors.items())
-        source = next(iter(part_class(self.accelerator.kind).sustained.values())).source
-        than = f"{self.accelerator.name} sustains another share of its peak than its class"
-        return [f"{than}, whose arithmetic is taken {said} ({source})"]
 
     def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
         """A fit as kernels are under the serving stack."""
@@ -181,19 +153,21 @@ class Rates:
         if len(own) == 1 and own[0].name != "ideal":
             how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
             unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"
-            return [unmeasured, *self._sustaining(self._kernels)]
+            return [unmeasured, *said(self._kernels, self.accelerator)]
+        first, default = self.sources[0], self.sources[-1]
+        stacked = [key for key in sorted(self._kernels) if self.runtime and first.kernel(*key)]  # type: ignore[arg-type]
         borrowed = [
             key
             for key in sorted(self._kernels)
             if all(source.kernel(*key) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
         ]
+        scaled = said([*stacked, *borrowed], self.accelerator)
         if not borrowed:
-            return []
+            return scaled
         named = ", ".join(
             f"{name} {stored if stored == done else f'{stored}-{done}'}" for name, stored, done in borrowed
         )
-        unmeasured = f"no kernels measured on {self.accelerator.name} for {named}: {self.sources[-1].name}"
-        return [unmeasured, *self._sustaining(borrowed)]
+        return [f"no kernels measured on {self.accelerator.name} for {named}: {default.name}", *scaled]
 
 
 _NO_COST = Efficiency.ideal().kernels["host_step"]["any"]

@@ -27,7 +27,10 @@ from roofline.numeric import SCALAR, Num, kind, minimum
 Phase = Literal["prefill", "decode"]
 Collective = Literal["all_reduce", "all_gather", "all_to_all"]
 HIDDEN_WIDTH = 2
-"""Bytes per element of the residual stream and of what crosses between devices: 16-bit in every serving stack [B]."""
+"""Bytes per element of the residual stream, and of what crosses between devices but for sums that are compressed [B].
+
+16 bits in every serving stack.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,13 +107,15 @@ def _runs_as(stored: str) -> str:
 def bytes_beside(shape: Shape, work: Item, notes: str) -> float:
     """Bytes that other kernels within a row's time move: to quantise a matmul's activations, or to route rows [B].
 
-    None where a matmul is quantised block by block: serving stacks launch that kernel too, so there it belongs to it.
+    No bytes where a matmul is quantised block by block: serving stacks launch that kernel too, so there it belongs to
+    it. None either where the experts are given as those of one rank: then their matrices alone were timed, as
+    https://github.com/alibaba/InferSim does at f2293da, kernel_benchmark/deepgemm_grouped_gemm_contiguous.py.
     """
     if isinstance(work, Transfer):
         return 0.0
-    if work.kernel_class == "matmul" and QUANTISATION in notes:
+    if work.kernel_class == "matmul" and QUANTISATION in notes and work.stored == work.computed:
         return float(shape("m") * shape("k") * _QUANTISED_WIDTHS.get(work.stored, 0.0))
-    if work.kernel_class == "experts":
+    if work.kernel_class == "experts" and "local_experts" not in shape:
         rows, row, _ = _routed(shape)
         return float(rows * row.routing_bytes(work.computed, 1))  # type: ignore[arg-type]
     return 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 from roofline.describe.efficiency import CollectiveClass, KernelClass
 from roofline.describe.formats import number_format
 from roofline.errors import InvalidInput, RooflineError, UnknownName
-from roofline.estimate.work import Item, Transfer
+from roofline.estimate.work import Item, Operation, Transfer
 from roofline.trust.kernel_work import QUANTISATION, READERS, Shape, bytes_beside
 
 COLUMNS = ("id", "hardware", "op", "dtype", "shape", "num_devices", "latency_us", "source", "notes")
@@ -39,7 +39,8 @@ class Kernel:
     @property
     def quantises(self) -> bool:
         """Whether a kernel of its own quantised the activations within the time."""
-        return self.beside > 0 and QUANTISATION in self.notes
+        matmul = isinstance(self.work, Operation) and self.work.kernel_class == "matmul"
+        return matmul and self.beside > 0 and QUANTISATION in self.notes
 
     @property
     def fitted_as(self) -> tuple[KernelClass | CollectiveClass, str]:

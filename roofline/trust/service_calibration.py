@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from roofline.describe.catalog import accelerator as described
-from roofline.describe.catalog import part_class
 from roofline.describe.efficiency import Efficiency, KernelClass, KernelFit
 from roofline.errors import InvalidInput
 from roofline.estimate.rates import Rates
@@ -70,8 +69,8 @@ def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
 def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) -> Efficiency:
     """The part's own figures and its class's under the factors, with the host's costs that are identified."""
     part = described(name)
-    base = part_class(part.kind).efficiency
-    for source in reversed(Rates.of(part, "calibrated", {}).sources[:-1]):
+    *own, base = Rates.of(part, "calibrated", {}).sources
+    for source in reversed(own):
         base = _over(source, base)
     figures = fit.figures
     known = scaled(base, figures["memory"].value, figures["compute"].value)

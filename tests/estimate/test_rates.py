@@ -11,9 +11,11 @@ import roofline as rl
 from roofline.describe.catalog import accelerator, calibration, part_class
 from roofline.describe.efficiency import KERNEL_CLASSES, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.formats import PRESETS, Quantization
+from roofline.describe.runtimes import runtime
 from roofline.errors import SpecError, UnsupportedFormat
 from roofline.estimate.quantize import native_quantization, runnable
 from roofline.estimate.rates import Rates
+from roofline.estimate.sustained import as_sustained, sustains
 from roofline.estimate.work import Operation, Transfer
 
 EVIDENCE: dict[str, Any] = {"points": 1, "error": 0, "low": 1, "high": 1, "source": "a test"}
@@ -58,7 +60,7 @@ def test_what_the_callers_figures_leave_out_is_the_classs() -> None:
 def test_a_part_with_measured_kernels_takes_its_own() -> None:
     own = calibration("h100-sxm")
     rates = Rates.of(accelerator("h100-sxm"), "calibrated", {"bf16": "bf16"})
-    assert rates.sources == (own, part_class("hbm").efficiency)
+    assert rates.sources == (own, as_sustained(part_class("hbm").efficiency, accelerator("h100-sxm")))
     assert own is not None
     assert rates.of_operation(matmul("bf16", "bf16"))[1] == own.kernel("matmul", "bf16", "bf16")
     assert rates.assumptions() == []
@@ -66,7 +68,7 @@ def test_a_part_with_measured_kernels_takes_its_own() -> None:
 
 def test_a_part_without_measured_kernels_takes_its_classs_and_says_so() -> None:
     deployment = rl.Deployment("llama-3.1-8b", "mi300x")
-    assert deployment.rates.sources == (part_class("hbm").efficiency,)
+    assert deployment.rates.sources == (as_sustained(part_class("hbm").efficiency, accelerator("mi300x")),)
     assert "AMD Instinct MI300X has no measured kernels: efficiencies of class-hbm" in " ".join(
         deployment.decode().assumptions
     )
@@ -86,20 +88,49 @@ def test_the_classs_arithmetic_is_taken_as_far_as_a_part_sustains_its_peak() -> 
         assert found.compute == pytest.approx(usual.compute * times)
         assert (found.memory, found.overhead) == (usual.memory, usual.overhead)
     sentences = rates.assumptions()
-    assert "its class, whose arithmetic is taken × 0.637 in bf16, × 0.637 in fp8 (mle-accelerators)" in sentences[1]
-    gaudi = Rates.of(accelerator("gaudi3"), "calibrated", {"bf16": "bf16", "fp8": "fp8"})
-    own = 1289.5e12 / accelerator("gaudi3").peak["fp8"].value / default.sustained["fp8"].value
-    assert gaudi.sustains("fp8") == pytest.approx(own) != gaudi.sustains("bf16")
-    more = Rates.of(accelerator("gaudi2"), "calibrated", {"bf16": "bf16"})
-    assert more.sustains("bf16") > 1.2
-    more.of_operation(matmul("bf16", "bf16"))
-    assert "taken × 1.21 in bf16" in more.assumptions()[1]
-    assert more.of_operation(matmul("fp8", "bf16", "experts"))[1].compute <= 1
+    assert sentences[1].endswith("its class, whose arithmetic is taken × 0.637 as in bf16 (mle-accelerators)")
+    streaming = Rates.of(part, "calibrated", {"bf16": "bf16"})
+    streaming.of_operation(matmul("bf16", "bf16", "elementwise"))
+    assert len(streaming.assumptions()) == 1
     fitted = Rates.of(accelerator("a100-sxm-80gb"), "calibrated", {"bf16": "bf16"})
     fitted.of_operation(matmul("bf16", "bf16"))
     assert fitted.assumptions() == []
     fitted.of_operation(matmul("bf16", "bf16", "experts"))  # borrowed
-    assert "taken × 1.08 in bf16" in fitted.assumptions()[1]
+    assert "taken × 1.08 as in bf16" in fitted.assumptions()[1]
+
+
+def test_each_format_is_scaled_as_the_benchmark_has_it_and_to_the_peak_at_most() -> None:
+    default = part_class("hbm")
+    part = accelerator("gaudi3")
+    times = sustains(part)
+    assert times["fp8"] == pytest.approx(1289.5e12 / part.peak["fp8"].value / default.sustained["fp8"].value)
+    assert times["fp8"] != times["bf16"]
+    rates = Rates.of(part, "calibrated", {"bf16": "bf16", "fp8": "fp8"})
+    for stored, computed in (("bf16", "bf16"), ("fp8", "fp8"), ("int4", "bf16")):
+        for kernel_class in ("matmul", "attention_decode"):  # the latter measured in any format alone
+            usual = default.efficiency.kernel(kernel_class, stored, computed)  # type: ignore[arg-type]
+            found = rates.of_operation(matmul(stored, computed, kernel_class))[1]
+            assert usual is not None
+            assert found.compute == pytest.approx(usual.compute * times[computed])
+    more = Rates.of(accelerator("gaudi2"), "calibrated", {"bf16": "bf16", "fp8": "fp8"})
+    usual = default.efficiency.kernel("experts", "bf16", "bf16")
+    assert usual is not None
+    assert usual.compute * sustains(accelerator("gaudi2"))["bf16"] > 1
+    assert more.of_operation(matmul("bf16", "bf16", "experts"))[1].compute == 1
+    assert "taken × 1.21 as in bf16 (mle-accelerators), to its peak at most" in more.assumptions()[1]
+
+
+def test_figures_that_a_stack_takes_from_the_class_are_scaled_as_the_class_s() -> None:
+    """Experts in 4 bits, which stacks run otherwise than they were measured: scaled with and without a stack."""
+    stack = runtime("vllm").model_copy(update={"slower": {}})
+    for part in ("mi355x", "b200-sxm"):
+        rates = Rates.of(accelerator(part), "calibrated", {"mxfp4": "mxfp4"}).under(stack)
+        fit = rates.of_operation(matmul("mxfp4", "mxfp4", "experts"))[1]
+        assert stack.kernels is not None
+        taken = stack.kernels.kernel("experts", "mxfp4", "mxfp4")
+        assert taken is not None
+        assert fit.compute == pytest.approx(taken.compute * sustains(accelerator(part))["bf16"])
+        assert "as in bf16" in rates.assumptions()[-1]
 
 
 def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
@@ -110,6 +141,8 @@ def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
         rates = Rates.of(accelerator(part), efficiency, plain)
         known = (source.kernel("matmul", "fp8", "fp8") for source in rates.sources)
         assert rates.of_operation(matmul("fp8", "fp8"))[1] == next(fit for fit in known if fit)
+    given = Rates.of(accelerator("mi300x"), default, plain)  # the class's own, but the caller's
+    assert given.of_operation(matmul("fp8", "fp8"))[1] == default.kernel("matmul", "fp8", "fp8")
     rates = Rates.of(accelerator("l40s"), "calibrated", plain)  # measured, but by another benchmark
     assert rates.of_operation(matmul("bf16", "bf16"))[1] == default.kernel("matmul", "bf16", "bf16")
     assert len(rates.assumptions()) == 1

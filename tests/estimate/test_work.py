@@ -272,6 +272,44 @@ def test_skewed_routing_reads_fewer_experts_and_computes_as_much() -> None:
     assert routed(0.8, top_k=64).weights == routed(0.0, top_k=64).weights
 
 
+def toy(feed_forward: Any, **more: Any) -> ModelShape:
+    layers = (Layer(mixer=None, feed_forward=feed_forward),)
+    return ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False, **more)
+
+
+def test_ranks_that_exchange_and_cut_experts_sum_their_parts_of_what_each_was_sent() -> None:
+    """Four devices, two with the same experts: 3 tokens on each data rank, two copies of each of 16 elements."""
+    model = toy(MoE(experts=12, top_k=10, expert_width=8))
+    step = plan(model, Layout(tp=2, dp=2, ep=2)).decode(batch=6.0, context=1.0)
+    sums = [item for item in transfers(step) if item.collective == "all_reduce" and item.fewest == 0]
+    assert sums == [Transfer("all_reduce", "all_reduce", 3 * 2 * 16 * 2, 0, 2)]
+
+
+@pytest.mark.parametrize(("ep", "rows", "cut"), [(1, 60, 4), (2, 30, 2), (4, 15, 1)])
+def test_rows_are_routed_wherever_experts_are_exchanged_too(ep: int, rows: float, cut: int) -> None:
+    """6 tokens of four devices with ten experts each: 60 rows where experts are cut over all, a share of them else."""
+    model = toy(MoE(experts=12, top_k=10, expert_width=8))
+    step = plan(model, Layout(tp=2, dp=2, ep=ep)).decode(batch=6.0, context=1.0)
+    (routing,) = term(step, "routed_rows")
+    assert routing.activations == close(rows * routed_row_bytes(16, 16 / cut, 8 / cut, 2, 2))
+
+
+def test_rows_are_as_wide_as_the_experts_inputs_and_in_the_format_of_their_products() -> None:
+    """Experts stored in 4 bits and multiplied in 16, on a latent space of 4 of 16 elements."""
+    mixture = MoE(experts=12, top_k=10, expert_width=8, latent_width=4)
+    step = plan(toy(mixture), None, Quantization(weights="bf16", experts="mxfp4")).decode(batch=3.0, context=1.0)
+    (products,), (routing,) = term(step, "routed_experts"), term(step, "routed_rows")
+    assert (products.stored, products.computed) == ("mxfp4", "bf16")
+    assert products.activations == close(30 * expert_row_bytes(4, 16, 8, 2, 2))
+    assert routing.activations == close(30 * routed_row_bytes(4, 16, 8, 2, 2))
+
+
+def test_an_embedding_is_summed_over_all_who_hold_a_part_of_it() -> None:
+    model = load_model("llama-3.1-8b")
+    step = plan(model, Layout(tp=2, pp=2, vocab=2)).decode(batch=2.0, context=1.0)
+    assert {item.ranks for item in transfers(step) if item.collective == "all_reduce"} == {2, 4}
+
+
 @pytest.mark.parametrize("gated", [True, False])
 def test_ranks_that_cut_an_expert_see_its_rows_whole(gated: bool) -> None:
     """30 rows of 3 tokens: each of four ranks sees all of them, 16 elements wide, and a quarter of what is between."""

@@ -51,10 +51,11 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_an_interruption_leaves_no_traceback(tmp_path: Path) -> None:
+    """Also where it is ignored, as jobs in the background inherit it."""
     program = (
         "import os, signal, sys, threading, time\n"
         "from roofline.show import cli, questions\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background inherit that it is ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def slow(form):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(10)\n"

@@ -105,6 +105,15 @@ def test_without_prompts_there_is_no_compute() -> None:
     assert "host_prompt" not in found.efficiency.kernels
 
 
+def test_what_a_part_sustains_of_its_class_s_arithmetic_is_kept() -> None:
+    """Where prompts say nothing, its own: 64 % of the class's on a part that sustains so much less of its peak."""
+    rows = [row(isl, 1) | {"accelerator": "mi300x", "ttft_ms": "", "concurrency": "1"} for isl in (64, 20_000, 100_000)]
+    found = calibrate_service([*rows, *rows])
+    assert "compute" not in identified(found)
+    rates = rl.Deployment("llama-3.1-8b", "mi300x").rates
+    assert found.efficiency.kernels["matmul"]["bf16"].compute == rates.sources[-1].kernels["matmul"]["bf16"].compute
+
+
 def test_rows_that_say_nothing_are_refused_with_what_to_measure() -> None:
     with pytest.raises(InvalidInput, match="identify no figure', expected for step: time per token at several"):
         calibrate_service([ROWS[0]] * 3)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.measured import refit
+from benchmarks.measured.refit_runtimes import FOUR_BITS, STACKS, bare
 from roofline.describe.catalog import accelerator, accelerators, calibration, part_class, read_efficiency
 from roofline.describe.efficiency import COLLECTIVE_CLASSES, KERNEL_CLASSES, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.formats import FORMATS
+from roofline.describe.runtimes import runtime
 from roofline.trust.calibration import Calibration, calibrate, calibrate_file, catalogue_name
 from roofline.trust.fitting import evidence
 from roofline.trust.kernels import Measured, read_kernels
@@ -114,6 +116,27 @@ def check(
 def test_the_defaults_are_what_the_fits_give() -> None:
     default = refit.hbm_default(measured(), [refitted(part) for part in refit.FITTED])
     same(default, part_class("hbm").efficiency, 1e-6)
+
+
+def test_what_the_class_sustains_is_the_median_of_the_fitted_parts() -> None:
+    """81 % and 80 % of the peak are of H100 and H200, which are one chip: the mean would be another."""
+    shares = [accelerator(part).sustained("bf16", refit.BENCHMARK) for part in refit.FITTED]
+    found = part_class("hbm").sustained["bf16"]
+    assert found.value == pytest.approx(float(np.median([share for share in shares if share])), rel=1e-3)
+    assert found.source == refit.BENCHMARK
+    assert refit.sustained() in (ROOT / "hardware_specs/calibration/class-hbm.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_stacks_run_experts_in_four_bits_as_the_fit_took_them(name: str) -> None:
+    """They compute as was measured of their own format, and are read as experts of any."""
+    shipped_experts, measured_experts = runtime(name).kernels, part_class("hbm").efficiency.kernels["experts"]
+    assert shipped_experts == bare(name).kernels
+    assert shipped_experts is not None
+    for stored, own in FOUR_BITS.items():
+        fit = shipped_experts.kernels["experts"][stored]
+        assert fit.compute == measured_experts[own].compute
+        assert (fit.memory, fit.overhead) == (measured_experts["any"].memory, measured_experts["any"].overhead)
 
 
 def test_the_defaults_judge_every_row_of_a_part_that_was_not_fitted() -> None:
