@@ -147,6 +147,7 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
             wires = efficiency.collectives.get(collective)
             if wires is not None:
                 staged = f"{wires.staged_overhead * 1e6:.2f} us staged" if collective == "all_reduce" else ""
+                staged += "" if wires.summed_overhead is None else f", {wires.summed_overhead * 1e6:.2f} us summed"
                 staged += "" if wires.crossing is None else f", {wires.crossing * 1e6:.2f} us crossing"
                 numbers = f"{wires.overhead * 1e6:.2f} us | {staged} | {wires.bandwidth:.3f} of the link"
                 lines.append(f"| {collective} | any |{f' {name} |' * part} {numbers} | {_evidence(wires)} |")

@@ -170,6 +170,7 @@ def page(found: Mapping[str, Any]) -> str:
         "shared": str(found["outrun"][1]),
         "scaled": f"× {shared.scaled_experts:g}",
         "unscaled": f"× {shared.unscaled:g}",
+        "skew": f"{shared.skew:.2g}",
     }
     for name, part in parts.items():
         text = text.replace(f"<<{name}>>", part)

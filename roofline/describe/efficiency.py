@@ -75,6 +75,7 @@ class KernelFit(_Fit):
 class CollectiveFit(_Fit):
     """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1].
 
+    `summed_overhead` [s] of a sum in a switch that adds up what passes; None where not measured: then it is not used.
     `crossing` [s] of a collective's message between domains over a wire whose latency is not published; None where not
     measured.
     """
@@ -82,6 +83,7 @@ class CollectiveFit(_Fit):
     overhead: float = Field(ge=0, lt=1)
     staged_overhead: float = Field(ge=0, lt=1)
     bandwidth: float = Field(gt=0, le=1)
+    summed_overhead: float | None = Field(default=None, ge=0, lt=1)
     crossing: float | None = Field(default=None, ge=0, lt=1)
 
 
@@ -115,7 +117,15 @@ class Efficiency(BaseModel):
         source = "definition: peak rates, nothing lost"
         kernel = KernelFit.fixed(0, source, points=0, error=0, low=1, high=1)
         collective = CollectiveFit(
-            overhead=0, staged_overhead=0, bandwidth=1, points=0, error=0, low=1, high=1, source=source
+            overhead=0,
+            staged_overhead=0,
+            summed_overhead=0,
+            bandwidth=1,
+            points=0,
+            error=0,
+            low=1,
+            high=1,
+            source=source,
         )
         return cls(
             name="ideal",

@@ -36,7 +36,8 @@ FIELDS: dict[str, str] = {
     "feed": "Rate at which weights, keys and values enter the matrix unit, where it is published. On some machines it"
     " binds before the SRAM does; without it the SRAM's bandwidth is the only roof.",
     "link": "Ways to other devices, from the smallest domain to the largest.",
-    "link.topology": '"all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree" or "point_to_point".',
+    "link.topology": '"all_to_all", "switch", "summing_switch", "torus", "ring", "dragonfly", "fat_tree" or'
+    ' "point_to_point".',
     "link.bandwidth": "Of one device over all its lanes in this tier, in one direction: half of a sum of both.",
     "link.domain": "How many devices it joins; absent where it joins any number.",
     "link.latency": "Of one hop, propagation only: not what software adds.",

@@ -37,7 +37,8 @@ class LinkTier(BaseModel):
 
     `domain` is how many devices it joins, absent where it joins any number. `latency` is a propagation latency that no
     software can shorten; what launching a collective costs on top is calibration. Where `latency` is that of the whole
-    domain, `within` says what reaching fewer devices takes, by their number.
+    domain, `within` says what reaching fewer devices takes, by their number. A `summing_switch` adds up what its
+    devices send and gives the sum back to all of them.
     """
 
     model_config = _FROZEN
@@ -47,7 +48,9 @@ class LinkTier(BaseModel):
     hops: Count | None = None
     domain: Count | None = None
     within: dict[str, Seconds] = {}
-    topology: Literal["all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point"]
+    topology: Literal[
+        "all_to_all", "switch", "summing_switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point"
+    ]
 
     @field_validator("within")
     @classmethod

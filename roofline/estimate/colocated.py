@@ -13,7 +13,6 @@ from roofline.equations.serving import (
     colocated_interval,
     mean_decode_context,
     passes_per_prompt,
-    poisson_wait,
 )
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
@@ -81,22 +80,42 @@ class Mix:
         return batch / (self.generated * self.interval(batch, step))
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Time to first token [s]: the running step, the prompts before, the prompt itself and steps between chunks.
+        """Time to first token [s]: the step that is running, prompts before, the prompt, and steps between chunks.
 
         `step` is the time per token of a sequence, of which a step yields several where tokens are drafted.
         """
-        running = minimum(batch, 1) * step * self.tokens
-        return self.prompt.latency + self.chunks * running + self.met * running / 2 + self.wait(rate, batch)
+        between = self.chunks * minimum(batch, 1) * step * self.tokens
+        return self.prompt.latency + between + self.running(batch, step) + self.others(rate, batch)
 
-    def wait(self, rate: Any, batch: Any) -> Any:
-        """Wait for the prompts of others [s]."""
-        each = self.each(rate, batch)
-        busy = minimum(self.met * rate * each, 1 - 1e-12)
-        wait = poisson_wait(busy / each, each, 0)
+    def running(self, batch: Any, step: Any) -> Any:
+        """What is left of the step that a request finds running, with the prompts in it [s].
+
+        A step that prompts make longer is found more often by requests at random. In a closed circle requests come as
+        others finish, at the end of a step of any length.
+        """
+        whole, longer = self.tokens * self.interval(batch, step), 0.0
+        if self.crowd is None and self.generated:
+            longer = self.due(batch) * self.each(0.0, batch) ** 2 / whole
+        return self.met * minimum(batch, 1) * (whole + longer) / 2
+
+    def others(self, rate: Any, batch: Any) -> Any:
+        """Time of the prompts of others that come before one's own, or share its pass [s].
+
+        Where nothing is generated, those before are what is left of a pass that is running.
+        """
+        each, prompt = self.each(rate, batch), self.prompt
+        if self.generated:
+            due = self.due(batch) / prompt.ranks
+            within = minimum(due, prompt.most - 1)
+            before = maximum(due / prompt.most - 1, 0) / 2 * prompt.most * prompt.least
+        else:
+            within = prompt.gathered(self.met * rate) - 1
+            before = minimum(self.met * rate * each, 1) / 2 * (within + 1) * each
+        ahead = prompt.ranks * (within * (prompt.occupancy - prompt.shared) + before)
         if self.crowd is None:
-            return wait
+            return ahead
         others = max(0.0, self.crowd - 1)
-        return minimum(wait + self.bunch * sqrt(others) * each, others * each)
+        return minimum(ahead + self.bunch * sqrt(others) * each, others * each)
 
     def each(self, rate: Any, batch: Any) -> Any:
         """The replica's time that a prompt takes, nothing spared [s]."""

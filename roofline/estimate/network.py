@@ -11,12 +11,16 @@ from roofline.equations.collectives import (
     one_shot_all_reduce,
     point_to_point,
     ring_all_reduce,
+    switch_all_reduce,
     two_shot_all_reduce,
 )
 from roofline.equations.exchanges import direct_all_gather, direct_all_to_all, mesh_bandwidth
 from roofline.errors import LayoutError, MissingNumber
 from roofline.estimate.work import Transfer
 from roofline.numeric import Num, minimum
+
+SUMMING = "summing_switch"
+"""The topology whose switch adds up what its devices send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,13 @@ def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit
         return fit.overhead + direct_all_to_all(size, ranks, bandwidth, latency)
     if wire.topology in ("torus", "ring"):
         return fit.staged_overhead + ring_all_reduce(size, ranks, bandwidth, wire.latency)
-    return minimum(
+    ways = [
         fit.overhead + one_shot_all_reduce(size, ranks, bandwidth, latency),
         fit.staged_overhead + two_shot_all_reduce(size, ranks, bandwidth, latency),
-    )
+    ]
+    if wire.topology == SUMMING and fit.summed_overhead is not None:
+        ways.append(fit.summed_overhead + switch_all_reduce(size, bandwidth, latency))
+    return minimum(*ways)
 
 
 def least_transfer(transfer: Transfer, wires: Sequence[Wire], part: str) -> tuple[Num, Num]:

@@ -180,7 +180,6 @@ def _slower_kernels(fit: KernelFit, times: float) -> KernelFit:
 
 
 def _slower_wires(fit: CollectiveFit, times: float) -> CollectiveFit:
-    staged = fit.staged_overhead * times
-    return fit.model_copy(
-        update={"overhead": fit.overhead * times, "staged_overhead": staged, "bandwidth": fit.bandwidth / times}
-    )
+    names = ("overhead", "staged_overhead", "summed_overhead")
+    fixed = {name: each * times for name in names if (each := getattr(fit, name)) is not None}
+    return fit.model_copy(update={**fixed, "bandwidth": fit.bandwidth / times})

@@ -21,10 +21,10 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Servi
 
     A deployment serves both phases with continuous batching: between two tokens of a sequence the device also works on
     the prompts that are due. `chunk` is the most prompt tokens that a step takes [1]; None lets prompts enter whole.
-    Where both phases share devices, chunks leave the mean time per token as it is, shorten the longest gap and postpone
-    the first token. Where prefill has devices of its own, prompts are not cut: as many as have no more than `chunk`
-    tokens together, 8,192 if it is None, share a pass on each attention-data rank. Scalars that do not fit raise
-    `DoesNotFit`; with arrays in the traffic such points are nan.
+    Where both phases share devices, chunks shorten the longest gap and postpone the first token, and prompts that are
+    due in the same step share a pass. Where prefill has devices of its own, prompts are not cut, and those that wait
+    share one. On each attention-data rank a pass takes as many prompts as have no more than `chunk` tokens together,
+    8,192 if it is None. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")

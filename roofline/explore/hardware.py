@@ -14,7 +14,7 @@ from typing import Any, Literal
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.machine import Machine, Wire
 from roofline.errors import UnknownName
-from roofline.estimate.network import measured_crossing, route
+from roofline.estimate.network import SUMMING, measured_crossing, route
 from roofline.estimate.resolved import Resolved
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HAND_OVER, Operation, Transfer
@@ -93,6 +93,9 @@ def wires_used(resolved: Resolved, step: Step) -> tuple[Wire, ...]:
     return tuple(wires)
 
 
+_WIRES = ("bandwidth", "overhead", "staged_overhead", "summed_overhead", "crossing")
+
+
 def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tuple[float, str]]:
     """Path, value and unit of the fitted numbers of one operation or collective."""
     if isinstance(item, Operation):
@@ -109,7 +112,11 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
         f"{base}.overhead": (wires.overhead, "s"),
         f"{base}.staged_overhead": (wires.staged_overhead, "s"),
     }
-    crossing = measured_crossing(route(item.ranks, resolved.machine.wires, resolved.machine.name).across, wires)
+    taken = route(item.ranks, resolved.machine.wires, resolved.machine.name)
+    whole = item.collective == "all_reduce" and taken.across is None
+    if whole and taken.inside.topology == SUMMING and wires.summed_overhead is not None:
+        numbers[f"{base}.summed_overhead"] = (wires.summed_overhead, "s")
+    crossing = measured_crossing(taken.across, wires)
     if crossing is not None:
         numbers[f"{base}.crossing"] = (crossing, "s")
     return numbers
@@ -132,6 +139,7 @@ def _meaning(path: str) -> str:
         "bandwidth": f"share of the link bandwidth that {subject} reaches",
         "overhead": f"fixed time of {subject}, each",
         "staged_overhead": f"fixed time of a two-shot {subject}, each",
+        "summed_overhead": f"fixed time of {subject} in the switch, each",
         "crossing": f"time of a message of {subject} between domains, each",
     }[field]
 
@@ -205,7 +213,7 @@ def _efficiency(resolved: Resolved, step: Step, values: Mapping[str, Any]) -> Ef
             kernels.setdefault(item.kernel_class, {})[key] = kernel.model_copy(update=changed)
         elif item.ranks > 1 and (item is not HAND_OVER or step.pipelined):
             base, wires = f"collectives.{_collective(item)}", resolved.rates.of_transfer(item)
-            changed = _changed(base, ("bandwidth", "overhead", "staged_overhead", "crossing"), values)
+            changed = _changed(base, _WIRES, values)
             collectives[_collective(item)] = wires.model_copy(update=changed)
     fields: dict[str, Any] = {"kernels": kernels, "collectives": collectives}
     return Efficiency.model_construct(name="replaced", source="the caller's", note="", **fields)

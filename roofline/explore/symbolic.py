@@ -216,6 +216,7 @@ def _letter(path: str) -> str:
         "bandwidth": r"\eta^{n}",
         "overhead": "t",
         "staged_overhead": "t'",
+        "summed_overhead": r"t^{\Sigma}",
         "crossing": r"t^{\times}",
     }
     if group in ("kernels", "collectives"):

@@ -60,6 +60,7 @@ class Calibration:
             lines.append(f"{name:28s} {numbers}  {_evidence_text(kernel)}")
         for collective, wires in self.efficiency.collectives.items():
             shots = f"{wires.overhead * 1e6:6.2f} us  staged {wires.staged_overhead * 1e6:.2f} us"
+            shots += "" if wires.summed_overhead is None else f"  summed {wires.summed_overhead * 1e6:.2f} us"
             lines.append(f"{collective:28s} {shots}  bandwidth {wires.bandwidth:.3f}  {_evidence_text(wires)}")
         lines += [f"left out: {count} rows, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Robust fits of three numbers to measured times, and whether the times identify them.
+"""Robust fits of a few numbers to measured times, and whether the times identify them.
 
 The forms are those that estimates use; fitted is the logarithm of predicted over measured, so that short and long
 kernels weigh alike, under Huber's loss, so that a few odd rows do not decide.
@@ -19,8 +19,8 @@ from roofline.equations.rooflines import operation_time
 Array = NDArray[np.float64]
 Scale = tuple[float, float]
 """Lowest and highest value of a parameter; logarithmic where the lowest is above zero, fixed where both are equal."""
-Form = Callable[[Array, Array, Array], Array]
-"""Predicted seconds of all rows; each of three parameters may be a column of candidates."""
+Form = Callable[..., Array]
+"""Predicted seconds of all rows; each of its parameters may be a column of candidates."""
 
 FEWEST_ROWS = 6
 """Rows below which three numbers are not fitted [1]."""
@@ -107,14 +107,14 @@ def fit_kernels(rows: Rows, compute: float | None = None) -> tuple[float, float,
     return rounded(overhead), rounded(reached), rounded(memory)
 
 
-def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, float, float]:
-    """The three parameters of `form` with the least loss, each within its scale.
+def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, ...]:
+    """The parameters of `form` with the least loss, each within its scale.
 
-    A coarse grid over all three, then steps to the best of all neighbours from several of its points, halved where no
+    A coarse grid over all of them, then steps to the best of all neighbours from several of its points, halved where no
     neighbour is better. Deterministic.
     """
     axes = [np.linspace(0, 1, _COARSE) if low < high else np.zeros(1) for low, high in scales]
-    moves = np.array(list(product((-1, 0, 1), repeat=3)), dtype=float)
+    moves = np.array(list(product((-1, 0, 1), repeat=len(scales))), dtype=float)
     moves = moves[[bool(np.all((move == 0) | [len(axis) > 1 for axis in axes])) for move in moves]]
 
     def loss(points: Array) -> Array:
@@ -131,15 +131,14 @@ def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, fl
     steps = np.full(len(starts), 0.5 / (_COARSE - 1))
     while (steps > _FINEST).any():
         near = np.clip(starts[:, None, :] + steps[:, None, None] * moves[None], 0, 1)
-        values = loss(near.reshape(-1, 3)).reshape(len(starts), -1)
+        values = loss(near.reshape(-1, len(scales))).reshape(len(starts), -1)
         chosen = values.argmin(axis=1)
         lowest = values[np.arange(len(starts)), chosen]
         better = lowest < found
         starts = np.where(better[:, None], near[np.arange(len(starts)), chosen], starts)
         found = np.where(better, lowest, found)
         steps = np.where(better, steps, steps / 2)
-    first, second, third = _scaled(starts[[int(found.argmin())]], scales)
-    return float(first[0, 0]), float(second[0, 0]), float(third[0, 0])
+    return tuple(float(column[0, 0]) for column in _scaled(starts[[int(found.argmin())]], scales))
 
 
 def _scaled(points: Array, scales: Sequence[Scale]) -> list[Array]:

@@ -137,8 +137,9 @@ def changed(
 
     def collective(fit: CollectiveFit) -> CollectiveFit:
         figures = {"overhead": fit.overhead * overhead, "staged_overhead": fit.staged_overhead * overhead}
-        crossing = None if fit.crossing is None else fit.crossing * overhead
-        return fit.model_copy(update={**figures, "crossing": crossing, "bandwidth": fit.bandwidth * bandwidth})
+        optional = {"summed_overhead": fit.summed_overhead, "crossing": fit.crossing}
+        figures |= {name: seconds * overhead for name, seconds in optional.items() if seconds is not None}
+        return fit.model_copy(update={**figures, "bandwidth": fit.bandwidth * bandwidth})
 
     kernels = {name: {each: kernel(fit) for each, fit in fits.items()} for name, fits in efficiency.kernels.items()}
     collectives = {name: collective(fit) for name, fit in efficiency.collectives.items()}

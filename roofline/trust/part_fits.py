@@ -17,7 +17,7 @@ from roofline.describe.efficiency import (
     KernelFit,
 )
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
-from roofline.estimate.network import transfer_time
+from roofline.estimate.network import SUMMING, transfer_time
 from roofline.estimate.work import Operation, Transfer
 from roofline.trust.fitting import (
     FEWEST_ROWS,
@@ -145,9 +145,10 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
     if len(group) < FEWEST_ROWS:
         return f"{len(group)} rows, and its numbers need {FEWEST_ROWS}"
     measured = column(kernel.seconds for kernel in group)
+    sums = staged and part.numbers().wires[0].topology == SUMMING
 
-    def form(overhead: Any, second_stage: Any, bandwidth: Any) -> Array:
-        return collective_seconds(part, group, overhead, overhead + second_stage, bandwidth)
+    def form(overhead: Any, second_stage: Any, bandwidth: Any, *summed: Any) -> Array:
+        return collective_seconds(part, group, overhead, overhead + second_stage, bandwidth, *summed)
 
     shortest, longest = float(measured.min()), float(measured.max())
     scales: list[Scale] = [
@@ -155,22 +156,29 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
         (shortest / 10, longest) if staged else (0.0, 0.0),
         (LEAST_REACHED, 1.0),
     ]
-    overhead, second_stage, bandwidth = (rounded(each) for each in fit(form, measured, scales))
-    shown = form(overhead, second_stage, bandwidth)
+    numbers = fit(form, measured, scales)
+    if sums:
+        more = fit(form, measured, [*scales, (shortest, longest)])
+        if _seen(form(*more), form(*more[:3], 2 * more[3])):
+            numbers = more
+    overhead, second_stage, bandwidth = (rounded(each) for each in numbers[:3])
+    summed = [rounded(each) for each in numbers[3:]]
+    shown = form(overhead, second_stage, bandwidth, *summed)
     changes = {
-        "overhead": form(2 * overhead + HARMLESS_DOUBT, second_stage, bandwidth),
-        "bandwidth": form(overhead, second_stage, bandwidth / 2),
-        "staged_overhead": form(overhead, 2 * second_stage, bandwidth),
+        "overhead": form(2 * overhead + HARMLESS_DOUBT, second_stage, bandwidth, *summed),
+        "bandwidth": form(overhead, second_stage, bandwidth / 2, *summed),
+        "staged_overhead": form(overhead, 2 * second_stage, bandwidth, *summed),
     }
     for name, changed in changes.items():
-        if (name != "staged_overhead" or staged) and (np.abs(changed / shown - 1) > SEEN).sum() < FEWEST_SEEN:
+        if (name != "staged_overhead" or staged) and not _seen(shown, changed):
             return f"{name}: fewer than {FEWEST_SEEN} of {len(group)} rows depend on it"
-    figures = (overhead, rounded(overhead + second_stage), bandwidth)
+    figures = (overhead, rounded(overhead + second_stage), bandwidth, *summed)
     quality = evidence(collective_seconds(part, group, *figures), measured)
     return CollectiveFit(
         overhead=figures[0],
         staged_overhead=figures[1],
         bandwidth=figures[2],
+        summed_overhead=summed[0] if summed else None,
         points=quality.points,
         error=quality.error,
         low=quality.low,
@@ -179,10 +187,17 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
     )
 
 
-def collective_seconds(part: Part, kernels: Sequence[Kernel], overhead: Any, staged: Any, bandwidth: Any) -> Array:
+def _seen(shown: Array, changed: Array) -> bool:
+    """Whether rows enough change where a number doubles."""
+    return bool((np.abs(changed / shown - 1) > SEEN).sum() >= FEWEST_SEEN)
+
+
+def collective_seconds(
+    part: Part, kernels: Sequence[Kernel], overhead: Any, staged: Any, bandwidth: Any, summed: Any = None
+) -> Array:
     """Seconds of measured collectives; columns of candidate numbers give one row of predictions each [s]."""
     unchecked: Any = CollectiveFit.model_construct  # arrays of candidates, which no fit may hold
-    figures = unchecked(overhead=overhead, staged_overhead=staged, bandwidth=bandwidth)
+    figures = unchecked(overhead=overhead, staged_overhead=staged, bandwidth=bandwidth, summed_overhead=summed)
     wires = part.numbers().wires
     work = [kernel.work for kernel in kernels if isinstance(kernel.work, Transfer)]
     ranks = np.array([transfer.ranks for transfer in work])
@@ -250,7 +265,8 @@ def predicted(
     """Seconds that fitted figures give kernels of one class [s]; `streaming` as in `rows_of`."""
     if isinstance(figures, KernelFit):
         return rows_of(part, kernels, streaming).predicted(figures.overhead, figures.compute, figures.memory)
-    return collective_seconds(part, kernels, figures.overhead, figures.staged_overhead, figures.bandwidth)
+    shots = figures.overhead, figures.staged_overhead
+    return collective_seconds(part, kernels, *shots, figures.bandwidth, figures.summed_overhead)
 
 
 def cited(kernels: Iterable[Kernel], most: int = 3) -> str:

@@ -230,7 +230,10 @@ PARTS = ("step", "prompt", "full")
 
 
 def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
-    """The rows as arrays by name; what belongs to a part under its name, `step.experts.memory`."""
+    """The rows as arrays by name; what belongs to a part under its name, `step.experts.memory`.
+
+    `experts.even`: experts that would be read if all were chosen alike, as `seconds` and `memory` have it [1].
+    """
     plain = (
         "most",
         "batch",
@@ -251,6 +254,7 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
         for field in fields(Experts):
             values = [getattr(getattr(row, part).experts, field.name) for row in rows]
             found[f"{part}.experts.{field.name}"] = np.array(values, dtype=np.float64)
+        found[f"{part}.experts.even"] = touched(found, part, 0.0)
     return found
 
 
@@ -274,7 +278,7 @@ class Kernels:
         overhead, memory, compute, weights, reached = (
             known[f"{part}.experts.{name}"] for name in ("overhead", "memory", "compute", "weights", "reached")
         )
-        skewed = memory + weights * (_touched(known, part, numbers[6]) / _touched(known, part, 0.0) - 1)
+        skewed = memory + weights * (touched(known, part, numbers[6]) / known[f"{part}.experts.even"] - 1)
         reading = times * skewed * np.maximum(factor, reached / times)
         working = np.maximum(times * whole * compute, reading)
         measured = overhead + np.maximum(compute, memory)
@@ -283,15 +287,15 @@ class Kernels:
         return cls(np.asarray(times * others + working), reading, working)
 
 
-def _touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
+def touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
     """Experts that a part reads, as `ExpertKernel.touched` has them [1]."""
     experts, chosen, tokens, held, deviate = (
         known[f"{part}.experts.{name}"] for name in ("experts", "chosen", "tokens", "held", "deviate")
     )
-    touched: Any = distinct_experts(experts, chosen, tokens)
+    found: Any = distinct_experts(experts, chosen, tokens)
     if skew > LEAST_SKEW:
-        touched = skewed_experts(experts, chosen, tokens, skew)
-    return np.asarray(busiest_rank_experts(experts, touched, tokens, held, deviate))
+        found = skewed_experts(experts, chosen, tokens, skew)
+    return np.asarray(busiest_rank_experts(experts, found, tokens, held, deviate))
 
 
 def prompts(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:

@@ -1,28 +1,34 @@
 """What measured service identifies of a part and its serving stack: five numbers, by least squares of logarithms.
 
-    tpot = step + sequence · batch + decode + share · (prefill + prompt - spared),   share = batch / generated tokens
+    tpot = step + sequence · batch + decode + share · (prefill - shared + passes · prompt - spared)
     ttft = prefill + prompt                                                 of one request in flight
     a whole batch = batch · (prefill + prompt) + generated · (step + sequence · batch + decode)
 
-`decode`, `prefill` and `spared` (`Whole.spared`) are the library's own estimates, with all measured fractions of
-bandwidth times `memory` and all fractions of peak times `compute`. Directions in which the rows say nothing are left
-out of the solution, and whatever has a part in them is not identified.
+with share = batch / generated tokens. `decode`, `prefill`, what prompts that are due together `shared` in their
+`passes` (`Prompt.occupied`) and what they are `spared` (`Whole.spared`) are the library's own estimates, with all
+measured fractions of bandwidth times `memory` and all fractions of peak times `compute`. Directions in which the rows
+say nothing are left out of the solution, and whatever has a part in them is not identified.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.describe.efficiency import Efficiency
+from roofline.equations.serving import passes_per_prompt
 from roofline.errors import InvalidInput
+from roofline.estimate.colocated import SELDOM
+from roofline.estimate.passes import PASS_TOKENS, prompts_in_a_pass
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
-from roofline.trust.measured_rows import Row, load, number, pool, served
+from roofline.trust.measured_rows import Load, Row, load, number, pool, served
 from roofline.trust.predictions import measured_batch
 from roofline.trust.stations import mean_context, station
 
@@ -58,7 +64,7 @@ _ROUNDS, _NUDGE = 30, 1e-3
 class Observation:
     """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1].
 
-    `riding`: the share of its prompts that ride in a decode step [1].
+    `riding`: the share of its prompts that ride in a decode step, and `passes` that each costs, `most` in one [1].
     """
 
     settled: Resolved
@@ -68,6 +74,8 @@ class Observation:
     decodes: float
     prompts: float
     riding: float
+    passes: float
+    most: float
     seconds: float
 
 
@@ -117,18 +125,32 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     whole = number(row, "e2e_latency_ms", 0) / 1e3
     if whole:
         generated = max(0.0, asked.osl - 1)
-        found.append(Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, 0.0, whole))
+        found.append(
+            Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, 0.0, 1.0, 1.0, whole)
+        )
     if tpot and batch >= 1:
         share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
-        riding = min(1.0, crowd - 1) * min(1.0, (asked.osl - 1) / batch) if share else 0.0
-        found.append(Observation(settled, batch, mean_context(asked), asked.isl, 1.0, share, riding, tpot))
+        riding, passes, most = _together(settled, asked, crowd, batch) if share else (0.0, 1.0, 1.0)
+        context = mean_context(asked)
+        found.append(Observation(settled, batch, context, asked.isl, 1.0, share, riding, passes, most, tpot))
     elif tpot:
         reasons.append("time per token without a time to the first token: the batch is not known")
     if ttft and alone:
-        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, ttft))
+        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, 1.0, 1.0, ttft))
     elif ttft:
         reasons.append("time to the first token among several requests: it depends on how they arrive")
     return found, reasons
+
+
+def _together(settled: Resolved, asked: Load, crowd: float, batch: float) -> tuple[float, float, float]:
+    """The share of prompts that ride in a step, passes that each costs, and prompts that share one at most [1]."""
+    due: Any = max((1 - 1 / crowd) * batch / max(asked.osl - 1, 1e-9), SELDOM)
+    room = float(np.floor(settled.memory.largest_batch(asked.isl)))
+    alone = settled.layout.dp * settled.layout.pp > 1
+    most = 1.0 if alone else max(1.0, min(room, prompts_in_a_pass(asked.isl, PASS_TOKENS)))
+    riding: Any = min(1.0, crowd - 1) * passes_per_prompt(due, math.inf)
+    passes: Any = passes_per_prompt(due, most)
+    return float(riding), float(passes), most
 
 
 def scaled(known: Efficiency, memory: float, compute: float) -> Efficiency:
@@ -154,28 +176,34 @@ class Form:
     def predicted(self, numbers: Array) -> Array:
         """Seconds under step, sequence and prompt [s], and slowness of memory and compute [1]."""
         step, sequence, prompt, memory, compute = numbers
-        decode, prefill, spared = self._devices(float(memory), float(compute))
-        once, shared = self._column("decodes"), self._column("prompts")
+        decode, prefill, shared, spared = self._devices(float(memory), float(compute))
+        once, passes = self._column("decodes"), self._column("passes")
         host = once * (step + sequence * self._column("batch"))
-        return np.asarray(host + once * decode + shared * (prefill + prompt - self._column("riding") * spared))
+        each = prefill - shared * (1 - passes) + passes * prompt - self._column("riding") * spared
+        return np.asarray(host + once * decode + self._column("prompts") * each)
 
     def _column(self, name: str) -> Array:
         return np.array([getattr(each, name) for each in self.seen], dtype=np.float64)
 
-    def _devices(self, memory: float, compute: float) -> tuple[Array, Array, Array]:
-        """Seconds of decode steps and of prompts on the devices, and what prompts are spared that ride in steps [s]."""
-        decode, prefill, spared = np.zeros((3, len(self.seen)))
+    def _devices(self, memory: float, compute: float) -> tuple[Array, Array, Array, Array]:
+        """Seconds of decode steps and of prompts on the devices; of these, what prompts of one pass share, and what
+        those are spared that ride in steps [s].
+        """
+        decode, prefill, shared, spared = np.zeros((4, len(self.seen)))
         for key in dict.fromkeys(id(each.settled) for each in self.seen):
             chosen = [index for index, each in enumerate(self.seen) if id(each.settled) == key]
             rates = self.seen[chosen[0]].settled.rates
             sources = tuple(scaled(source, 1 / memory, 1 / compute) for source in rates.sources)
             settled = replace(self.seen[chosen[0]].settled, rates=replace(rates, sources=sources))
-            batch, context, isl = (self._column(name)[chosen] for name in ("batch", "context", "isl"))
+            batch, context, isl, most = (self._column(name)[chosen] for name in ("batch", "context", "isl", "most"))
             step, prompt = Point("decode", batch, context, 0), Point("prefill", np.ones(len(chosen)), isl, 0)
             decode[chosen] = settled.evaluate(step, step_seconds)
             prefill[chosen] = settled.evaluate(prompt, step_seconds)
+            full = settled.evaluate(Point("prefill", most, isl, 0), step_seconds)
+            further = (full - prefill[chosen]) / np.maximum(most - 1, 1)
+            shared[chosen] = np.where(most > 1, np.maximum(prefill[chosen] - further, 0.0), 0.0)
             spared[chosen] = read_once(settled, step, prompt)
-        return decode, prefill, spared
+        return decode, prefill, shared, spared
 
     def slopes(self, numbers: Array) -> Array:
         """Change of the logarithm of every time with every number."""

@@ -42,7 +42,7 @@ PEAKS = (
     ("bf16", "mxfp8", "mxfp4"),
     ("fp8",),
 )
-TOPOLOGIES = ("all_to_all", "switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point")
+TOPOLOGIES = ("all_to_all", "switch", "summing_switch", "torus", "ring", "dragonfly", "fat_tree", "point_to_point")
 
 
 def cited(value: float, unit: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -45,16 +46,18 @@ class FirstTokens:
     def of(cls, rows: Sequence[Evidence], numbers: Array) -> FirstTokens:
         """With a stack's numbers, as `runtimes_fit.fitted` gives them."""
         known = columns(rows)
-        steps = Kernels.of(known, numbers, "step").seconds + numbers[0] + numbers[5] * known["batch"]
+        step, prompt = (Kernels.of(known, numbers, part) for part in ("step", "prompt"))
+        steps = step.seconds + numbers[0] + numbers[5] * known["batch"]
+        spared = known["riding"] * np.minimum(step.reading, prompt.working)
         found = []
-        for row, seconds, occupied, shared in zip(rows, steps, *prompts(known, numbers), strict=True):
+        for row, seconds, saved, occupied, shared in zip(rows, steps, spared, *prompts(known, numbers), strict=True):
             asked, alone = load(row.row), row.place.prompt(load(row.row))
             devices = (occupied - numbers[1] / row.ranks) * alone.latency / alone.occupancy
             due = Prompt(devices + numbers[1], occupied, shared, row.most, alone.ranks)
-            mix = Mix(due, row.generated, row.crowd, asked.waiting)
+            mix = Mix(due, row.generated, row.crowd, asked.waiting, spared=partial(np.full_like, fill_value=saved))
             rate = row.batch / (row.generated * row.tpot)
             base = float(mix.first_token(rate, row.batch, seconds))
-            queued, each = float(mix.wait(rate, row.batch)), float(mix.each(rate, row.batch))
+            queued, each = float(mix.others(rate, row.batch)), float(mix.each(rate, row.batch))
             ranked = row.place.settled.layout.dp > 1
             found.append((base, queued, seconds, each, max(0.0, row.crowd - 1), ranked, asked.equal))
         return cls(*np.array(found, dtype=np.float64).T)

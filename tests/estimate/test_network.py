@@ -96,6 +96,19 @@ def test_a_sum_takes_the_cheaper_of_one_and_two_shots() -> None:
     assert seconds("all_reduce", 1000, 4, fit=FITTED) == 0.5 + 4 + 2 * 3 / 4 * 1000 / 50
 
 
+def test_a_switch_that_sums_takes_large_buffers() -> None:
+    """800 B in it take 2 + 2 latencies and 8 s of wire at a fixed cost of 3; in two shots 14 s of wire at none."""
+    summing = replace(NODE, topology="summing_switch")
+    known = PLAIN.model_copy(update={"summed_overhead": 3.0})
+    assert seconds("all_reduce", 800.0, 8, (summing,), known) == 3 + 2 * 2 + 8
+    assert seconds("all_reduce", 8.0, 8, (summing,), known) == seconds("all_reduce", 8.0, 8)
+    for wire, fit in ((summing, PLAIN), (NODE, known)):  # not measured, and none that sums
+        assert seconds("all_reduce", 800.0, 8, (wire,), fit) == 2 * 2 + 14
+    assert seconds("all_gather", 800.0, 8, (summing,), known) == seconds("all_gather", 800.0, 8)
+    slower = known.model_copy(update={"bandwidth": 0.5})
+    assert seconds("all_reduce", 800.0, 8, (summing,), slower) == 3 + 2 * 2 + 16
+
+
 def test_a_message_pays_every_hop_of_its_domain() -> None:
     assert seconds("all_reduce", 10, 4, (ROW,)) == 2 * 3 + 3 * 10 / 10
     assert seconds("all_reduce", 1000, 4, (ROW,)) == 2 * (2 * 3) + 2 * 3 / 4 * 1000 / 10

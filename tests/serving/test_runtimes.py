@@ -99,11 +99,11 @@ def test_requests_in_bunches_wait_for_each_other_and_never_for_more_than_there_a
     rate = 1e-9
     waits = bunched.first_token(rate, 1.0, 0.01) - alone.first_token(rate, 1.0, 0.01)
     assert waits == pytest.approx(min(0.5 * math.sqrt(crowd - 1), crowd - 1) * 0.05, rel=1e-6)
-    assert crushed.wait(rate, 1.0) == pytest.approx((crowd - 1) * 0.05)
+    assert crushed.others(rate, 1.0) == pytest.approx((crowd - 1) * 0.05)
 
 
 def test_steps_that_yield_several_tokens_are_waited_for_whole() -> None:
-    one = Mix(Prompt(0.05, 0.05), 100.0, 5.0, 4.0)
+    one = Mix(Prompt(0.05, 0.0), 100.0, 5.0, 4.0)
     first = one.first_token(0.0, 1.0, 0.01) - 0.05
     assert replace(one, tokens=3.0).first_token(0.0, 1.0, 0.01) - 0.05 == pytest.approx(3 * first)
 

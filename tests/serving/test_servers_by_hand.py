@@ -10,7 +10,7 @@ import pytest
 
 from roofline.describe.link import Link
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import mean_decode_context, passes_per_prompt, poisson_wait
+from roofline.equations.serving import mean_decode_context, passes_per_prompt
 from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
 from roofline.estimate.balance import balance
 from roofline.estimate.colocated import Mix
@@ -115,9 +115,33 @@ def test_more_arrivals_than_two_pools_take_never_see_a_first_token() -> None:
 
 
 def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
+    """A step of 0.02 s: three of them between chunks, and half of one with what is due of prompts in it, which one's
+    fellow runs half of the time. Of the fellow's prompts 2 · 4 / 100 are due in a step, half of them met.
+    """
     mix = Mix(Prompt(latency=1.0, occupancy=0.5), generated=100, crowd=2, chunks=3, tokens=2)
-    # a step of 0.02 s: three of them between chunks, and half of one, which one's fellow runs half of the time
-    assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + 0.02 / 2 / 2)
+    with_prompts = 0.02 + 2 * 4 / 100 * 0.5
+    assert mix.running(batch=4, step=0.01) == pytest.approx(with_prompts / 2 / 2)
+    assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + with_prompts / 2 / 2)
+
+
+def test_requests_at_random_find_long_steps_more_often() -> None:
+    """One step in ten has a prompt and takes 1.1 s in place of 0.1."""
+    mix = Mix(Prompt(1.0, 1.0), 100.0, None, 0.0)
+    assert mix.due(10.0) == pytest.approx(0.1)
+    mean = 0.1 + 0.1 * 1.0
+    assert mix.running(10.0, 0.1) == pytest.approx((mean + 0.1 * 1.0**2 / mean) / 2)
+    assert replace(mix, crowd=1e9).running(10.0, 0.1) == pytest.approx(mean / 2, rel=1e-6)
+
+
+def test_prompts_of_others_come_in_one_s_own_pass_and_in_full_ones_before() -> None:
+    """Passes of up to four prompts of 0.4 + 0.6 s each take on two ranks twice as long as a prompt's share of them."""
+    prompt = Prompt(2.0, 1.0, shared=0.4, most=4.0, ranks=2.0)
+    mix = Mix(prompt, 100.0, None, 0.0)
+    few, many = (mix.others(0.0, batch) for batch in (200.0, 1600.0))  # one, and eight due in a step on each rank
+    assert few == pytest.approx(2 * 1 * 0.6)
+    assert many == pytest.approx(2 * (3 * 0.6 + 0.5 * 4 * prompt.least))
+    closed = replace(mix, crowd=3.0, bunch=100.0)
+    assert closed.others(0.0, 2.0) == pytest.approx(2 * closed.each(0.0, 2.0))  # all others at most
 
 
 MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, ep=1, quantization="mxfp4")
@@ -190,7 +214,6 @@ def test_prompts_that_are_due_together_share_what_a_pass_costs_once() -> None:
     assert many == pytest.approx(prompt.least)
     closed = replace(mix, crowd=10.0)  # nine of ten meet one's own
     assert closed.added(np.array([200.0]))[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
-    assert mix.wait(0.5, 200.0) == pytest.approx(poisson_wait(0.5, one, 0))
 
 
 def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
@@ -200,6 +223,9 @@ def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
     assert gathered == pytest.approx([1.0, 2.0, 4.0, 4.0])
     mix = Mix(prompt, 0.0, None, 0.0)
     assert mix.each(1.25, 0.0) == pytest.approx(0.8)
+    assert mix.others(1.25, 0.0) == pytest.approx(0.6 + 1.6 / 2)  # one in one's own pass, and half of the one before
+    assert mix.others(0.5, 0.0) == pytest.approx(0.5 * 1.0 / 2)  # half of one half of the time
+    assert mix.running(0.0, 0.01) == 0
 
 
 @pytest.mark.parametrize("deployment", [WIDE, RANKED])

@@ -38,7 +38,7 @@ def _efficiency(choose: Random) -> Efficiency:
         reached = {"compute": choose.choice(shares), "memory": choose.choice(shares)}
         kernels[kernel_class] = {"any": KernelFit(overhead=choose.choice(overheads), **reached, **evidence)}
     for collective in COLLECTIVE_CLASSES:
-        names = ("overhead", "staged_overhead", "crossing")
+        names = ("overhead", "staged_overhead", "summed_overhead", "crossing")
         fixed = {name: choose.choice(overheads) for name in names}
         collectives[collective] = CollectiveFit(**fixed, bandwidth=choose.choice(shares), **evidence)
     return Efficiency(name="a toy", source="a test", kernels=kernels, collectives=collectives)

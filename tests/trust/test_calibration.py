@@ -95,6 +95,23 @@ def test_known_numbers_of_collectives_are_recovered(overhead: float, staged: flo
     assert found.bandwidth == pytest.approx(bandwidth, rel=5e-3)
 
 
+@pytest.mark.parametrize("part", ["h100-sxm", "a100-sxm-80gb"])
+def test_sums_in_a_switch_are_told_where_rows_depend_on_them(part: str) -> None:
+    """And not where the switch does not sum, or no buffer is large enough."""
+    known = accelerator(part)
+    rows = [
+        {**row("allreduce", {"bytes": 2.0**power}, num_devices=str(ranks)), "hardware": part}
+        for ranks, power in product((2, 4, 8), range(9, 31, 2))
+    ]
+    numbers = (3e-6, 1e-5, 0.6, 6e-5)
+    made = timed(rows, lambda kernels: collective_seconds(known, kernels, *numbers))
+    found = calibrate(made).efficiency.collectives["all_reduce"]
+    assert found.summed_overhead == (pytest.approx(6e-5, rel=0.01) if part == "h100-sxm" else None)
+    assert (found.overhead, found.staged_overhead, found.bandwidth) == pytest.approx(numbers[:3], rel=5e-3)
+    small = [each for each in made if json.loads(each["shape"])["bytes"] < 2**22]
+    assert calibrate(small).efficiency.collectives["all_reduce"].summed_overhead is None
+
+
 def test_unidentified_numbers_of_collectives_are_refused_by_name() -> None:
     def measured(ranks: tuple[int, ...], powers: range) -> list[dict[str, str]]:
         rows = [row("allreduce", {"bytes": 2.0**p}, num_devices=str(n)) for n, p in product(ranks, powers)]

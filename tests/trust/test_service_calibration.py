@@ -1,6 +1,7 @@
 """Fits to results of serving benchmarks: known constants come back, and what cannot be known is refused."""
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,12 +31,22 @@ def row(isl: float, batch: float, scatter: Iterable[float] = (1.0, 1.0)) -> dict
     first, second = scatter
     prompt = SERVER.prefill(isl).seconds + TRUE["prompt"]
     step = SERVER.decode(batch, isl + (OSL - 1) / 2).seconds + TRUE["step"] + TRUE["sequence"] * batch
-    token = (step + (0 if batch == 1 else batch / (OSL - 1) * prompt)) * second
-    wait = prompt * first
-    held = 1 if batch == 1 else batch * (1 + wait / (token * (OSL - 1)))
+    wait, held, token = prompt * first, 1.0, step * second
+    for _ in range(20 if batch > 1 else 0):  # how many prompts are due together depends on the requests in flight
+        token = (step + batch / (OSL - 1) * shared(isl, prompt, (1 - 1 / held) * batch / (OSL - 1))) * second
+        held = batch * (1 + wait / (token * (OSL - 1)))
     known = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "1", "kv_cache": "bf16"}
     numbers = {"isl": isl, "osl": OSL, "concurrency": held, "ttft_ms": wait * 1e3, "tpot_ms": token * 1e3}
     return {**known, "quantization": "bf16", **{name: repr(float(number)) for name, number in numbers.items()}}
+
+
+def shared(isl: float, prompt: float, due: float) -> float:
+    """Seconds of a prompt where so many are due in a step on average, up to 8,192 tokens of them in a pass."""
+    most = 8192 // isl
+    if most == 1 or due == 0:
+        return prompt
+    further = (SERVER.prefill(isl, batch=most).seconds + TRUE["prompt"] - prompt) / (most - 1)
+    return further + (prompt - further) * max((1 - math.exp(-due)) / due, 1 / most)
 
 
 ROWS = [row(isl, batch) for isl in LENGTHS for batch in BATCHES]

@@ -10,7 +10,18 @@ from roofline.equations.experts import distinct_experts, skewed_experts
 from roofline.errors import UnknownName
 from roofline.trust.measured_rows import load, served, stack_name
 from roofline.trust.predictions import decode_pool
-from roofline.trust.runtimes_fit import PARTS, SCALES, Kernels, columns, evidence, loss, predicted, prompts, search
+from roofline.trust.runtimes_fit import (
+    PARTS,
+    SCALES,
+    Kernels,
+    columns,
+    evidence,
+    loss,
+    predicted,
+    prompts,
+    search,
+    touched,
+)
 from roofline.trust.stations import mean_context
 from roofline.trust.validation import read_rows
 from roofline.trust.waits_fit import FirstTokens, fitted_to
@@ -45,6 +56,7 @@ def made(count: int) -> dict[str, np.ndarray]:
         numbers = {"reached": 0.7, "experts": 256.0, "chosen": 8.0, "held": 256.0, "deviate": 0.0}
         known.update({f"{part}.experts.{name}": np.full(count, number) for name, number in numbers.items()})
         known[f"{part}.experts.tokens"] = known["batch"] if part == "step" else np.full(count, 4096.0)
+        known[f"{part}.experts.even"] = touched(known, part, 0.0)
         known[f"{part}.products"] = 0.2 * seconds * known["unscaled"]
     return known
 
