@@ -72,7 +72,7 @@ def skewed_experts(experts: Num, top_k: Num, tokens: Num, skew: Num) -> Num:
     """
     spared = 1 - top_k / experts
     met = 1 - skew * natural_logarithm(spared) * (tokens - 1)
-    return experts * (1 - spared * met ** (-1 / skew))
+    return experts * (1 - spared * met ** (0 - 1 / skew))
 
 
 def largest_deviate(ranks: Num) -> Num:
