@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from roofline.estimate.estimate import Estimate
+from roofline.estimate.layout import vocabulary_cuts
+from roofline.estimate.resolved import Point
 from roofline.estimate.service import Service
 from roofline.estimate.serving import serve
 from roofline.trust.law import Claim, Law, at_most, equal, true
@@ -68,8 +71,16 @@ def _one_pace(case: Case) -> Iterator[Claim]:
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 
+def _floor(case: Case, point: Point) -> float:
+    """Of the layout that serves, whose vocabulary is cut over as many stages as holds the most sequences [s]."""
+    alone = case.serving.alone
+    layouts = (replace(alone.layout, vocab=cut) for cut in vocabulary_cuts(alone.layout.pp))
+    return min(float(Estimate(alone.with_layout(layout).settled(), point).floor) for layout in layouts)
+
+
 def _prompts_first(case: Case) -> Iterator[Claim]:
-    least = case.serving.prompt().floor
+    traffic = case.serving.traffic
+    least = _floor(case, Point("prefill", 1.0, traffic.isl, traffic.cached_tokens))
     for name, service in case.serving.services.items():
         if name == "two halves" and case.resolved.layout.dp > 1:
             continue  # on its way, one prompt spreads over more devices than a rank has
@@ -78,7 +89,7 @@ def _prompts_first(case: Case) -> Iterator[Claim]:
 
 def _steps_bound(case: Case) -> Iterator[Claim]:
     serving = case.serving
-    least = serving.alone.decode(1, serving.traffic.isl).floor
+    least = _floor(case, Point("decode", 1.0, serving.traffic.isl, 0))
     for name, service in serving.services.items():
         tokens = serving.drafted(1.0).tokens_per_step if name == "drafts" else 1.0
         yield at_most("the floor of a step over its tokens", least / tokens, f"the gap of {name}", service.tpot)
