@@ -138,7 +138,8 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
             for name, efficiency in efficiencies.items():
                 kernel = efficiency.kernels.get(kernel_class, {}).get(formats)
                 if kernel is not None:
-                    numbers = f"{kernel.overhead * 1e6:.2f} us | {kernel.compute:.3f} | {kernel.memory:.3f}"
+                    dealt = "" if kernel.cores is None else f", {kernel.cores:.0f} cores"
+                    numbers = f"{kernel.overhead * 1e6:.2f} us | {kernel.compute:.3f}{dealt} | {kernel.memory:.3f}"
                     lines.append(
                         f"| {kernel_class} | {formats} |{f' {name} |' * part} {numbers} | {_evidence(kernel)} |"
                     )

@@ -189,7 +189,7 @@ def to_toml(stack: Runtime) -> str:
     assert stack.kernels is not None
     lines += ["", "[kernels]", f'name = "{stack.kernels.name}"', f'source = "{stack.kernels.source}"']
     for key, fit in stack.kernels.kernels["experts"].items():
-        figures = fit.model_dump()
+        figures = fit.model_dump(exclude_none=True)
         source = figures.pop("source")
         lines += ["", f"[kernels.kernels.experts.{key}]", *(f"{name} = {value:g}" for name, value in figures.items())]
         lines.append(f'source = "{source}"')

@@ -60,11 +60,16 @@ class _Fit(BaseModel):
 
 
 class KernelFit(_Fit):
-    """`overhead` [s] per kernel; `compute` and `memory` the reached fractions of peak and bandwidth [1]."""
+    """`overhead` [s] per kernel; `compute` and `memory` the reached fractions of peak and bandwidth [1].
+
+    `cores` to which blocks of unequal length are dealt, of which the last works alone [1]; None where all blocks are
+    alike, or where it was not measured.
+    """
 
     overhead: float = Field(ge=0, lt=1)
     compute: float = Field(gt=0, le=1)
     memory: float = Field(gt=0, le=1)
+    cores: float | None = Field(default=None, ge=1)
 
     @classmethod
     def fixed(cls, seconds: float, source: str, **evidence: Any) -> Self:

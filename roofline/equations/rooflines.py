@@ -10,6 +10,7 @@ __all__ = [
     "attainable",
     "compute_time",
     "critical_batch",
+    "dealt_flops",
     "fused_critical_batch",
     "fused_critical_context",
     "intensity",
@@ -93,6 +94,27 @@ def compute_time(flops: Num, peak: Num) -> Num:
     0.5
     """
     return flops / peak
+
+
+def dealt_flops(flops: Num, longest: Num, cores: Num) -> Num:
+    """The arithmetic that a device could do while its cores work on blocks of unequal length, the last one alone.
+
+    Arguments:
+        flops : arithmetic of the operation [FLOP]
+        longest : arithmetic of its longest block, which one core works on [FLOP]
+        cores : cores that blocks are dealt to [1]
+
+    Returns the arithmetic, with what cores could do that wait for the last block [FLOP].
+
+    Source: Graham 1969, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl. Math. 17, Theorem 1: blocks dealt
+    out to m cores as these come free take at most 1/m of all their time and (m - 1)/m of the longest one's.
+
+    Few short sequences keep few cores busy; with many blocks for each core the end is hardly noticed.
+
+    >>> dealt_flops(1000, 10, 101)
+    2000
+    """
+    return flops + (cores - 1) * longest
 
 
 def memory_time(traffic: Num, bandwidth: Num) -> Num:

@@ -19,6 +19,7 @@ from roofline.describe.machine import Machine, Wire
 from roofline.equations.pipelines import pipeline_makespan, token_interval
 from roofline.equations.rooflines import (
     compute_time,
+    dealt_flops,
     memory_time,
     operation_time,
     streaming_time,
@@ -201,7 +202,10 @@ def resource_seconds(operation: Operation, machine: Machine, rates: Rates) -> tu
     """Seconds of compute, all memory tiers and feed, which overlap, and of overhead, which does not [s]."""
     peak, fit = rates.of_operation(operation)
     stationary = _sum(operation.weights, operation.cache)
-    compute = compute_time(operation.flops, machine.peak[peak] * fit.compute)
+    flops = operation.flops
+    if fit.cores is not None and not _absent(operation.longest):
+        flops = dealt_flops(flops, operation.longest, fit.cores)
+    compute = compute_time(flops, machine.peak[peak] * fit.compute)
     near = _sum(stationary, operation.activations)
     if operation.far:
         near = near - _sum(*operation.far)

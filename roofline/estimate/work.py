@@ -61,8 +61,9 @@ class Operation:
 
     `flops` [FLOP] in format `computed`; `weights` read [B], stored as `stored`; `cache` read and written [B];
     `activations` moved [B], which a fused implementation could keep on the chip; `kernels` launched. `fewest_flops` and
-    `fewest_weights` are those of the most favourable routing of tokens to experts. Of weights and cache, `far` are
-    those in each further memory tier [B], nearest first.
+    `fewest_weights` are those of the most favourable routing of tokens to experts. `longest` is the arithmetic of the
+    longest block that one core works on, where blocks are unequal [FLOP]. Of weights and cache, `far` are those in each
+    further memory tier [B], nearest first.
     """
 
     term: str
@@ -76,6 +77,7 @@ class Operation:
     fewest_flops: Num
     fewest_weights: Num
     kernels: Num = 1
+    longest: Num = 0
     far: tuple[Num, ...] = ()
 
 
@@ -91,6 +93,11 @@ class Transfer:
 
 
 Item = Operation | Transfer
+BLOCK_ROWS = 128
+"""Queries of one head that a core works on at a time, all their keys in turn [1].
+
+Shah et al. 2024, "FlashAttention-3", arXiv:2407.08608, blocks of 128 rows; 64 to 128 in FlashAttention-2.
+"""
 LEAST_SKEW = 1e-6
 """Below this skew the count of experts is that without one, to as many digits, and its equation loses them [1]."""
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
@@ -165,7 +172,18 @@ class AttentionKernel:
             load.rows * (query * self.head_share * HIDDEN_WIDTH),
             flops,
             0,
+            longest=self._last_block(load),
         )
+
+    def _last_block(self, load: Load) -> Num:
+        """Of a prompt: what the last of its queries ask of one head, with all keys that they see [FLOP]."""
+        heads = getattr(self.mixer, "heads", 0)
+        if load.phase == "decode" or not heads:
+            return 0
+        each = self.mixer.pair_flops
+        if isinstance(self.mixer, LatentAttention):
+            each = min(each, self.mixer.rebuilt_pair_flops)
+        return minimum(load.new, BLOCK_ROWS) * self.mixer.visible_keys(load.context) * (each / heads)
 
     def _class(self, phase: Phase) -> KernelClass:
         if isinstance(self.mixer, LatentAttention):

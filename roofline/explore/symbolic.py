@@ -212,6 +212,7 @@ def _letter(path: str) -> str:
         return rf"F_{{\mathrm{{{field}}}}}"
     letters = {
         "compute": r"\eta^{c}",
+        "cores": "m",
         "memory": r"\eta^{m}",
         "bandwidth": r"\eta^{n}",
         "overhead": "t",
@@ -237,6 +238,7 @@ def _tidied(item: Any, symbols: list[sympy.Symbol], together: bool) -> Any:
     return replace(
         item,
         flops=_short(item.flops, symbols),
+        longest=_short(item.longest, symbols),
         cache=_short(cache, symbols),
         activations=_short(activations, symbols),
     )

@@ -57,6 +57,7 @@ class Calibration:
         lines = [f"{self.efficiency.name}: {self.fitted} of {self.rows} measured rows fitted"]
         for name, kernel in _kernel_fits(self.efficiency):
             numbers = f"{kernel.overhead * 1e6:6.2f} us  compute {kernel.compute:.3f}  memory {kernel.memory:.3f}"
+            numbers += "" if kernel.cores is None else f"  cores {kernel.cores:.0f}"
             lines.append(f"{name:28s} {numbers}  {_evidence_text(kernel)}")
         for collective, wires in self.efficiency.collectives.items():
             shots = f"{wires.overhead * 1e6:6.2f} us  staged {wires.staged_overhead * 1e6:.2f} us"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.equations.rooflines import operation_time
+from roofline.equations.rooflines import dealt_flops, operation_time
 
 Array = NDArray[np.float64]
 Scale = tuple[float, float]
@@ -36,6 +36,10 @@ WORST_CONDITION = 1e10
 """Condition of the normal equations above which they count as singular [1]."""
 HUBER = 0.25
 """Deviation of the logarithm from which on the loss grows linearly [1]."""
+SEEN, FEWEST_SEEN = 0.1, 2
+"""A number is told by so many rows that change by so much where it doubles [1]."""
+MOST_CORES = 1000.0
+"""More than these are not looked for [1]."""
 LEAST_REACHED = 0.02
 """Efficiencies below this are not looked for [1]."""
 DIGITS = 4
@@ -49,7 +53,8 @@ _COARSE, _STARTS, _FINEST = 13, 6, 1e-7
 class Rows:
     """What measured kernels of one class do: seconds on each roof at full rate, and measured seconds [s].
 
-    `beside`: seconds of kernels of their own that run before and after, within the measured time [s].
+    `beside`: seconds of kernels of their own that run before and after, within the measured time; `longest`: of the
+    longest block, as if all cores worked on it [s].
     """
 
     seconds: Array
@@ -57,15 +62,17 @@ class Rows:
     memory: Array
     feed: Array
     beside: Array
+    longest: Array
 
     @property
     def streamed(self) -> Array:
         """Seconds to bring the operands in at full rate, from memory or by a slower operand feed [s]."""
         return np.maximum(self.memory, self.feed)
 
-    def predicted(self, overhead: Any, compute: Any, memory: Any) -> Array:
+    def predicted(self, overhead: Any, compute: Any, memory: Any, cores: Any = 1.0) -> Array:
         """Seconds under fitted numbers; columns of candidates give one row of predictions each [s]."""
-        times = operation_time(self.compute / compute, self.memory / memory, self.feed / memory, 0, overhead)
+        dealt: Any = dealt_flops(self.compute, self.longest, cores)
+        times = operation_time(dealt / compute, self.memory / memory, self.feed / memory, 0, overhead)
         return np.asarray(times + self.beside, dtype=np.float64)
 
 
@@ -95,16 +102,29 @@ def rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def fit_kernels(rows: Rows, compute: float | None = None) -> tuple[float, float, float]:
-    """Overhead [s], and reached fractions of peak and bandwidth [1]; `compute` fixes the second."""
+def fit_kernels(rows: Rows, compute: float | None = None) -> tuple[float, ...]:
+    """Overhead [s], and reached fractions of peak and bandwidth [1]; `compute` fixes the second.
+
+    Where blocks are unequal and rows depend on it, a fourth: the cores that they are dealt to [1].
+    """
     largest = 1.5 * float(np.median(np.sort(rows.seconds)[: max(3, len(rows.seconds) // 5)]))
     scales = [(0.0, largest), (LEAST_REACHED, 1.0), (LEAST_REACHED, 1.0)]
     if compute is None and not rows.compute.any():
         compute = 1.0
     if compute is not None:
         scales[1] = (compute, compute)
-    overhead, reached, memory = fit(rows.predicted, rows.seconds, scales)
-    return rounded(overhead), rounded(reached), rounded(memory)
+    numbers = fit(rows.predicted, rows.seconds, scales)
+    if rows.longest.any() and compute is None:
+        overhead, reached, memory, cores = fit(rows.predicted, rows.seconds, [*scales, (1.0, MOST_CORES)])
+        shown, changed = (rows.predicted(overhead, reached, memory, each) for each in (cores, 2 * cores))
+        if depend(shown, changed):
+            numbers = overhead, reached, memory, cores
+    return tuple(rounded(each) for each in numbers)
+
+
+def depend(shown: Array, changed: Array) -> bool:
+    """Whether rows enough change where a number doubles."""
+    return bool((np.abs(changed / shown - 1) > SEEN).sum() >= FEWEST_SEEN)
 
 
 def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, ...]:
@@ -156,8 +176,8 @@ def _loss(form: Form, measured: Array, parameters: list[Array]) -> Array:
     return np.asarray(robust.mean(axis=1))
 
 
-def unidentified(rows: Rows, overhead: float, compute: float, memory: float, fixed_compute: bool) -> str | None:
-    """Which number the rows do not identify, and why; None where they identify all three.
+def unidentified(rows: Rows, numbers: Sequence[float], fixed_compute: bool) -> str | None:
+    """Which of the first three numbers the rows do not identify, and why; None where they identify all.
 
     An efficiency needs a row near its own roof. Beyond that, the standard errors that the residuals leave must be
     small: rows that differ too little cannot tell an overhead from a slow memory.
@@ -169,7 +189,7 @@ def unidentified(rows: Rows, overhead: float, compute: float, memory: float, fix
         return f"compute: none of the {count} rows comes near the arithmetic roof"
     if not (rows.streamed >= NEAR * rows.compute).any():
         return f"memory: none of the {count} rows comes near the memory roof"
-    return _doubtful(rows, overhead, compute, memory, fixed_compute)
+    return _doubtful(rows, numbers, fixed_compute)
 
 
 def near_compute(rows: Rows) -> bool:
@@ -177,9 +197,11 @@ def near_compute(rows: Rows) -> bool:
     return bool((rows.compute >= NEAR * rows.streamed).any())
 
 
-def _doubtful(rows: Rows, overhead: float, compute: float, memory: float, fixed_compute: bool) -> str | None:
-    predicted = rows.predicted(overhead, compute, memory)
-    binds = rows.compute / compute >= rows.streamed / memory
+def _doubtful(rows: Rows, numbers: Sequence[float], fixed_compute: bool) -> str | None:
+    overhead, compute, memory = numbers[:3]
+    predicted = rows.predicted(*numbers)
+    dealt: Any = dealt_flops(rows.compute, rows.longest, numbers[3] if len(numbers) > 3 else 1.0)
+    binds = dealt / compute >= rows.streamed / memory
     work = predicted - overhead
     slopes = {"overhead": HARMLESS_DOUBT / predicted, "memory": np.where(binds, 0, work) / predicted}
     if not fixed_compute and rows.compute.any():

@@ -21,12 +21,14 @@ from roofline.estimate.network import SUMMING, transfer_time
 from roofline.estimate.work import Operation, Transfer
 from roofline.trust.fitting import (
     FEWEST_ROWS,
+    FEWEST_SEEN,
     HARMLESS_DOUBT,
     LEAST_REACHED,
     Array,
     Evidence,
     Rows,
     Scale,
+    depend,
     evidence,
     fit,
     fit_kernels,
@@ -48,8 +50,6 @@ and no estimate of it depends on it.
 """
 _LENDING = ("elementwise", "latent_decode")
 """Classes to be fitted first: kernels beside others run as elementwise ones, grouped decode computes as latent does."""
-SEEN, FEWEST_SEEN = 0.1, 2
-"""A number of a collective is identified by so many rows that change by so much where it doubles [1]."""
 
 
 def fitted_kernels(part: Part, kernels: Sequence[Kernel]) -> tuple[KernelFits, dict[str, int]]:
@@ -63,7 +63,7 @@ def fitted_kernels(part: Part, kernels: Sequence[Kernel]) -> tuple[KernelFits, d
             if kernel_class == "attention_decode" and not near_compute(rows):
                 borrowed = _decode_compute(fits, formats)
             numbers = fit_kernels(rows, borrowed[0] if borrowed else None)
-            doubt = unidentified(rows, *numbers, fixed_compute=borrowed is not None)
+            doubt = unidentified(rows, numbers, fixed_compute=borrowed is not None)
             if doubt:
                 left_out[f"{kernel_class} {formats} not identified: {doubt}"] = len(group)
                 continue
@@ -81,12 +81,13 @@ def _decode_compute(fits: KernelFits, formats: str) -> tuple[float, str]:
     return latent.compute, f"that of latent_decode {formats}"
 
 
-def _kernel_fit(numbers: tuple[float, float, float], shown: Evidence, source: str) -> KernelFit:
-    overhead, compute, memory = numbers
+def _kernel_fit(numbers: Sequence[float], shown: Evidence, source: str) -> KernelFit:
+    overhead, compute, memory = numbers[:3]
     return KernelFit(
         overhead=overhead,
         compute=compute,
         memory=memory,
+        cores=numbers[3] if len(numbers) > 3 else None,
         points=shown.points,
         error=shown.error,
         low=shown.low,
@@ -159,7 +160,7 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
     numbers = fit(form, measured, scales)
     if sums:
         more = fit(form, measured, [*scales, (shortest, longest)])
-        if _seen(form(*more), form(*more[:3], 2 * more[3])):
+        if depend(form(*more), form(*more[:3], 2 * more[3])):
             numbers = more
     overhead, second_stage, bandwidth = (rounded(each) for each in numbers[:3])
     summed = [rounded(each) for each in numbers[3:]]
@@ -170,7 +171,7 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
         "staged_overhead": form(overhead, 2 * second_stage, bandwidth, *summed),
     }
     for name, changed in changes.items():
-        if (name != "staged_overhead" or staged) and not _seen(shown, changed):
+        if (name != "staged_overhead" or staged) and not depend(shown, changed):
             return f"{name}: fewer than {FEWEST_SEEN} of {len(group)} rows depend on it"
     figures = (overhead, rounded(overhead + second_stage), bandwidth, *summed)
     quality = evidence(collective_seconds(part, group, *figures), measured)
@@ -185,11 +186,6 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
         high=quality.high,
         source=cited(group),
     )
-
-
-def _seen(shown: Array, changed: Array) -> bool:
-    """Whether rows enough change where a number doubles."""
-    return bool((np.abs(changed / shown - 1) > SEEN).sum() >= FEWEST_SEEN)
 
 
 def collective_seconds(
@@ -234,6 +230,7 @@ def rows_of(part: Part, kernels: Sequence[Kernel], streaming: float | None = Non
         moved / bandwidth,
         feed,
         column(kernel.beside for kernel in kernels) / (bandwidth * reached),
+        column(operation.longest for operation in work) / column(peaks),
     )
 
 
@@ -264,7 +261,8 @@ def predicted(
 ) -> Array:
     """Seconds that fitted figures give kernels of one class [s]; `streaming` as in `rows_of`."""
     if isinstance(figures, KernelFit):
-        return rows_of(part, kernels, streaming).predicted(figures.overhead, figures.compute, figures.memory)
+        numbers = figures.overhead, figures.compute, figures.memory
+        return rows_of(part, kernels, streaming).predicted(*numbers, figures.cores or 1.0)
     shots = figures.overhead, figures.staged_overhead
     return collective_seconds(part, kernels, *shots, figures.bandwidth, figures.summed_overhead)
 

@@ -272,6 +272,36 @@ def test_skewed_routing_reads_fewer_experts_and_computes_as_much() -> None:
     assert routed(0.8, top_k=64).weights == routed(0.0, top_k=64).weights
 
 
+@pytest.mark.parametrize(
+    ("new", "cached", "window", "longest"),
+    [
+        (1000, 0, None, 128 * 1000),
+        (5, 0, None, 5 * 5),
+        (10, 90, None, 10 * 100),
+        (1000, 0, 64, 128 * 64),
+    ],
+)
+def test_the_longest_block_has_the_last_queries_of_one_head(
+    new: int, cached: int, window: int | None, longest: float
+) -> None:
+    """4 · 16 FLOP for each pair of a query and a key of one of 8 heads, on one rank or on two; none in decode."""
+    mixer = Attention(heads=8, kv_heads=2, key_dim=16, value_dim=16, window=window)
+    layers = (Layer(mixer=mixer, feed_forward=None),)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False)
+    for tp in (1, 2):
+        compiled = plan(model, Layout(tp=tp))
+        (prompt,) = term(compiled.prefill(batch=3.0, prompt=float(new + cached), cached=float(cached)), "attention")
+        (decode,) = term(compiled.decode(batch=3.0, context=100.0), "attention")
+        assert prompt.longest == close(longest * 4 * 16)
+        assert decode.longest == 0
+
+
+def test_the_longest_block_of_latent_attention_is_of_the_cheaper_form() -> None:
+    """Keys of 128 + 64 and values of 128 rebuilt, not 512 + 64 and 512."""
+    (prompt,) = term(plan(load_model("deepseek-v3")).prefill(batch=1.0, prompt=4096.0, cached=0.0), "attention")
+    assert prompt.longest == close(128 * 4096 * 2 * (128 + 64 + 128))
+
+
 def toy(feed_forward: Any, **more: Any) -> ModelShape:
     layers = (Layer(mixer=None, feed_forward=feed_forward),)
     return ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False, **more)

@@ -68,6 +68,23 @@ def test_known_numbers_of_kernels_are_recovered(overhead: float, compute: float,
     assert fit.points == len(GEMMS)
 
 
+@given(compute=efficiencies, cores=st.floats(30, 300))
+def test_cores_of_prefill_attention_are_recovered_where_rows_tell_them(compute: float, cores: float) -> None:
+    """Few heads and short prompts do; blocks enough for every core do not, nor does what has no blocks."""
+
+    def made(lengths: tuple[int, ...], heads: tuple[int, ...]) -> list[dict[str, str]]:
+        fixed = {"num_kv_heads": 4, "head_dim": 128}
+        shapes = [{"batch": b, "seq_len": s, "num_heads": h, **fixed} for b, s, h in product((1, 8), lengths, heads)]
+        rows = [row("attention_prefill", shape) for shape in shapes]
+        return timed(rows, lambda kernels: rows_of(PART, kernels).predicted(5e-6, compute, 0.3, cores))
+
+    fit = calibrate(made((16, 256, 1024, 4096, 16384), (4, 32))).efficiency.kernels["attention_prefill"]["bf16"]
+    assert fit.cores == pytest.approx(cores, rel=0.02)
+    assert fit.compute == pytest.approx(compute, rel=0.01)
+    matrices = calibrate(gemms(5e-6, compute, 0.5)).efficiency.kernels["matmul"]["bf16"]
+    assert matrices.cores is None
+
+
 @given(overhead=st.floats(1e-6, 2e-5), compute=efficiencies, memory=efficiencies, seed=quick)
 def test_scatter_and_odd_rows_do_not_decide(overhead: float, compute: float, memory: float, seed: int) -> None:
     chance = np.random.default_rng(seed)
