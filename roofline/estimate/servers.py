@@ -43,6 +43,8 @@ class Prompt:
 
     def gathered(self, rate: Any) -> Any:
         """Prompts that share a pass on a rank where it takes all that came to the replica during the one before [1]."""
+        if self.most == 1:
+            return 1.0
         further = self.occupancy - self.shared
         rate = minimum(rate, 1 / self.least)
         return maximum(1.0, rate * shared_pass(self.occupancy, further, rate))

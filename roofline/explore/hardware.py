@@ -102,8 +102,6 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
         fit = resolved.rates.of_operation(item)[1]
         base = f"kernels.{item.kernel_class}.{_format(item)}"
         computes = {f"{base}.compute": (fit.compute, "1")} if _computes(item) else {}
-        if fit.cores is not None and not _nothing(item.longest):
-            computes[f"{base}.cores"] = (fit.cores, "1")
         moves = {f"{base}.memory": (fit.memory, "1")} if _moves(item) else {}
         return {**computes, **moves, f"{base}.overhead": (fit.overhead, "s")}
     if item.ranks == 1:
@@ -137,7 +135,6 @@ def _meaning(path: str) -> str:
     subject = " ".join(what).replace("_", " ") + (" kernels" if group == "kernels" else "")
     return {
         "compute": f"share of the peak that {subject} reach",
-        "cores": f"cores to which blocks of {subject} are dealt",
         "memory": f"share of the memory bandwidth that {subject} reach",
         "bandwidth": f"share of the link bandwidth that {subject} reaches",
         "overhead": f"fixed time of {subject}, each",
@@ -211,7 +208,7 @@ def _efficiency(resolved: Resolved, step: Step, values: Mapping[str, Any]) -> Ef
     for item in (*step.items, HAND_OVER):
         if isinstance(item, Operation):
             base, kernel = f"kernels.{item.kernel_class}.{_format(item)}", resolved.rates.of_operation(item)[1]
-            changed = _changed(base, ("compute", "cores", "memory", "overhead"), values)
+            changed = _changed(base, ("compute", "memory", "overhead"), values)
             key = f"{item.stored}-{item.computed}"
             kernels.setdefault(item.kernel_class, {})[key] = kernel.model_copy(update=changed)
         elif item.ranks > 1 and (item is not HAND_OVER or step.pipelined):

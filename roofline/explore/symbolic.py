@@ -212,7 +212,6 @@ def _letter(path: str) -> str:
         return rf"F_{{\mathrm{{{field}}}}}"
     letters = {
         "compute": r"\eta^{c}",
-        "cores": "m",
         "memory": r"\eta^{m}",
         "bandwidth": r"\eta^{n}",
         "overhead": "t",

@@ -74,6 +74,8 @@ def _one_pace(case: Case) -> Iterator[Claim]:
 def _floor(case: Case, point: Point) -> float:
     """Of the layout that serves, whose vocabulary is cut over as many stages as holds the most sequences [s]."""
     alone = case.serving.alone
+    if alone.layout.pp == 1:
+        return float(Estimate(alone.settled(), point).floor)
     layouts = (replace(alone.layout, vocab=cut) for cut in vocabulary_cuts(alone.layout.pp))
     return min(float(Estimate(alone.with_layout(layout).settled(), point).floor) for layout in layouts)
 

@@ -13,6 +13,7 @@ from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.equilibrium import smallest_batch
 from roofline.estimate.queues import erlang_c, pool_wait
+from roofline.estimate.servers import Whole
 from roofline.estimate.serving import serve
 
 GPU = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
@@ -94,6 +95,16 @@ def test_answers_of_one_token_are_all_prefill() -> None:
     assert most > 1 / GPU.prefill(2048).seconds
     assert service.usd_per_million_output_tokens == 0
     assert service.e2e_latency == service.ttft
+
+
+def test_long_prompts_pass_one_by_one_whatever_comes() -> None:
+    """Also in a pipeline, where a slowest stage takes each."""
+    stages = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=4, pp=2, quantization="fp8")
+    for deployment, isl in ((GPU, 9000), (stages, 512)):
+        for traffic in (Traffic(isl=isl, osl=1, rate=1e5), Traffic(isl=isl, osl=1, concurrency=64)):
+            service = serve(deployment, traffic)
+            each = Whole.of(deployment, traffic).prompt(traffic).occupancy
+            assert service.requests_per_second == pytest.approx(1 / each, rel=0.1)
 
 
 def test_arrays_are_their_points() -> None:

@@ -221,6 +221,7 @@ def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
     prompt = Prompt(1.0, 1.0, shared=0.4, most=4.0)
     gathered = [float(prompt.gathered(rate)) for rate in (0.1, 1.25, 1 / prompt.least, 100.0)]
     assert gathered == pytest.approx([1.0, 2.0, 4.0, 4.0])
+    assert Prompt(1.0, 1.0).gathered(1.0) == 1
     mix = Mix(prompt, 0.0, None, 0.0)
     assert mix.each(1.25, 0.0) == pytest.approx(0.8)
     assert mix.others(1.25, 0.0) == pytest.approx(0.6 + 1.6 / 2)  # one in one's own pass, and half of the one before
