@@ -16,6 +16,7 @@ from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.servers import Prompt
 from roofline.estimate.serving import serve, server_of
 from roofline.estimate.speculative import Speculative, SpeculativeServer
+from roofline.estimate.work import Transfer
 
 FREE = dict.fromkeys(("sequence", "prompt", "request", "first", "aligned", "bunch", "in_step"), 0.0)
 STEP = 0.003
@@ -170,3 +171,10 @@ def test_a_vendor_without_measured_kernels_is_slower_in_kernels_and_wires() -> N
             assert float(slow[name].total) == pytest.approx(times * float(plain[name].total))  # type: ignore[arg-type]
         assert float(slow["all_reduce"].total) <= times * float(plain["all_reduce"].total)  # type: ignore[arg-type]
         assert (float(slow["all_reduce"].total) > float(plain["all_reduce"].total)) == (times > 1)  # type: ignore[arg-type]
+    sums = Transfer("any", "all_reduce", 1, 1, 8)
+    usual, slower = (
+        Deployment("llama-3.1-8b", "mi300x", runtime=stack).rates.of_transfer(sums) for stack in (None, twice)
+    )
+    for name in ("overhead", "staged_overhead", "summed_overhead"):
+        assert getattr(slower, name) == pytest.approx(2 * getattr(usual, name))
+    assert slower.bandwidth == pytest.approx(usual.bandwidth / 2)

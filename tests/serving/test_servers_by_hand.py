@@ -60,6 +60,8 @@ def test_prompts_of_two_replicas_pass_one_draft() -> None:
     both = DRAFTING.prompt(TRAFFIC)
     assert both.latency == pytest.approx(target.latency + draft.latency)
     assert both.occupancy == pytest.approx(target.occupancy + 2 * draft.occupancy)
+    assert both.shared == pytest.approx(target.shared + 2 * draft.shared)
+    assert draft.shared > 0
 
 
 def test_caches_of_two_replicas_lie_beside_one_draft() -> None:
@@ -181,6 +183,23 @@ def test_ranks_spare_what_a_prompt_takes_of_them() -> None:
     assert share < 1
     working = experts(alone.terms["routed_experts"])
     assert server.spared(np.array([4096.0]), 1024.0, short)[0] == pytest.approx(working * share)
+
+
+def test_halves_read_as_few_experts_as_the_whole() -> None:
+    """A step of sixteen sequences is shorter by what skew spares of their reading."""
+    even, skewed = (
+        Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, ep=1, quantization="mxfp4", skew=skew)
+        for skew in (0.0, 2.0)
+    )
+    steps = [
+        AttentionFfnServer.of(AttentionFfn(pool, pool, SLOW, micro_batches=1), TRAFFIC).step(np.array([16.0]), 1024.0)[
+            0
+        ]
+        for pool in (even, skewed)
+    ]
+    spared = even.decode(16, 1024).seconds - skewed.decode(16, 1024).seconds
+    assert steps[0] - steps[1] == pytest.approx(spared, rel=1e-6)
+    assert spared > 0
 
 
 def test_a_verification_spares_a_prompt_its_experts() -> None:
