@@ -170,7 +170,8 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     fits = {path: value for path, value in values.items() if path.startswith(("kernels.", "collectives."))}
     rates = resolved.rates
     if fits:
-        rates = replace(rates, sources=(_efficiency(resolved, step, fits), *rates.sources))
+        # What kernels reach under a serving stack has its factors in it: they must not come in again.
+        rates = replace(rates, runtime=None, sources=(_efficiency(resolved, step, fits), *rates.sources))
     wires = {wire.name: wire for wire in machine.wires}
     hops = tuple((replace(wires[wire.name], hops=wire.hops), count) for wire, count in resolved.plan.hops)
     plan = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers

@@ -36,6 +36,24 @@ def test_no_number_matters_more_than_wholly_or_the_wrong_way(case: Case, side: s
             assert -1 - ROUNDING <= value <= ROUNDING, path
 
 
+@pytest.mark.parametrize(
+    ("model", "part", "formats"),
+    [
+        ("deepseek-v3", "h200-sxm", "fp8"),  # products in blocks that kernels scale
+        ("gpt-oss-120b", "b200-sxm", None),  # experts in MXFP4
+        ("llama-3.1-8b", "mi300x", "fp8"),  # a vendor whose kernels are not measured
+    ],
+)
+def test_factors_of_a_serving_stack_come_in_once(model: str, part: str, formats: str | None) -> None:
+    served = rl.Deployment(model, part, 8, tp=8, pp=1, quantization=formats, runtime="vllm")
+    found = sensitivity(served.decode, batch=16, context=2048)
+    rates, latencies = found.of_role("rate"), found.of_role("latency")
+    assert sum(rates.values()) - sum(latencies.values()) == pytest.approx(-1, abs=1e-9)
+    for path, value in found.items():
+        latency = found.numbers[path].role == "latency"
+        assert (0 if latency else -1) - ROUNDING <= value <= (1 if latency else 0) + ROUNDING, path
+
+
 @given(cases(), st.data())
 @settings(max_examples=100)
 def test_elasticity_agrees_with_probing(case: Case, data: st.DataObject) -> None:
