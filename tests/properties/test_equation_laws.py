@@ -207,6 +207,13 @@ def test_the_longest_context_fills_its_share(
     assert held == pytest.approx(share * capacity)
 
 
+@given(*[st.integers(0, 60)] * 4)
+def test_a_tier_holds_the_bytes_of_a_block_that_lie_in_it(start: int, block: int, below: int, capacity: int) -> None:
+    """Byte by byte: those placed from `start` on that fall into the `capacity` after the tiers `below`."""
+    inside = sum(below <= byte < below + capacity for byte in range(start, start + block))
+    assert rooflines.tier_bytes(start, block, below, capacity) == inside
+
+
 # -- experts ----------------------------------------------------------------------------------------------------------
 
 
