@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import (
-    colocated_interval,
-    mean_decode_context,
-    passes_per_prompt,
-)
+from roofline.equations.serving import colocated_interval, mean_decode_context, passes_per_prompt
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Prompt, Server, Use

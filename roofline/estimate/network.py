@@ -97,6 +97,11 @@ def measured_crossing(across: Wire | None, fit: CollectiveFit) -> float | None:
     return fit.crossing if unpublished else None
 
 
+def summed_overhead(wire: Wire, fit: CollectiveFit) -> float | None:
+    """The fixed time of a sum in the switch; None where the switch does not sum, or was not measured to [s]."""
+    return fit.summed_overhead if wire.topology == SUMMING else None
+
+
 def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit: CollectiveFit) -> Num:
     size, ranks = transfer.size, transfer.ranks
     if transfer.collective == "all_gather":
@@ -109,8 +114,9 @@ def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit
         fit.overhead + one_shot_all_reduce(size, ranks, bandwidth, latency),
         fit.staged_overhead + two_shot_all_reduce(size, ranks, bandwidth, latency),
     ]
-    if wire.topology == SUMMING and fit.summed_overhead is not None:
-        ways.append(fit.summed_overhead + switch_all_reduce(size, bandwidth, latency))
+    summed = summed_overhead(wire, fit)
+    if summed is not None:
+        ways.append(summed + switch_all_reduce(size, bandwidth, latency))
     return minimum(*ways)
 
 

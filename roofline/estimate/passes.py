@@ -76,6 +76,11 @@ class Passes:
         return np.maximum(1.0, rate * self.seconds(rate))
 
 
+def shared_seconds(one: Any, full: Any, most: Any) -> Any:
+    """What prompts share of a pass, from the time of one prompt and of `most`; nothing where that is one [s]."""
+    return np.maximum(most * one - full, 0.0) / np.maximum(most - 1, 1)
+
+
 def prompts_in_a_pass(new: float, tokens: float) -> float:
     """Prompts of `new` tokens that share a pass of so many tokens; one that is longer passes by itself [1]."""
     return max(1.0, float(np.floor(tokens / new * (1 + 1e-9))))

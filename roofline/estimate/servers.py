@@ -13,7 +13,7 @@ from roofline.equations.serving import mean_decode_context, passes_per_prompt, s
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
-from roofline.estimate.passes import PASS_TOKENS, Passes, prompts_in_a_pass
+from roofline.estimate.passes import PASS_TOKENS, Passes, prompts_in_a_pass, shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Resource, experts_reading, experts_working, passage, step_seconds
 from roofline.numeric import maximum, minimum
@@ -234,8 +234,7 @@ class Whole:
             if ranks * most == 1:
                 return Prompt(waited, alone)
             one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * most])).seconds)
-            further = (all_ - one) / (most - 1) if most > 1 else one
-            return Prompt(waited, one / ranks, max(0.0, one - further) / ranks, most, ranks)
+            return Prompt(waited, one / ranks, float(shared_seconds(one, all_, most)) / ranks, most, ranks)
         filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
         one, all_ = self.prefill(traffic, np.array([ranks, filled])).seconds
         if filled == ranks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from roofline.describe.catalog import part_class
 from roofline.describe.efficiency import HOST_CLASSES, Efficiency, KernelFit
@@ -53,11 +53,11 @@ def _reaching(fit: KernelFit, times: float) -> KernelFit:
     return fit.model_copy(update={"compute": min(1.0, fit.compute * times)})
 
 
-def measured_as(key: str, times: Iterable[str], part: Part) -> str:
+def measured_as(key: str, times: Mapping[str, float], part: Part) -> str:
     """The format of the benchmark that a fit of some formats, `"int4-bf16"`, is scaled by."""
     computed = key.rpartition("-")[2]
-    peak = None if computed == "any" else part.runs(computed)
-    return peak if peak in set(times) else USUAL
+    peak = USUAL if computed == "any" else part.runs(computed) or USUAL
+    return peak if peak in times else USUAL
 
 
 def said(borrowed: Iterable[tuple[str, str, str]], part: Part) -> list[str]:

@@ -98,7 +98,7 @@ BLOCK_ROWS = 128
 
 Shah et al. 2024, "FlashAttention-3", arXiv:2407.08608, blocks of 128 rows; 64 to 128 in FlashAttention-2.
 """
-LEAST_SKEW = 1e-6
+_LEAST_SKEW = 1e-6
 """Below this skew the count of experts is that without one, to as many digits, and its equation loses them [1]."""
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
 """Stands for the hand-over between two stages where its rate on the wires is looked up."""
@@ -228,6 +228,15 @@ class ExpertRow:
         return routed_row_bytes(self.hidden, self.columns / cut, self.inner / cut, width, HIDDEN_WIDTH)
 
 
+def touched_experts(experts: Num, chosen: Num, tokens: Num, held: Num, deviate: Num, skew: float) -> Num:
+    """Of the experts that the busiest rank has `held`, those that at least one token is routed to [1]."""
+    if skew > _LEAST_SKEW:
+        touched = skewed_experts(experts, chosen, tokens, skew)
+    else:
+        touched = distinct_experts(experts, chosen, tokens)
+    return busiest_rank_experts(experts, touched, tokens, held, deviate)
+
+
 @dataclass(frozen=True, slots=True)
 class ExpertKernel:
     """The routed experts of one layer, as the busiest device of the expert group holds them.
@@ -271,11 +280,8 @@ class ExpertKernel:
 
     def touched(self, tokens: Num) -> Num:
         """Experts of the busiest rank that tokens of the whole group are routed to [1]."""
-        if self.skew > LEAST_SKEW and self.chosen < self.experts:
-            touched = skewed_experts(self.experts, self.chosen, tokens, self.skew)
-        else:
-            touched = distinct_experts(self.experts, self.chosen, tokens)
-        return busiest_rank_experts(self.experts, touched, tokens, self.held, self.deviate)
+        skew = self.skew if self.chosen < self.experts else 0.0  # where all are chosen, all are alike
+        return touched_experts(self.experts, self.chosen, tokens, self.held, self.deviate, skew)
 
     @property
     def chosen(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.machine import Machine, Wire
 from roofline.errors import UnknownName
-from roofline.estimate.network import SUMMING, measured_crossing, route
+from roofline.estimate.network import measured_crossing, route, summed_overhead
 from roofline.estimate.resolved import Resolved
 from roofline.estimate.timing import Step
 from roofline.estimate.work import HAND_OVER, Operation, Transfer
@@ -113,9 +113,9 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
         f"{base}.staged_overhead": (wires.staged_overhead, "s"),
     }
     taken = route(item.ranks, resolved.machine.wires, resolved.machine.name)
-    whole = item.collective == "all_reduce" and taken.across is None
-    if whole and taken.inside.topology == SUMMING and wires.summed_overhead is not None:
-        numbers[f"{base}.summed_overhead"] = (wires.summed_overhead, "s")
+    summed = summed_overhead(taken.inside, wires)
+    if summed is not None and taken.across is None and item.collective == "all_reduce":
+        numbers[f"{base}.summed_overhead"] = (summed, "s")
     crossing = measured_crossing(taken.across, wires)
     if crossing is not None:
         numbers[f"{base}.crossing"] = (crossing, "s")

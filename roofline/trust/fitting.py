@@ -113,18 +113,22 @@ def fit_kernels(rows: Rows, compute: float | None = None) -> tuple[float, ...]:
         compute = 1.0
     if compute is not None:
         scales[1] = (compute, compute)
-    numbers = fit(rows.predicted, rows.seconds, scales)
-    if rows.longest.any() and compute is None:
-        overhead, reached, memory, cores = fit(rows.predicted, rows.seconds, [*scales, (1.0, MOST_CORES)])
-        shown, changed = (rows.predicted(overhead, reached, memory, each) for each in (cores, 2 * cores))
-        if depend(shown, changed):
-            numbers = overhead, reached, memory, cores
-    return tuple(rounded(each) for each in numbers)
+    further = (1.0, MOST_CORES) if rows.longest.any() and compute is None else None
+    return tuple(rounded(each) for each in fit_with(rows.predicted, rows.seconds, scales, further))
 
 
 def depend(shown: Array, changed: Array) -> bool:
     """Whether rows enough change where a number doubles."""
     return bool((np.abs(changed / shown - 1) > SEEN).sum() >= FEWEST_SEEN)
+
+
+def fit_with(form: Form, measured: Array, scales: Sequence[Scale], further: Scale | None) -> tuple[float, ...]:
+    """As `fit`, with one number more, the last, where there is a scale for it and rows depend on it."""
+    if further is not None:
+        numbers = fit(form, measured, [*scales, further])
+        if depend(form(*numbers), form(*numbers[:-1], 2 * numbers[-1])):
+            return numbers
+    return fit(form, measured, scales)
 
 
 def fit(form: Form, measured: Array, scales: Sequence[Scale]) -> tuple[float, ...]:

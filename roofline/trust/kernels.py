@@ -15,8 +15,8 @@ from pathlib import Path
 from roofline.describe.efficiency import CollectiveClass, KernelClass
 from roofline.describe.formats import number_format
 from roofline.errors import InvalidInput, RooflineError, UnknownName
-from roofline.estimate.work import Item, Operation, Transfer
-from roofline.trust.kernel_work import QUANTISATION, READERS, Shape, bytes_beside
+from roofline.estimate.work import Item, Transfer
+from roofline.trust.kernel_work import READERS, Shape, bytes_beside
 
 COLUMNS = ("id", "hardware", "op", "dtype", "shape", "num_devices", "latency_us", "source", "notes")
 
@@ -39,8 +39,7 @@ class Kernel:
     @property
     def quantises(self) -> bool:
         """Whether a kernel of its own quantised the activations within the time."""
-        matmul = isinstance(self.work, Operation) and self.work.kernel_class == "matmul"
-        return matmul and self.beside > 0 and QUANTISATION in self.notes
+        return self.fitted_as[0] == "matmul" and self.beside > 0
 
     @property
     def fitted_as(self) -> tuple[KernelClass | CollectiveClass, str]:

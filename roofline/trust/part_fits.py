@@ -30,8 +30,8 @@ from roofline.trust.fitting import (
     Scale,
     depend,
     evidence,
-    fit,
     fit_kernels,
+    fit_with,
     near_compute,
     rounded,
     unidentified,
@@ -157,11 +157,7 @@ def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> Col
         (shortest / 10, longest) if staged else (0.0, 0.0),
         (LEAST_REACHED, 1.0),
     ]
-    numbers = fit(form, measured, scales)
-    if sums:
-        more = fit(form, measured, [*scales, (shortest, longest)])
-        if depend(form(*more), form(*more[:3], 2 * more[3])):
-            numbers = more
+    numbers = fit_with(form, measured, scales, (shortest, longest) if sums else None)
     overhead, second_stage, bandwidth = (rounded(each) for each in numbers[:3])
     summed = [rounded(each) for each in numbers[3:]]
     shown = form(overhead, second_stage, bandwidth, *summed)

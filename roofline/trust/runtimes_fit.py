@@ -15,20 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.describe.catalog import accelerator
 from roofline.describe.runtimes import Runtime
-from roofline.equations.experts import busiest_rank_experts, distinct_experts, skewed_experts
 from roofline.equations.serving import passes_per_prompt
 from roofline.errors import RooflineError
 from roofline.estimate.colocated import SELDOM
+from roofline.estimate.passes import shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Step, item_seconds, step_terms
-from roofline.estimate.work import LEAST_SKEW, ExpertKernel, Operation
+from roofline.estimate.work import ExpertKernel, Operation, touched_experts
 from roofline.estimate.work import Load as Rows
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch
@@ -172,7 +171,8 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
     decode = Point("decode", batch, mean_context(asked), 0)
     step = Part.of(settled, decode, float(place.seconds(np.array([batch]), decode.context, 0)[0]))
     prompt, full, most = _prompts(place, asked)
-    experts = [item for item in settled.step(decode).items if isinstance(item, Operation) and _are_experts(item)]
+    operations = [item for item in settled.step(decode).items if isinstance(item, Operation)]
+    experts = [item for item in operations if item.kernel_class == "experts"]
     own = len(place.deployment.rates.own) > 1
     return Evidence(
         row,
@@ -211,10 +211,6 @@ def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
         )
     )
     return one, full, prompt.most
-
-
-def _are_experts(item: Operation) -> bool:
-    return item.kernel_class == "experts"
 
 
 def _unscaled(settled: Resolved, step: Step) -> float:
@@ -292,25 +288,20 @@ def touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
     experts, chosen, tokens, held, deviate = (
         known[f"{part}.experts.{name}"] for name in ("experts", "chosen", "tokens", "held", "deviate")
     )
-    found: Any = distinct_experts(experts, chosen, tokens)
-    if skew > LEAST_SKEW:
-        found = skewed_experts(experts, chosen, tokens, skew)
-    return np.asarray(busiest_rank_experts(experts, found, tokens, held, deviate))
+    return np.asarray(touched_experts(experts, chosen, tokens, held, deviate, skew))
 
 
-def prompts(known: Mapping[str, Array], numbers: Array) -> tuple[Array, Array]:
+def prompts(known: Mapping[str, Array], numbers: Array, prompt: Kernels) -> tuple[Array, Array]:
     """A replica's seconds for a prompt in a pass of its own, and those of them that a full pass would share [s]."""
-    host = numbers[1] / known["ranks"]
-    one, full = (Kernels.of(known, numbers, part).seconds for part in ("prompt", "full"))
-    most = known["most"]
-    saved = (one - full + host * (1 - 1 / most)) * most / np.maximum(most - 1, 1)
-    return one + host, np.maximum(saved, 0.0)
+    host, most = numbers[1] / known["ranks"], known["most"]
+    one, full = prompt.seconds + host, most * Kernels.of(known, numbers, "full").seconds + host
+    return one, shared_seconds(one, full, most)
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     """Time per token of all rows under a stack's numbers [s]."""
     step, prompt = (Kernels.of(known, numbers, part) for part in ("step", "prompt"))
-    occupancy, shared = prompts(known, numbers)
+    occupancy, shared = prompts(known, numbers, prompt)
     batch, disturbed = known["batch"], known["disturbed"]
     per_step = batch / known["generated"]
     due = np.maximum(known["met"] * per_step, SELDOM)

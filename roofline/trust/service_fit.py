@@ -24,13 +24,13 @@ from roofline.describe.efficiency import Efficiency
 from roofline.equations.serving import passes_per_prompt
 from roofline.errors import InvalidInput
 from roofline.estimate.colocated import SELDOM
-from roofline.estimate.passes import PASS_TOKENS, prompts_in_a_pass
+from roofline.estimate.passes import shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, Row, load, number, pool, served
 from roofline.trust.predictions import measured_batch
-from roofline.trust.stations import mean_context, station
+from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
 FIGURES = ("step", "sequence", "prompt", "memory", "compute")
@@ -114,7 +114,8 @@ def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]
 def _said(row: Row) -> tuple[list[Observation], list[str]]:
     """The times of one row that depend on its devices and not on how requests arrive."""
     asked = load(row)
-    settled = station(served(row), pool(row), None).settled
+    place = station(served(row), pool(row), None)
+    settled = place.settled
     crowd = asked.concurrency / settled.replicas
     alone = crowd <= 1
     tpot, ttft = (number(row, name, 0) / 1e3 for name in ("tpot_ms", "ttft_ms"))
@@ -130,7 +131,7 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
         )
     if tpot and batch >= 1:
         share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
-        riding, passes, most = _together(settled, asked, crowd, batch) if share else (0.0, 1.0, 1.0)
+        riding, passes, most = _together(place, asked, crowd, batch) if share else (0.0, 1.0, 1.0)
         context = mean_context(asked)
         found.append(Observation(settled, batch, context, asked.isl, 1.0, share, riding, passes, most, tpot))
     elif tpot:
@@ -142,12 +143,11 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     return found, reasons
 
 
-def _together(settled: Resolved, asked: Load, crowd: float, batch: float) -> tuple[float, float, float]:
+def _together(place: Station, asked: Load, crowd: float, batch: float) -> tuple[float, float, float]:
     """The share of prompts that ride in a step, passes that each costs, and prompts that share one at most [1]."""
     due: Any = max((1 - 1 / crowd) * batch / max(asked.osl - 1, 1e-9), SELDOM)
-    room = float(np.floor(settled.memory.largest_batch(asked.isl)))
-    alone = settled.layout.dp * settled.layout.pp > 1
-    most = 1.0 if alone else max(1.0, min(room, prompts_in_a_pass(asked.isl, PASS_TOKENS)))
+    layout = place.settled.layout
+    most = place.prompt(asked).most if layout.dp * layout.pp == 1 else 1.0
     riding: Any = min(1.0, crowd - 1) * passes_per_prompt(due, math.inf)
     passes: Any = passes_per_prompt(due, most)
     return float(riding), float(passes), most
@@ -200,8 +200,7 @@ class Form:
             decode[chosen] = settled.evaluate(step, step_seconds)
             prefill[chosen] = settled.evaluate(prompt, step_seconds)
             full = settled.evaluate(Point("prefill", most, isl, 0), step_seconds)
-            further = (full - prefill[chosen]) / np.maximum(most - 1, 1)
-            shared[chosen] = np.where(most > 1, np.maximum(prefill[chosen] - further, 0.0), 0.0)
+            shared[chosen] = shared_seconds(prefill[chosen], full, most)
             spared[chosen] = read_once(settled, step, prompt)
         return decode, prefill, shared, spared
 

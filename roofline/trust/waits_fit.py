@@ -50,7 +50,9 @@ class FirstTokens:
         steps = step.seconds + numbers[0] + numbers[5] * known["batch"]
         spared = known["riding"] * np.minimum(step.reading, prompt.working)
         found = []
-        for row, seconds, saved, occupied, shared in zip(rows, steps, spared, *prompts(known, numbers), strict=True):
+        for row, seconds, saved, occupied, shared in zip(
+            rows, steps, spared, *prompts(known, numbers, prompt), strict=True
+        ):
             asked, alone = load(row.row), row.place.prompt(load(row.row))
             devices = (occupied - numbers[1] / row.ranks) * alone.latency / alone.occupancy
             due = Prompt(devices + numbers[1], occupied, shared, row.most, alone.ranks)

@@ -186,9 +186,10 @@ def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
     stack = bare("vllm").model_copy(update=changes)
     known = evidence([{**row, "runtime": "vllm", "speculation": "none"} for row in rows], {"vllm": bare("vllm")})
     numbers = np.array([0.0, 0.005, 1.3, 0.8, 1.4, 0.0, 0.7])
-    steps = Kernels.of(columns(known), numbers, "step").seconds
+    steps, prompt = (Kernels.of(columns(known), numbers, part) for part in ("step", "prompt"))
+    both = prompts(columns(known), numbers, prompt)
     assert len(known) > 30
-    for each, step, occupancy, shared in zip(known, steps, *prompts(columns(known), numbers), strict=True):
+    for each, step, occupancy, shared in zip(known, steps.seconds, *both, strict=True):
         place = decode_pool(each.row, served(each.row), stack, load(each.row))
         asked = load(each.row)
         prompt = place.prompt(asked)
