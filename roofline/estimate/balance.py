@@ -65,7 +65,7 @@ def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
         workers = (total - replicas * replica) // worker
         prefill = prompts.deployment.resized(workers * worker)
         candidate = PrefillDecode(prefill, multiple(replicas), system.link)
-        return candidate, split(candidate, traffic, server_of(candidate.decoding, traffic, "decode"))
+        return candidate, split(candidate, traffic, server_of(candidate.decoding, traffic, "decode"), None, None)
 
     def merit(replicas: int) -> tuple[float, float]:
         service = tried(replicas)[1]

@@ -12,7 +12,7 @@ from roofline.describe.workload import Traffic
 from roofline.equations.serving import colocated_interval, mean_decode_context, passes_per_prompt
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
-from roofline.estimate.servers import Prompt, Server, Use
+from roofline.estimate.servers import Prompt, Room, Server, Use
 from roofline.estimate.service import Pool, Service
 from roofline.estimate.timing import largest
 from roofline.numeric import maximum, minimum, sqrt
@@ -125,9 +125,10 @@ class Mix:
         return batch + rate * self.first_token(rate, batch, step)
 
 
-def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
+def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
     """Steady state of one traffic of plain numbers."""
-    limit = server.largest_batch(traffic)
+    room = Room.of(server, traffic, max_batch)
+    limit = room.most
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     chunks = 0.0 if chunk is None else float(-(-traffic.new_tokens // chunk))
     chunks += server.steps_before
@@ -170,7 +171,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
     if np.any(there):
         notes.append(_SPARED)
     if full:
-        notes.append(f"caches of {limit:,g} sequences fit on a replica; further requests wait")
+        notes.append(room.sentence)
     return Service(
         system=str(server),
         traffic=traffic,
@@ -189,7 +190,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None) -> Service:
         },
         fits=True,
         bound=largest(server.attributed(batch, context)),
-        limit="the cache" if full else _limit(crowd, rate, offered),
+        limit=room.what if full else _limit(crowd, rate, offered),
         assumptions=(*server.assumptions(batch, context), *notes),
     )
 

@@ -21,7 +21,7 @@ from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.queues import pool_wait
-from roofline.estimate.servers import Prompt, Server, Whole
+from roofline.estimate.servers import Prompt, Room, Server, Whole
 from roofline.estimate.service import Service
 from roofline.estimate.speculative import Speculative
 from roofline.estimate.timing import largest
@@ -184,15 +184,19 @@ class Split:
         return batch, seconds, rate
 
 
-def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float | None = None) -> Service:
+def split(
+    system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float | None, max_batch: float | None
+) -> Service:
     """Steady state of one traffic of plain numbers on two pools; a pass takes prompts of up to `chunk` tokens [token].
 
-    `PASS_TOKENS` where nothing is asked for; a prompt that is longer passes by itself, whole.
+    `PASS_TOKENS` where nothing is asked for; a prompt that is longer passes by itself, whole. A replica of the decode
+    pool decodes `max_batch` sequences at most [1].
     """
     tokens = PASS_TOKENS if chunk is None else chunk
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
     prompt, passes = prompts.prompt(traffic), prompts.passes(traffic, tokens)
-    limit = decoder.largest_batch(traffic)
+    room = Room.of(decoder, traffic, max_batch)
+    limit = room.most
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     crossing = Crossing.of(system, prompts, decoder, prompt, traffic.isl)
     late = decoder.steps_before * decoder.tokens_per_step
@@ -225,7 +229,7 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
     full = batch >= limit * _NEARLY and queued > 0
     limits = {
-        "the cache of the decode pool": 1.0 if full else 0.0,
+        f"{room.what} of the decode pool": 1.0 if full else 0.0,
         "the prefill pool": rate / pools.most_prompts,
         "the link": rate / crossing.most if traffic.generated else 0.0,
     }
@@ -248,7 +252,11 @@ def split(system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float
         fits=True,
         bound=largest(busier),
         limit=limiting,
-        assumptions=(*decoder.assumptions(batch, context), *_notes(system, prompts, decoder, crossing, passes, tokens)),
+        assumptions=(
+            *decoder.assumptions(batch, context),
+            *_notes(system, prompts, decoder, crossing, passes, tokens),
+            *((room.sentence,) if full else ()),
+        ),
     )
 
 

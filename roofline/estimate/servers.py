@@ -110,6 +110,32 @@ class Server(Protocol):
     def __str__(self) -> str: ...
 
 
+@dataclass(frozen=True)
+class Room:
+    """What one replica decodes at once: `most` sequences [1], as it was `told` or as its memory holds."""
+
+    most: float
+    told: bool
+
+    @classmethod
+    def of(cls, server: Server, traffic: Traffic, max_batch: float | None) -> Room:
+        """Of a server that is told to decode no more than `max_batch`; `DoesNotFit` where not even one fits."""
+        held = server.largest_batch(traffic)
+        return cls(held, False) if max_batch is None or max_batch >= held else cls(max_batch, True)
+
+    @property
+    def what(self) -> str:
+        """What ends there, in words."""
+        return "the batch allowed" if self.told else "the cache"
+
+    @property
+    def sentence(self) -> str:
+        """Where it ends and what happens then, in words."""
+        if self.told:
+            return f"a replica decodes {self.most:,g} sequences at most; further requests wait"
+        return f"caches of {self.most:,g} sequences fit on a replica; further requests wait"
+
+
 def settled_on(deployment: Deployment, layout: Layout, context: float) -> Resolved:
     """Everything that estimates of a deployment need, on one layout for every batch.
 

@@ -16,7 +16,7 @@ from roofline.estimate.service import Service, stacked
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 
-def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Service:
+def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batch: float | None = None) -> Service:
     """A traffic on a system in steady state: a `Deployment`, `PrefillDecode`, `AttentionFfn` or `Speculative`.
 
     A deployment serves both phases with continuous batching: between two tokens of a sequence the device also works on
@@ -24,27 +24,30 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None) -> Servi
     Where both phases share devices, chunks shorten the longest gap and postpone the first token, and prompts that are
     due in the same step share a pass. Where prefill has devices of its own, prompts are not cut, and those that wait
     share one. On each attention-data rank a pass takes as many prompts as have no more than `chunk` tokens together,
-    8,192 if it is None. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
+    8,192 if it is None. `max_batch` is the most sequences that a replica decodes at once, on all its ranks together [1]:
+    engines have such a setting, and further requests wait; None lets it decode as many as fit. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")
     if chunk is not None:
         chunk = float(checked("chunk", chunk))
+    if max_batch is not None:
+        max_batch = float(checked("max_batch", max_batch))
     if not traffic.shape:
-        return _served(system, traffic, chunk)
+        return _served(system, traffic, chunk, max_batch)
     services: list[Service | None] = []
     for point in traffic.points():
         try:
-            services.append(_served(system, point, chunk))
+            services.append(_served(system, point, chunk, max_batch))
         except DoesNotFit:
             services.append(None)
     return stacked(traffic, services)
 
 
-def _served(system: Any, traffic: Traffic, chunk: float | None) -> Service:
+def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
     if not isinstance(system, PrefillDecode):
-        return colocated(server_of(system, traffic), traffic, chunk)
-    return split(system, traffic, server_of(system.decoding, traffic, "decode"), chunk)
+        return colocated(server_of(system, traffic), traffic, chunk, max_batch)
+    return split(system, traffic, server_of(system.decoding, traffic, "decode"), chunk, max_batch)
 
 
 def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:

@@ -132,6 +132,7 @@ def explain(
 @click.option("--rate", metavar="R,…", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
 @click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step, or in a pass of a prefill pool.")
+@click.option("--max-batch", metavar="N", help="Most sequences that a replica decodes at once.  [as many as fit]")
 @with_quantization
 @with_format
 def serve(
@@ -146,6 +147,7 @@ def serve(
     rate: str | None,
     cached_share: str,
     chunk: str | None,
+    max_batch: str | None,
     quantization: str | None,
     form: str,
     **pools: Any,
@@ -160,10 +162,11 @@ def serve(
     from roofline.show.serve_systems import Asked, Draft
     from roofline.show.serve_view import answer, loads
 
-    most = number("chunk", chunk) if chunk is not None else None
+    allowed = {"chunk": chunk, "max_batch": max_batch}
+    most = {name: number(name, text) for name, text in allowed.items() if text is not None}
     offered = loads(isl, osl, concurrency, rate, cached_share)
     asked = Asked(**pools, draft=Draft.parse(draft, draft_length, acceptance, draft_on))
-    return answer(model, asked, offered, quantization=quantization, chunk=most, form=form)
+    return answer(model, asked, offered, most, quantization=quantization, form=form)
 
 
 @click.command(epilog=MODEL_HELP)

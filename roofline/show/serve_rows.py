@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from roofline.describe.model import ModelShape
@@ -61,16 +62,16 @@ def served(
     systems: Sequence[Typed],
     model: ModelShape,
     loads: Sequence[Traffic],
+    most: Mapping[str, float] = MappingProxyType({}),
     *,
-    chunk: float | None = None,
     tracked: Callable[[Sequence[Typed]], Iterable[Typed]] = iter,
 ) -> list[Row]:
-    """Rows of every load, by system; what does not fit keeps its row."""
-    by_system = [[_row(typed, model, load, chunk) for load in loads] for typed in tracked(systems)]
+    """Rows of every load, by system, with `most` of what `serve` is told; what does not fit keeps its row."""
+    by_system = [[_row(typed, model, load, most) for load in loads] for typed in tracked(systems)]
     return [row for rows in zip(*by_system, strict=True) for row in rows]
 
 
-def _row(typed: Typed, model: ModelShape, load: Traffic, chunk: float | None) -> Row:
+def _row(typed: Typed, model: ModelShape, load: Traffic, most: Mapping[str, float]) -> Row:
     row: Row = {
         "mode": typed.mode,
         "deployment": typed.text,
@@ -93,7 +94,7 @@ def _row(typed: Typed, model: ModelShape, load: Traffic, chunk: float | None) ->
         "assumptions": [],
     }
     try:
-        service = serve(typed.system, load, chunk=chunk)
+        service = serve(typed.system, load, **most)
     except DoesNotFit as error:
         return row | {
             "shortfall_bytes": error.shortfall_bytes,

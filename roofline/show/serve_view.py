@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from roofline.describe.model_catalog import load_model
@@ -84,15 +84,18 @@ def answer(
     model: str,
     asked: Asked,
     loads: Sequence[Traffic],
+    most: Mapping[str, float],
     *,
     quantization: str | None,
-    chunk: float | None,
     form: str,
 ) -> Answer:
-    """Every way of serving that was typed under every load; status 1 where one does not fit or cannot keep up."""
+    """Every way of serving that was typed under every load; status 1 where one does not fit or cannot keep up.
+
+    `most`: what `serve` is told beside them.
+    """
     shape = load_model(model)
     systems = asked.systems(shape, quantization)
-    rows = served(systems, shape, loads, chunk=chunk, tracked=lambda given: tracked(list(given), "serving"))
+    rows = served(systems, shape, loads, most, tracked=lambda given: tracked(list(given), "serving"))
     fine = all(row["fits"] and not overloaded(row) for row in rows)
     return answered(rows, form, lambda width: services(rows, width), OK if fine else NO)
 

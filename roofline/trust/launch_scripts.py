@@ -7,10 +7,13 @@ from month to month and rows do not say which one they ran under: this is what m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 SMALL, MIDDLE = 48, 96
 """Requests in flight to an attention-data rank up to which TensorRT-LLM's decode pools draft three tokens, and two."""
+ASKED = 1.45
+"""Requests in flight over those that there is room for, up to which recipes ask for more than there is [1]."""
 _OFTEN_POLLED, _SELDOM_POLLED, _CROWD = 10.0, 30.0, 16
 """`--scheduler-recv-interval` of SGLang below so many requests in flight, and from there on [1]."""
 _CONTINUOUS = 4.0
@@ -79,6 +82,20 @@ class Launch:
         if self.ranks == 1 or self.each_rank <= SMALL:
             return 3
         return 2 if self.each_rank <= MIDDLE else 1
+
+    @property
+    def max_batch(self) -> float:
+        """Sequences that one replica decodes at most [1]: `batch` in the names of TensorRT-LLM's recipes for two pools.
+
+        An attention-data rank decodes a power of two of them, mostly, and 5 to 40 % more are kept in flight, which then
+        wait for room. Tensor ranks share a recipe over many loads, so only one that decodes a single sequence is told.
+        """
+        if self.stack != "tensorrt-llm" or not self.two_pools:
+            return math.inf
+        room = 2.0 ** math.floor(math.log2(max(1.0, self.each_rank)))
+        if self.each_rank > ASKED * room or (self.ranks == 1 and room > 1):
+            return math.inf
+        return room * self.ranks
 
     @property
     def waiting(self) -> float:

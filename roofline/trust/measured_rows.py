@@ -73,7 +73,8 @@ class Load:
     """The traffic of a row: mean and least lengths [token], requests in flight, tokens drafted per step [1].
 
     `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `waiting`:
-    decode steps that a new request waits before its prompt is begun [1].
+    decode steps that a new request waits before its prompt is begun [1]. `max_batch`: sequences that a replica decodes at
+    most [1].
     """
 
     isl: float
@@ -85,6 +86,7 @@ class Load:
     undeclared: bool
     equal: bool
     waiting: float
+    max_batch: float
 
 
 def number(row: Row, name: str, default: float | None = None) -> float:
@@ -155,6 +157,7 @@ def load(row: Row) -> Load:
         said == "unknown",
         not scripted,
         0.0 if launch is None else launch.waiting,
+        math.inf if launch is None else launch.max_batch,
     )
 
 

@@ -161,7 +161,7 @@ def holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) ->
     """A pool as its row lays it out; on tensor ranks where copies of the attention leave no room on data ranks."""
     place = station(what, where, stack)
     try:
-        place.limit(asked)
+        place.held(asked)
     except DoesNotFit:
         ranks = where.tp * where.dp
         return station(what, PoolRow(where.devices, ranks, where.pp, 1, where.ep), stack)
@@ -187,7 +187,7 @@ def _answer(
 ) -> Prediction:
     within = measured_batch(row, asked)
     each = (held if within is None else within) / place.replicas
-    floor = place.floor(asked, each if each <= place.limit(asked) else 1.0)
+    floor = place.floor(asked, each if each <= place.held(asked) else 1.0)
     return Prediction(row, "ok", "", ttft, tpot, tokens_per_second, None, floor, held, stack)
 
 

@@ -83,7 +83,11 @@ class Station:
         return self.steps_before(load) * self.tokens_per_step(load)
 
     def limit(self, load: Load) -> float:
-        """Sequences that one replica holds; `DoesNotFit` where not even one [1]."""
+        """Sequences that one replica decodes at once [1]."""
+        return min(self.held(load), load.max_batch)
+
+    def held(self, load: Load) -> float:
+        """Sequences whose caches one replica holds; `DoesNotFit` where not even one [1]."""
         context = mean_context(load)
         if context not in self._limits:
             room = float(self.settled.memory.largest_batch(context))

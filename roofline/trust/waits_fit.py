@@ -93,9 +93,13 @@ def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) 
 
 
 def fitted_apart(rows: Sequence[Evidence], stacks: Mapping[str, Runtime]) -> float:
-    """The `apart` of rows of two pools, whose stacks are known but for it, at the measured rates of requests [1]."""
-    known = [_measured(row, stacks[row.row["runtime"]]) for row in rows]
-    measured = np.array([row.ttft for row in rows])
+    """The `apart` of rows of two pools, whose stacks are known but for it, at the measured rates of requests [1].
+
+    Where more requests are in flight than may decode, the others wait for room, and tell nothing of it.
+    """
+    telling = [row for row in rows if row.crowd <= load(row.row).max_batch]
+    known = [_measured(row, stacks[row.row["runtime"]]) for row in telling]
+    measured = np.array([row.ttft for row in telling])
 
     def cost(apart: Array) -> float:
         seconds = [replace(pools, bunch=float(apart[0])).first_token(rate, step) for pools, rate, step in known]
