@@ -12,7 +12,7 @@ import numpy as np
 
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.estimate.passes import PASS_TOKENS
-from roofline.trust.launch_scripts import MIDDLE, SMALL
+from roofline.trust.launch_scripts import ASKED, MIDDLE, SMALL
 from roofline.trust.runtimes_fit import HELD
 from roofline.trust.stations import MOST_DRAFTED
 from roofline.trust.validation import FEWEST, Figures, Validation
@@ -162,6 +162,7 @@ def page(found: Mapping[str, Any]) -> str:
         "alone": f"{shared.alone * 1e3:.2g} ms",
         "sequence": f"{shared.sequence * 1e6:.2g} μs",
         "acceptance": f"{shared.acceptance:.2g}",
+        "asked": f"{ASKED:g}",
         "small": str(SMALL),
         "middle": str(MIDDLE),
         "bunched": f"{shared.apart:.2g}",

@@ -126,7 +126,7 @@ class Room:
     @property
     def what(self) -> str:
         """What ends there, in words."""
-        return "the batch allowed" if self.told else "the cache"
+        return "the batch cap" if self.told else "the cache"
 
     @property
     def sentence(self) -> str:

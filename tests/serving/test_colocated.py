@@ -66,6 +66,25 @@ def test_the_cache_caps_the_batch() -> None:
     assert any("further requests wait" in text for text in service.assumptions)
 
 
+def test_a_replica_may_be_told_how_many_it_decodes() -> None:
+    free, told = (serve(GPU, Traffic(2048, 512, concurrency=64), max_batch=most) for most in (None, 16))
+    assert told.pools["devices"].batch == 16
+    assert told.limit == "the batch cap"
+    assert told.tpot < free.tpot
+    assert told.requests_per_second == pytest.approx(16 / (511 * told.tpot))
+    assert told.ttft == pytest.approx(64 / told.requests_per_second - 511 * told.tpot)
+    assert "a replica decodes 16 sequences at most; further requests wait" in told.assumptions
+    assert serve(GPU, TRAFFIC, max_batch=TRAFFIC.concurrency) == serve(GPU, TRAFFIC)
+
+
+def test_a_replica_decodes_no_more_than_fit_whatever_it_is_told() -> None:
+    crowd = Traffic(isl=8192, osl=1024, concurrency=10_000)
+    room = float(GPU.capacity(mean_decode_context(8192, 1024)).max_batch)
+    for most in (room, 10_000):
+        assert serve(GPU, crowd, max_batch=most) == serve(GPU, crowd)
+    assert serve(GPU, crowd, max_batch=room - 1).limit == "the batch cap"
+
+
 def test_a_rate_and_its_concurrency_are_one_system() -> None:
     open_ = serve(GPU, Traffic(isl=2048, osl=512, rate=2.0))
     assert open_.requests_per_second == 2.0
@@ -165,6 +184,8 @@ def test_what_is_no_system_is_refused() -> None:
         serve(GPU, (1, 2))  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="chunk"):
         serve(GPU, TRAFFIC, chunk=0)
+    with pytest.raises(InvalidInput, match="max_batch: got 0"):
+        serve(GPU, TRAFFIC, max_batch=0)
 
 
 def test_objectives() -> None:

@@ -93,6 +93,14 @@ def test_attention_ranks_wait_for_each_other() -> None:
     assert two.ttft - bare[1].ttft == pytest.approx(7 * bare[1].tpot, rel=0.05)
 
 
+def test_attention_ranks_that_take_no_prompts_wait_for_none() -> None:
+    apart = HOST.model_copy(update={"aligned": 7.0})
+    services = [
+        serve(PrefillDecode(deployed(stack, tp=2), deployed(stack, tp=1, dp=2), WIRE), ALONE) for stack in (HOST, apart)
+    ]
+    assert services[1].ttft == services[0].ttft
+
+
 @pytest.mark.parametrize("crowd", [1.0, 2.0, 10.0, 101.0])
 def test_requests_in_bunches_wait_for_each_other_and_never_for_more_than_there_are(crowd: float) -> None:
     alone = Mix(Prompt(0.05, 0.05), 100.0, crowd, 0.0)

@@ -51,6 +51,19 @@ def test_the_exposed_transfer_falls_into_the_first_gap() -> None:
     assert (service.tpot - free.tpot) * 1023 == pytest.approx(exposed, rel=1e-3)
 
 
+def test_requests_that_find_no_room_to_decode_wait_before_prefill() -> None:
+    """Two decode replicas of 128 sequences each, and 40 requests more: they wait for as many to be finished."""
+    pairs = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=4, pp=1, dp=1, quantization="fp8")
+    system, crowd = PrefillDecode(GPU, pairs, LINK), Traffic(1024, 1024, concurrency=296)
+    free, told = (serve(system, crowd, max_batch=most) for most in (None, 128))
+    pool = told.pools["decode"]
+    assert (pool.batch, pool.replicas) == (128, 2)
+    assert told.limit == "the batch cap of the decode pool"
+    assert told.ttft == pytest.approx(40 / told.requests_per_second, rel=1e-2)
+    assert free.ttft < told.ttft / 2
+    assert "a replica decodes 128 sequences at most; further requests wait" in told.assumptions
+
+
 def test_a_slow_link_limits_the_rate() -> None:
     service = serve(PrefillDecode(GPU, GPU, Link(1e8, 1e-6)), Traffic(isl=8192, osl=1024, concurrency=200))
     assert service.limit == "the link"

@@ -85,6 +85,12 @@ def test_chunks_reach_the_pools_of_both_phases(terminal: Terminal) -> None:
     agrees(rows[0], rl.serve(deployments()[0], rl.Traffic(4096, 256, concurrency=16), chunk=512))
 
 
+def test_a_cap_of_the_batch_reaches_the_pools_that_decode(terminal: Terminal) -> None:
+    rows = rows_of(terminal, "--on", GPU, *SPLIT, "--max-batch", "4")
+    assert [row["limit"] for row in rows] == ["the batch cap", "the batch cap of the decode pool"]
+    agrees(rows[0], rl.serve(deployments()[0], rl.Traffic(4096, 256, concurrency=16), max_batch=4))
+
+
 def test_each_prefill_pool_meets_each_decode_pool(terminal: Terminal) -> None:
     rows = rows_of(terminal, *SPLIT, "--decode", "h100-sxm:8", "--prefill", "h200-sxm:8", "--on", GPU, "--on", GPU)
     assert [row["mode"] for row in rows] == ["colocated", *["prefill/decode"] * 4]

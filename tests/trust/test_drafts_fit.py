@@ -1,5 +1,6 @@
 """Drafts: their acceptance and what verifying them costs are found again, and rows say how many tokens are drafted."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +134,40 @@ def test_the_requests_of_a_rank_are_those_of_one_worker_of_several() -> None:
     row = {**ROW, **pools, "kind": "disaggregated", "runtime": "tensorrt-llm", "decode_ep": "8"}
     assert load({**row, "concurrency": str(2 * 8 * 48)}).draft_length == 3
     assert load({**row, "concurrency": str(2 * 8 * 48 + 1)}).draft_length == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "max_batch"),
+    [
+        ({}, 8 * 128),
+        ({"concurrency": "2048"}, 8 * 128),
+        ({"concurrency": "2969"}, 8 * 128),  # 1.45 times as many
+        ({"concurrency": "2970"}, math.inf),
+        ({"concurrency": "4"}, 8),
+        ({"decode_tp": "8", "decode_dp": "1"}, math.inf),
+        ({"decode_tp": "8", "decode_dp": "1", "concurrency": "2"}, 1),
+        ({"runtime": "sglang"}, math.inf),
+        ({"kind": "serving"}, math.inf),
+        ({"source": "mine"}, math.inf),
+    ],
+)
+def test_the_batch_that_recipes_of_two_pools_name(changes: dict[str, str], max_batch: float) -> None:
+    pools = {"prefill_devices": "8", "decode_devices": "16", "decode_workers": "2", "decode_tp": "1", "decode_dp": "8"}
+    row = {**ROW, **pools, "kind": "disaggregated", "runtime": "tensorrt-llm", "decode_ep": "8", "concurrency": "2150"}
+    assert load({**row, **changes}).max_batch == max_batch
+
+
+def test_requests_that_wait_for_room_to_decode_are_predicted_so() -> None:
+    pools = {"prefill_devices": "8", "decode_devices": "16", "decode_tp": "1", "decode_dp": "16", "decode_ep": "16"}
+    row = {**ROW, **pools, "kind": "disaggregated", "runtime": "tensorrt-llm", "accelerator": "gb200"}
+    row |= {"speculation": "none", "concurrency": "1100"}
+    found = predict({**row, "prefill_tp": "1", "prefill_dp": "8", "prefill_ep": "8"})
+    asked = load(row)
+    assert found.batch == asked.max_batch == 1024
+    assert found.ttft is not None
+    assert found.tpot is not None
+    rate = 1024 / ((asked.osl - 1) * found.tpot)
+    assert found.ttft == pytest.approx((1100 - 1024) / rate, rel=0.02)
 
 
 def test_the_fit_s_own_times_of_rows_that_draft_are_those_of_the_library() -> None:
