@@ -19,8 +19,8 @@ from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.drafts_fit import fitted_drafts
-from roofline.trust.measured_rows import Row, load, number, served
-from roofline.trust.predictions import Prediction, measured_rate, predict, two_pools
+from roofline.trust.measured_rows import Row, load, number, pool, served
+from roofline.trust.predictions import Prediction, decode_pool, measured_batch, measured_rate, predict, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
 from roofline.trust.stations import ACCEPTANCE
 from roofline.trust.validation import Validation, read_rows, validate
@@ -164,7 +164,7 @@ def _digits(number: float) -> float:
 
 def outrun(rows: Sequence[Row]) -> tuple[int, int]:
     """Rows of two pools measured to take more prompts per second than is predicted of their prefill pool: prompt by
-    prompt, and in passes.
+    prompt on every rank, and in passes.
     """
     found = []
     for row in rows:
@@ -172,9 +172,24 @@ def outrun(rows: Sequence[Row]) -> tuple[int, int]:
         pools = two_pools(row, what, runtime(what.runtime), asked)[1]
         ttft, tpot = (number(row, name) / 1e3 for name in ("ttft_ms", "tpot_ms"))
         rate = measured_rate(asked, ttft, pools.generated * tpot)
-        found.append((rate > pools.workers / pools.prompt.occupancy, rate > pools.most_prompts))
+        ranks = float(pool(row, "prefill_").dp)
+        found.append((rate > pools.workers * ranks / pools.passes.taking(ranks), rate > pools.most_prompts))
     single, shared = np.array(found).sum(axis=0)
     return int(single), int(shared)
+
+
+def capped(rows: Sequence[Row]) -> tuple[int, int]:
+    """Rows of two pools whose requests wait for room by what their launch script says, and those of them that decode
+    more than 6 % beyond that room by Little's law.
+    """
+    found = []
+    for row in rows:
+        what, asked = served(row), load(row)
+        place = decode_pool(row, what, runtime(what.runtime), asked)
+        room = asked.max_batch * place.replicas
+        if room < asked.concurrency:
+            found.append((measured_batch(row, asked) or 0.0) > 1.06 * room)
+    return len(found), sum(found)
 
 
 def to_toml(stack: Runtime) -> str:
@@ -220,7 +235,8 @@ def main() -> None:
         for name, found in (("model", without_model), ("part", without_part))
     }
     found = summary(before, validate(rows), outside, validate(PHASES))
-    found["outrun"] = outrun([row for row in counted if row["kind"] != "serving"])
+    split = [row for row in counted if row["kind"] != "serving"]
+    found["outrun"], found["capped"] = outrun(split), capped(split)
     SUMMARY.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(found), encoding="utf-8")
 

@@ -163,6 +163,8 @@ def page(found: Mapping[str, Any]) -> str:
         "sequence": f"{shared.sequence * 1e6:.2g} μs",
         "acceptance": f"{shared.acceptance:.2g}",
         "asked": f"{ASKED:g}",
+        "capped": str(found["capped"][0]),
+        "beyond": str(found["capped"][1]),
         "small": str(SMALL),
         "middle": str(MIDDLE),
         "bunched": f"{shared.apart:.2g}",

@@ -5,7 +5,8 @@ measured kernels they were fitted to and how far those lie from the form. The fo
 
     kernel      overhead + max(FLOP / (peak · compute), bytes / (bandwidth · memory))
     collective  min(overhead + one-shot time, staged_overhead + two-shot time), both at link bandwidth · bandwidth,
-                with a crossing for each message over a wire between domains whose latency is not published
+                or summed_overhead + the time through a switch that adds up, if that is less; with a crossing for
+                each message over a wire between domains whose latency is not published
 """
 
 from __future__ import annotations

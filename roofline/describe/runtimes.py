@@ -59,12 +59,13 @@ class Runtime(BaseModel):
     sequence in it on any rank, `verified` [s] for each on one rank whose drafts it verifies, `prompt` [s] of the
     devices' time for each pass of prompts beside its kernels, and `request` [s] that each request waits in the host
     before its first token. `first` decode steps pass before that token is seen (requests are looked for and tokens sent
-    every few steps), and `aligned` more where attention-data ranks wait for each other's prompts, which they do not in a
-    pool that takes none [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others in flight) are
-    computed, and `in_step` in place of `bunch` where all requests are equally long, so that those which once began
-    together stay together [1]. Where a number of requests is in flight, a prompt in a pool that only takes prompts
-    waits for `apart` · √(others in flight to the replica) passes [1]. `acceptance`: the probability that a drafted token was accepted in the measured rows that
-    draft, which do not record it; whoever drafts gives an acceptance of their own [1].
+    every few steps), and `aligned` more in which prompts of all attention-data ranks are gathered, so that they share
+    passes; a lone request waits for nobody [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others
+    in flight) are computed, and `in_step` in place of `bunch` in measured runs whose requests are all equally long, so
+    that those which once began together stay together [1]. Where a number of requests is in flight, a prompt in a pool
+    that only takes prompts waits for `apart` · √(others in flight to the replica) passes [1]. `acceptance`: the
+    probability that a drafted token was accepted in the measured rows that draft, which do not record it; whoever
+    drafts gives an acceptance of their own [1].
     `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
@@ -104,11 +105,11 @@ class Runtime(BaseModel):
 
     def decoding_alone(self) -> Runtime:
         """The stack of a pool that only decodes."""
-        return self.model_copy(update={"step": self.alone, "aligned": 0.0})
+        return self.model_copy(update={"step": self.alone})
 
-    def steps_before(self, ranks: int) -> float:
-        """Decode steps that pass before a first token is seen, on so many attention-data ranks [1]."""
-        return self.first + (self.aligned if ranks > 1 else 0.0)
+    def gathering(self, ranks: int) -> float:
+        """Decode steps for which prompts of so many attention-data ranks are gathered [1]."""
+        return self.aligned if ranks > 1 else 0.0
 
     @property
     def efficiency(self) -> Efficiency:

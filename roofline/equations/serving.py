@@ -10,6 +10,7 @@ from roofline.numeric import Num, maximum
 __all__ = [
     "batch_within",
     "colocated_interval",
+    "gated_spread",
     "linear_step",
     "mean_decode_context",
     "mean_random_context",
@@ -241,3 +242,25 @@ def passes_per_prompt(due: Num, most: Num) -> Num:
     0.432332
     """
     return maximum((1 - natural_power(0 - due)) / due, 1 / most)
+
+
+def gated_spread(due: Num, prefill: Num, interval: Num) -> Num:
+    """How unevenly long steps are that compute the prompts which came at random during the step before.
+
+    Arguments:
+        due : prompts that are due in a step on average [1]
+        prefill : device time that the prompt of one request takes [s]
+        interval : mean time of a step, prompts included [s]
+
+    Returns the variance of the step's time over its squared mean [1].
+
+    Source: Takagi 1986, "Analysis of Polling Systems", MIT Press, chapter 5 (gated service), for one queue: of
+    I' = base + prefill · Poisson(due · I / interval), the variances of both I are equal in steady state.
+
+    Exists only while prompts take less than all time. A request at random finds a step that is longer than the mean by
+    this share, and so do the prompts that come with it.
+
+    >>> gated_spread(0.5, 0.4, 1)
+    0.0833333
+    """
+    return due * (prefill / interval) ** 2 / (1 - (due * prefill / interval) ** 2)

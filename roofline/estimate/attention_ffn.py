@@ -23,7 +23,7 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.door import checked
 from roofline.estimate.half import Half, Passage
 from roofline.estimate.halves import OFFLOADS, Offload, attention_half, ffn_half
-from roofline.estimate.passes import PASS_TOKENS
+from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point
 from roofline.estimate.servers import Prompt, Use
@@ -154,7 +154,13 @@ class AttentionFfnServer:
     def steps_before(self) -> float:
         """As the attention pool's stack has it."""
         stack = self.attention.resolved.rates.runtime
-        return 0.0 if stack is None else stack.steps_before(self.attention.plan.layout.dp)
+        return 0.0 if stack is None else stack.first
+
+    @property
+    def aligned(self) -> float:
+        """As the attention pool's stack has it for its ranks."""
+        stack = self.attention.resolved.rates.runtime
+        return 0.0 if stack is None else stack.gathering(self.attention.plan.layout.dp)
 
     @property
     def row_bytes(self) -> float:
@@ -236,13 +242,14 @@ class AttentionFfnServer:
         crossing = self.crossings * (
             self.system.wire.delay + new * self.row_bytes / 2 / (self.system.wire.rate * sender)
         )
-        latency = float(alone.total + alone.hops + away.total[0] + 2 * crossing)
+        computed = float(alone.total + alone.hops + away.total[0] + 2 * crossing)
         busiest = max(
             float(filled.slowest) / ranks / self.attention.replicas,
             float(away.slowest[0]) / self.ffn.replicas,
             float(self._on_the_wire(new)),
         )
-        return Prompt(latency, busiest)
+        stack = self.attention.resolved.rates.runtime
+        return Prompt(computed, Passes(((1.0, busiest),)), 0.0 if stack is None else stack.request)
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """Nothing: a prompt is a micro-batch of its own."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import colocated_interval, mean_decode_context, passes_per_prompt
+from roofline.equations.serving import colocated_interval, gated_spread, mean_decode_context, passes_per_prompt
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
-from roofline.estimate.servers import Prompt, Room, Server, Use
+from roofline.estimate.queues import NEARLY, pool_wait
+from roofline.estimate.servers import Most, Prompt, Server, Use
 from roofline.estimate.service import Pool, Service
 from roofline.estimate.timing import largest
 from roofline.numeric import maximum, minimum, sqrt
@@ -30,8 +33,9 @@ class Mix:
     `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
     the first token is seen count with them. A step yields `tokens` of a sequence. `bunch` · √(others in flight) prompts
     are computed before one's own because requests come in bunches. `spared` gives what a prompt takes less in the same
-    pass as a decode step, by its batch [s]. Prompts that are due in the same step share a pass, and where nothing is
-    generated those that came during the pass before.
+    pass as a decode step, by its batch [s]. At `most` so many sequences are decoded at once. Prompts that are due in
+    the same step share a pass, those of the `aligned` steps before with them, and where nothing is generated those that
+    came during the pass before.
     """
 
     prompt: Prompt
@@ -41,11 +45,8 @@ class Mix:
     tokens: float = 1.0
     bunch: float = 0.0
     spared: Callable[[Any], Any] = np.zeros_like
-
-    @property
-    def disturbed(self) -> float:
-        """How much of the other requests' prefill falls into one's own decode: none where there are no others."""
-        return 1.0 if self.crowd is None else min(1.0, max(0.0, self.crowd - 1))
+    aligned: float = 0.0
+    most: float = math.inf
 
     @property
     def met(self) -> float:
@@ -56,84 +57,134 @@ class Mix:
         """Time between two tokens of a sequence [s]."""
         if not self.generated:
             return step
-        return colocated_interval(step, batch, self.added(batch) * self.disturbed, self.generated)
+        return colocated_interval(step, self.entering(batch), self.added(batch), self.generated)
+
+    def entering(self, batch: Any) -> Any:
+        """Prompts of others that are computed while a sequence is decoded [1].
+
+        As many as are decoded with it, for each that leaves makes room for one; but no more than there are others, or
+        than there is room for beside it.
+        """
+        others = math.inf if self.crowd is None else max(0.0, self.crowd - 1)
+        return minimum(batch, min(others, max(0.0, self.most - 1)))
 
     def added(self, batch: Any) -> Any:
         """The replica's time that a prompt adds to the steps of a decode batch [s].
 
-        Prompts that are due in the same step are spared once together; below one sequence, some find no step running,
-        and a lone request's never does.
+        Prompts of one pass are spared once together; below one sequence, some find no step running, and a lone
+        request's never does.
         """
-        with_a_step = self.disturbed * minimum(batch, 1) * passes_per_prompt(self.due(batch), float("inf"))
+        with_a_step = minimum(self.entering(batch), 1) * passes_per_prompt(self.gathered(batch), math.inf)
         return self.each(0.0, batch) - self.spared(batch) * with_a_step
 
     def due(self, batch: Any) -> Any:
         """Prompts that are due in a step of a decode batch on average, one's own apart [1]."""
-        return maximum(self.met * self.tokens * batch / self.generated, SELDOM)
+        return maximum(self.tokens * self.entering(batch) / self.generated, SELDOM)
+
+    def gathered(self, batch: Any) -> Any:
+        """Prompts that are taken together at a decode batch on average, one's own apart [1]."""
+        return self.due(batch) * (1 + self.aligned)
 
     def rate(self, batch: Any, step: Any) -> Any:
         """Requests that a replica finishes at a decode batch [1/s]."""
         return batch / (self.generated * self.interval(batch, step))
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Time to first token [s]: the step that is running, prompts before, the prompt, and steps between chunks.
+        """Time to first token [s]: room, the step that is running, prompts before, the prompt, steps between chunks.
 
         `step` is the time per token of a sequence, of which a step yields several where tokens are drafted.
         """
-        between = self.chunks * minimum(batch, 1) * step * self.tokens
-        return self.prompt.latency + between + self.running(batch, step) + self.others(rate, batch)
+        between = (self.chunks + self.aligned * self.met) * minimum(batch, 1) * step * self.tokens
+        running, others = self.running(batch, step), self.others(rate, batch, step)
+        return self.prompt.latency + between + running + others + self.room(rate, batch, step)
+
+    def room(self, rate: Any, batch: Any, step: Any) -> Any:
+        """Wait of requests at random for room to be decoded in [s]; in a closed circle those beyond it are counted."""
+        if self.crowd is not None or not self.generated or self.most == math.inf:
+            return 0.0
+        whole = self.each(0.0, batch) + self.generated * self.interval(batch, step)
+        return pool_wait(int(self.most), minimum(rate, self.most / whole * NEARLY), float(whole))
+
+    def longer(self, batch: Any, step: Any) -> Any:
+        """How much longer than the mean a step is that a request at random finds running, over the mean [1]."""
+        if self.crowd is not None or not self.generated:
+            return 0.0
+        return gated_spread(self.due(batch), self.each(0.0, batch), self.tokens * self.interval(batch, step))
 
     def running(self, batch: Any, step: Any) -> Any:
         """What is left of the step that a request finds running, with the prompts in it [s].
 
-        A step that prompts make longer is found more often by requests at random. In a closed circle requests come as
-        others finish, at the end of a step of any length.
+        A step that prompts make longer is found more often by requests at random, whose prompts ride in the next one.
+        In a closed circle requests come as others finish, and wait for half of a step of any length.
         """
-        whole, longer = self.tokens * self.interval(batch, step), 0.0
-        if self.crowd is None and self.generated:
-            longer = self.due(batch) * self.each(0.0, batch) ** 2 / whole
-        return self.met * minimum(batch, 1) * (whole + longer) / 2
+        left = self.tokens * self.interval(batch, step) * (1 + self.longer(batch, step)) / 2
+        ridden = self.tokens * step if self.crowd is None else 0.0
+        return self.met * minimum(batch, 1) * (left + ridden)
 
-    def others(self, rate: Any, batch: Any) -> Any:
+    def aftermath(self, batch: Any, step: Any) -> Any:
+        """What the steps after one's prompt are longer than the mean, all together, for requests at random [s].
+
+        More prompts come in the long step of one's own, which make the next one longer, and so on.
+        """
+        if self.crowd is not None or not self.generated:
+            return 0.0
+        whole, each = self.tokens * self.interval(batch, step), self.each(0.0, batch)
+        busy = self.due(batch) * each / whole
+        own = self.tokens * step + each * (1 + self.gathered(batch) * (1 + self.longer(batch, step)))
+        return busy / (1 - busy) * maximum(own - whole, 0.0)
+
+    def others(self, rate: Any, batch: Any, step: Any) -> Any:
         """Time of the prompts of others that come before one's own, or share its pass [s].
 
-        Where nothing is generated, those before are what is left of a pass that is running.
+        Where nothing is generated, they queue as before a pool that only takes prompts.
         """
-        each, prompt = self.each(rate, batch), self.prompt
+        each, passes = self.each(rate, batch), self.prompt.passes
         if self.generated:
-            due = self.due(batch) / prompt.ranks
-            within = minimum(due, prompt.most - 1)
-            before = maximum(due / prompt.most - 1, 0) / 2 * prompt.most * prompt.least
+            come = self.met * self.gathered(batch) * (1 + self.longer(batch, step))
+            within = minimum(come, passes.most - 1)
+            before = (come - within) / (2 * passes.most) * passes.points[-1][1]
+            ahead = within * (passes.one - passes.shared) + before
         else:
-            within = prompt.gathered(self.met * rate) - 1
-            before = minimum(self.met * rate * each, 1) / 2 * (within + 1) * each
-        ahead = prompt.ranks * (within * (prompt.occupancy - prompt.shared) + before)
+            met = self.met * rate
+            ahead = passes.seconds(met) - passes.one + pool_wait(1, met, passes.one, passes.share)
         if self.crowd is None:
             return ahead
         others = max(0.0, self.crowd - 1)
-        return minimum(ahead + self.bunch * sqrt(others) * each, others * each)
+        return minimum(ahead + self.bunch * sqrt(others) * each, others * passes.one)
 
     def each(self, rate: Any, batch: Any) -> Any:
         """The replica's time that a prompt takes, nothing spared [s]."""
-        prompt = self.prompt
-        together = prompt.due_together(self.due(batch)) if self.generated else prompt.gathered(self.met * rate)
-        return prompt.occupied(together)
+        passes = self.prompt.passes
+        if self.generated:
+            return passes.occupied(self.gathered(batch))
+        return passes.seconds(self.met * rate) / passes.prompts(self.met * rate)
 
     def held(self, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
         rate = self.rate(batch, step)
         return batch + rate * self.first_token(rate, batch, step)
 
+    def slots(self, batch: Any, step: Any) -> Any:
+        """Sequences that have room at a decode batch [1]: those in it, and those whose prompt is computed."""
+        return batch + self.rate(batch, step) * self.each(0.0, batch)
+
+    def reached(self, batch: Any, step: Any, offered: float | None = None) -> Any:
+        """The share of the requests in flight that a decode batch has, or of those `offered` per second that it
+        finishes, or of the room that it takes: whichever is the largest [1].
+        """
+        held = self.held(batch, step) / (self.crowd or 1.0) if offered is None else self.rate(batch, step) / offered
+        return maximum(held, self.slots(batch, step) / self.most)
+
 
 def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
     """Steady state of one traffic of plain numbers."""
-    room = Room.of(server, traffic, max_batch)
-    limit = room.most
+    allowed = Most.of(server, traffic, max_batch)
+    limit = allowed.batch
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
     chunks = 0.0 if chunk is None else float(-(-traffic.new_tokens // chunk))
     chunks += server.steps_before
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
-    stack = server.holder.runtime
+    stack = server.holder.rates.runtime
     bunch = 0.0 if stack is None else stack.bunch
     most = limit if crowd is None else min(limit, crowd)
     batches = np.unique(np.rint(np.geomspace(1.0, max(1.0, most), _BATCHES)))
@@ -143,7 +194,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         return np.interp(batch, batches, there)
 
     tokens = PASS_TOKENS if chunk is None else chunk
-    mix = Mix(server.prompt(traffic, tokens), traffic.generated, crowd, chunks, server.tokens_per_step, bunch, spared)
+    prompt, yielded = server.prompt(traffic, tokens), server.tokens_per_step
+    mix = Mix(prompt, traffic.generated, crowd, chunks, yielded, bunch, spared, server.aligned, limit)
     offered = None if traffic.rate is None else traffic.rate / server.replicas
 
     def step(batch: Any) -> Any:
@@ -151,6 +203,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
 
     batch, seconds, rate = _settled(mix, step, limit, offered)
     tpot = float(mix.interval(batch, seconds))
+    if traffic.generated:
+        tpot += float(mix.aftermath(batch, seconds)) / traffic.generated
     if crowd is None:
         overloaded = offered is not None and rate < offered
         ttft = float("inf") if overloaded else float(mix.first_token(rate, batch, seconds))
@@ -163,7 +217,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
     input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
-    full = batch >= limit and queued > 0
+    full = allowed.full(float(mix.slots(batch, seconds)) if traffic.generated else batch, queued)
     notes = [
         _CACHES,
         _PROMPTS if chunk is None else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
@@ -171,7 +225,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     if np.any(there):
         notes.append(_SPARED)
     if full:
-        notes.append(room.sentence)
+        notes.append(allowed.sentence)
     return Service(
         system=str(server),
         traffic=traffic,
@@ -190,7 +244,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         },
         fits=True,
         bound=largest(server.attributed(batch, context)),
-        limit=room.what if full else _limit(crowd, rate, offered),
+        limit=allowed.what if full else _limit(crowd, rate, offered),
         assumptions=(*server.assumptions(batch, context), *notes),
     )
 
@@ -204,7 +258,7 @@ def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[
     """Decode batch, its step and the rate of requests on one replica."""
     if not mix.generated:
         seconds = float(step(np.array([1.0]))[0])
-        most = 1 / mix.prompt.least
+        most = 1 / mix.prompt.passes.share * NEARLY
         if offered is not None:
             return 0.0, seconds, min(offered, most)
         return (
@@ -212,10 +266,7 @@ def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[
             seconds,
             smallest_rate(lambda rate: rate * mix.first_token(rate, 0.0, seconds), mix.crowd or 0, most),
         )
-    if offered is None:
-        batch, seconds = smallest_batch(step, mix.held, mix.crowd or 0, limit)
-    else:
-        batch, seconds = smallest_batch(step, mix.rate, offered, limit)
+    batch, seconds = smallest_batch(step, partial(mix.reached, offered=offered), 1.0, limit)
     rate = float(mix.rate(batch, seconds))
     if offered is not None and rate >= offered * (1 - 1e-9):
         rate = offered

@@ -20,13 +20,13 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
-from roofline.estimate.queues import pool_wait
-from roofline.estimate.servers import Prompt, Room, Server, Whole
+from roofline.estimate.queues import NEARLY, pool_wait
+from roofline.estimate.servers import Most, Prompt, Server, Whole
 from roofline.estimate.service import Service
 from roofline.estimate.speculative import Speculative
 from roofline.estimate.timing import largest
+from roofline.units import format_quantity
 
-_NEARLY = 1 - 1e-9
 _CROWDED = 0.95
 """Share of its time above which a pool or a link is named as what limits the throughput."""
 
@@ -57,7 +57,8 @@ class PrefillDecode:
         if isinstance(self.decode, AttentionFfn):
             return replace(self.decode, attention=self.decode.attention.decoding_alone())
         if isinstance(self.decode, Speculative):
-            return replace(self.decode, target=self.decode.target.decoding_alone())
+            target, draft = (pool.decoding_alone() for pool in (self.decode.target, self.decode.draft))
+            return replace(self.decode, target=target, draft=draft)
         return self.decode.decoding_alone()
 
     @property
@@ -80,15 +81,18 @@ class Crossing:
     most: float
 
     @classmethod
-    def of(cls, system: PrefillDecode, prompts: Whole, decoder: Server, prompt: Prompt, isl: float) -> Crossing:
-        """Sent layer by layer, in the narrower of both cache formats, at the rate of the slower pool."""
+    def of(cls, system: PrefillDecode, prompts: Whole, decoder: Server, computed: float, isl: float) -> Crossing:
+        """Sent layer by layer while the prompt is `computed` [s], in the narrower of both cache formats.
+
+        The ranks that have a sequence send and receive it; all devices of the smaller pool do at once.
+        """
         sender, receiver, link = prompts.deployment, decoder.holder, system.wire
         size = float(system.model.cache_bytes(isl, wire_format(sender, receiver)))  # type: ignore[arg-type]
         sending, receiving = (pool.layout.tp * pool.layout.pp for pool in (sender, receiver))
         bandwidth = min(sending, receiving) * link.rate
-        together = min(sending * sender.replicas, receiving * receiver.replicas) * link.rate
+        together = min(pool.layout.devices * pool.replicas for pool in (sender, receiver)) * link.rate
         layers = len(system.model.layers)
-        exposed = float(exposed_transfer(size, bandwidth, layers, prompt.latency))  # type: ignore[arg-type]
+        exposed = float(exposed_transfer(size, bandwidth, layers, computed))  # type: ignore[arg-type]
         return cls(size, exposed + link.delay, together / size if size else float("inf"))
 
 
@@ -103,18 +107,22 @@ class Split:
     """Both pools under a traffic: `workers` take prompts in passes, `decoders` replicas generate the rest of an answer.
 
     The decode pool's serving stack lets the time of `late` tokens of a sequence pass before its first one is seen.
-    `bunch` · √(others in flight to a worker) passes come before one's own because requests come in bunches.
+    `apart` · √(others in flight to a worker) passes come before one's own because requests come in bunches.
     """
 
     prompt: Prompt
-    passes: Passes
     workers: int
     decoders: int
     generated: float
     crossing: Crossing
     crowd: float | None
     late: float = 0.0
-    bunch: float = 0.0
+    apart: float = 0.0
+
+    @property
+    def passes(self) -> Passes:
+        """What takes prompts."""
+        return self.prompt.passes
 
     @property
     def most_prompts(self) -> float:
@@ -150,7 +158,7 @@ class Split:
         if self.crowd is None:
             return wait
         others = max(0.0, self.crowd / self.workers - 1)  # at most all of them are before it, one by one
-        bunched = self.bunch * np.sqrt(others) * passes.seconds(met / self.workers)
+        bunched = self.apart * np.sqrt(others) * passes.seconds(met / self.workers)
         return np.minimum(wait + bunched, others * passes.one)
 
     def gap(self, rate: Any) -> Any:
@@ -162,7 +170,7 @@ class Split:
     def held(self, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]; infinite beyond what prefill and link let through."""
         rate = self.rate(batch, step)
-        possible = np.where(rate < self.most, rate, self.most * _NEARLY)
+        possible = np.where(rate < self.most, rate, self.most * NEARLY)
         held = self.decoders * batch + possible * (self.first_token(possible, step) + self.gap(possible))
         return np.where(rate < self.most, held, np.inf)
 
@@ -172,14 +180,14 @@ class Split:
             seconds = float(step(np.array([1.0]))[0])
             if offered is not None:
                 return 0.0, seconds, min(offered, self.most)
-            asked, most = self.crowd or 0.0, self.most * _NEARLY
+            asked, most = self.crowd or 0.0, self.most * NEARLY
             return 0.0, seconds, smallest_rate(lambda rate: float(rate * self.first_token(rate, 0.0)), asked, most)
         if offered is None:
             batch, seconds = smallest_batch(step, self.held, self.crowd or 0.0, limit)
         else:
             batch, seconds = smallest_batch(step, self.rate, min(offered, self.most), limit)
         rate = min(float(self.rate(batch, seconds)), self.most)
-        if offered is not None and rate >= offered * _NEARLY:
+        if offered is not None and rate >= offered * NEARLY:
             rate = offered
         return batch, seconds, rate
 
@@ -194,16 +202,14 @@ def split(
     """
     tokens = PASS_TOKENS if chunk is None else chunk
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
-    prompt, passes = prompts.prompt(traffic), prompts.passes(traffic, tokens)
-    room = Room.of(decoder, traffic, max_batch)
-    limit = room.most
+    prompt = prompts.prompt(traffic, tokens)
+    passes, allowed = prompt.passes, Most.of(decoder, traffic, max_batch)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]
-    crossing = Crossing.of(system, prompts, decoder, prompt, traffic.isl)
+    crossing = Crossing.of(system, prompts, decoder, prompt.computed, traffic.isl)
     late = decoder.steps_before * decoder.tokens_per_step
     stack = system.prefill.rates.runtime
     pools = Split(
         prompt,
-        passes,
         prompts.replicas,
         decoder.replicas,
         traffic.generated,
@@ -212,10 +218,10 @@ def split(
         late,
         0.0 if stack is None else stack.apart,
     )
-    batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), limit, traffic.rate)
-    gap = float(pools.gap(min(rate, pools.most * _NEARLY)))
+    batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), allowed.batch, traffic.rate)
+    gap = float(pools.gap(min(rate, pools.most * NEARLY)))
     tpot = seconds + (gap / traffic.generated if traffic.generated else 0.0)
-    finished = min(rate, pools.most_prompts * _NEARLY)
+    finished = min(rate, pools.most_prompts * NEARLY)
     own, each = float(pools.own_pass(finished)), finished / pools.workers
     if traffic.rate is None:
         ttft = traffic.concurrency / rate - gap - traffic.generated * seconds
@@ -225,11 +231,11 @@ def split(
         ttft = float("inf") if overloaded else float(pools.first_token(rate, seconds))
         queued = float("inf") if overloaded else rate * (ttft - own)
     together = float(passes.prompts(pools.met * each))
-    prefilling = each * min(prompt.occupancy, float(passes.seconds(each) / passes.prompts(each)))
+    prefilling = each * float(passes.seconds(each) / passes.prompts(each))
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
-    full = batch >= limit * _NEARLY and queued > 0
+    full = allowed.full(batch, queued)
     limits = {
-        f"{room.what} of the decode pool": 1.0 if full else 0.0,
+        f"{allowed.what} of the decode pool": 1.0 if full else 0.0,
         "the prefill pool": rate / pools.most_prompts,
         "the link": rate / crossing.most if traffic.generated else 0.0,
     }
@@ -255,7 +261,7 @@ def split(
         assumptions=(
             *decoder.assumptions(batch, context),
             *_notes(system, prompts, decoder, crossing, passes, tokens),
-            *((room.sentence,) if full else ()),
+            *((allowed.sentence,) if full else ()),
         ),
     )
 
@@ -264,7 +270,12 @@ def _notes(
     system: PrefillDecode, prompts: Whole, decoder: Server, crossing: Crossing, passes: Passes, tokens: float
 ) -> list[str]:
     sender, receiver = prompts.deployment, decoder.holder
-    notes = [
+    stack = receiver.rates.runtime
+    notes = []
+    if stack is not None:
+        cost = format_quantity(stack.step, "s")
+        notes.append(f"under {stack.name} a pool that only decodes has a host cost of {cost} per step")
+    notes += [
         "caches are paged and take their mean length; every answer has the same length",
         f"{crossing.size:,.0f} bytes of cache cross per request, layer by layer behind prefill; requests that wait for "
         "room in the decode pool wait before prefill",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.equations.serving import shared_pass
+from roofline.equations.serving import passes_per_prompt, shared_pass
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
 
@@ -60,6 +60,33 @@ class Passes:
     def share(self) -> float:
         """The replica's time that a prompt takes in a full pass [s]."""
         return self.points[-1][1] / self.most
+
+    @property
+    def shared(self) -> float:
+        """What prompts share of a pass: what does not grow with their number [s]."""
+        return float(shared_seconds(self.one, self.points[-1][1], self.most))
+
+    def occupied(self, due: Any) -> Any:
+        """The replica's time that a prompt takes where so many are due together on average [s].
+
+        As many as have come share a pass, whose time grows evenly from one prompt to a full one.
+        """
+        return self.one - self.shared * (1 - passes_per_prompt(due, self.most))
+
+    def stretched(self, times: float) -> Passes:
+        """The same, each so many times as long."""
+        return Passes(tuple((count, seconds * times) for count, seconds in self.points))
+
+    def then(self, other: Passes) -> Passes:
+        """Passes of this and of another model one after the other, of as many prompts as both take."""
+        most = min(self.most, other.most)
+        counts = sorted({count for passes in (self, other) for count, _ in passes.points if count <= most})
+        return Passes(tuple((count, self.taking(count) + other.taking(count)) for count in counts))
+
+    def taking(self, count: float) -> float:
+        """Of a pass with so many prompts [s]."""
+        counts, seconds = zip(*self.points, strict=True)
+        return float(np.interp(count, counts, seconds))
 
     def seconds(self, rate: Any) -> Any:
         """Of a pass at a rate of prompts that come to the replica; of a full one at `1 / share` or more [s]."""

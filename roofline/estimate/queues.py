@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+NEARLY = 1 - 1e-9
+"""Share of what servers can take up to which requests are taken to come; at all of it they wait for ever [1]."""
 _MOST_SERVERS = 1_000
 """Above this, a queue that is not overloaded hardly waits; the recurrence stops here, which overstates the wait."""
 

@@ -9,50 +9,31 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.equations.serving import mean_decode_context, passes_per_prompt, shared_pass
+from roofline.equations.serving import mean_decode_context
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
-from roofline.estimate.passes import PASS_TOKENS, Passes, prompts_in_a_pass, shared_seconds
+from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import Resource, experts_reading, experts_working, passage, step_seconds
-from roofline.numeric import maximum, minimum
+from roofline.estimate.timing import Resource, experts_reading, experts_working, passage
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt: `latency` until its first token, and `occupancy`, the replica's time that it takes from others [s].
+    """One prompt: `computed` by itself until its first token, after `request` in the host [s], and the `passes` that
+    take it, and others, from a replica's time.
 
-    They differ where prompts overlap: in the stages of a pipeline, or on data-parallel ranks. Up to `most` prompts on
-    each of `ranks` share a pass [1], and with it what does not grow with their number: `shared` of their occupancy [s].
+    A pass takes less than `computed` where prompts overlap in the stages of a pipeline.
     """
 
-    latency: float
-    occupancy: float
-    shared: float = 0.0
-    most: float = 1.0
-    ranks: float = 1.0
-
-    def occupied(self, sharing: Any) -> Any:
-        """The replica's time that a prompt takes where so many share a pass on a rank on average [s]."""
-        return self.occupancy - self.shared * (1 - 1 / sharing)
-
-    def due_together(self, due: Any) -> Any:
-        """Prompts that share a pass on a rank where so many are due in a decode step of all ranks on average [1]."""
-        return 1 / passes_per_prompt(due / self.ranks, self.most)
-
-    def gathered(self, rate: Any) -> Any:
-        """Prompts that share a pass on a rank where it takes all that came to the replica during the one before [1]."""
-        if self.most == 1:
-            return 1.0
-        further = self.occupancy - self.shared
-        rate = minimum(rate, 1 / self.least)
-        return maximum(1.0, rate * shared_pass(self.occupancy, further, rate))
+    computed: float
+    passes: Passes
+    request: float = 0.0
 
     @property
-    def least(self) -> float:
-        """The replica's time that a prompt takes in a full pass [s]."""
-        return float(self.occupied(self.most))
+    def latency(self) -> float:
+        """Until the first token of a lone prompt [s]."""
+        return self.request + self.computed
 
 
 @dataclass(frozen=True)
@@ -86,6 +67,10 @@ class Server(Protocol):
     def steps_before(self) -> float:
         """Steps that the serving stack lets pass before a first token is seen [1]."""
 
+    @property
+    def aligned(self) -> float:
+        """Steps for which it gathers prompts of all attention-data ranks, where there are several [1]."""
+
     def largest_batch(self, traffic: Traffic) -> float:
         """Sequences in decode that one replica holds [1]; `DoesNotFit` where not even one."""
 
@@ -111,17 +96,21 @@ class Server(Protocol):
 
 
 @dataclass(frozen=True)
-class Room:
-    """What one replica decodes at once: `most` sequences [1], as it was `told` or as its memory holds."""
+class Most:
+    """Sequences that one replica decodes at once at most [1]: as many as it was `told`, or as its memory holds."""
 
-    most: float
+    batch: float
     told: bool
 
     @classmethod
-    def of(cls, server: Server, traffic: Traffic, max_batch: float | None) -> Room:
+    def of(cls, server: Server, traffic: Traffic, max_batch: float | None) -> Most:
         """Of a server that is told to decode no more than `max_batch`; `DoesNotFit` where not even one fits."""
         held = server.largest_batch(traffic)
         return cls(held, False) if max_batch is None or max_batch >= held else cls(max_batch, True)
+
+    def full(self, held: float, queued: float) -> bool:
+        """Whether requests wait for room where so many sequences have some."""
+        return queued > 0 and held >= self.batch * (1 - 1e-6)
 
     @property
     def what(self) -> str:
@@ -132,8 +121,8 @@ class Room:
     def sentence(self) -> str:
         """Where it ends and what happens then, in words."""
         if self.told:
-            return f"a replica decodes {self.most:,g} sequences at most; further requests wait"
-        return f"caches of {self.most:,g} sequences fit on a replica; further requests wait"
+            return f"a replica decodes {self.batch:,g} sequences at most; further requests wait"
+        return f"caches of {self.batch:,g} sequences fit on a replica; further requests wait"
 
 
 def settled_on(deployment: Deployment, layout: Layout, context: float) -> Resolved:
@@ -160,12 +149,12 @@ _FEWER = 8
 """Where no layout holds a batch, one for so many times fewer sequences is looked for."""
 
 
-def read_once(settled: Resolved, step: Point, prompt: Point, share: Any = 1.0) -> Any:
-    """Seconds of experts that a decode step reads and a prompt, or a share of it, needs too; in a pipeline none [s]."""
+def read_once(settled: Resolved, step: Point, prompt: Point) -> Any:
+    """Seconds of experts that a decode step reads and a prompt needs too; in a pipeline none [s]."""
     if settled.layout.pp > 1 or not settled.model.parameters().experts:
         return np.zeros(np.shape(step.batch))
     reading, working = settled.evaluate(step, experts_reading), settled.evaluate(prompt, experts_working)
-    return np.minimum(reading, working * share)
+    return np.minimum(reading, working)
 
 
 @dataclass(frozen=True)
@@ -207,9 +196,15 @@ class Whole:
 
     @property
     def steps_before(self) -> float:
-        """As the stack has it for these attention-data ranks."""
+        """As the stack has it."""
         stack = self.settled.rates.runtime
-        return 0.0 if stack is None else stack.steps_before(self.settled.layout.dp)
+        return 0.0 if stack is None else stack.first
+
+    @property
+    def aligned(self) -> float:
+        """As the stack has it for these ranks."""
+        stack = self.settled.rates.runtime
+        return 0.0 if stack is None else stack.gathering(self.settled.layout.dp)
 
     def decode(self, batch: Any, context: float, tokens: int = 1) -> Estimate:
         """A decode step on the settled layout, whether it fits or not."""
@@ -248,39 +243,31 @@ class Whole:
         return best
 
     def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
-        """A prompt by itself; where ranks and stages take several at once, each takes its share of them."""
-        layout = self.settled.layout
-        alone = float(self.prefill(traffic).seconds)
+        """A prompt by itself, and what takes it."""
         stack = self.settled.rates.runtime
-        waited = alone if stack is None else alone + stack.request
-        room = max(1.0, float(self.settled.memory.largest_batch(traffic.isl)))
-        ranks = min(float(layout.dp), room)
-        if layout.pp == 1:
-            most = min(prompts_in_a_pass(traffic.new_tokens, tokens), max(1.0, float(np.floor(room / ranks))))
-            if ranks * most == 1:
-                return Prompt(waited, alone)
-            one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * most])).seconds)
-            return Prompt(waited, one / ranks, float(shared_seconds(one, all_, most)) / ranks, most, ranks)
-        filled = ranks * max(1.0, min(float(layout.pp), room // ranks))
-        one, all_ = self.prefill(traffic, np.array([ranks, filled])).seconds
-        if filled == ranks:
-            return Prompt(waited, float(one) / ranks)
-        stage = float(all_ - one) / (filled / ranks - 1)  # one more micro-batch takes the slowest stage once
-        return Prompt(waited, max(stage / ranks, alone / filled))
+        computed = float(self.prefill(traffic).seconds)
+        return Prompt(computed, self.passes(traffic, tokens), 0.0 if stack is None else stack.request)
 
     def spared(self, batch: Any, context: float, traffic: Traffic, tokens: int = 1) -> Any:
         """Experts that a prompt and a decode step both need are read once; nothing where stages work apart."""
         step = Point("decode", batch, context, 0, tokens)
-        prompt = Point("prefill", 1.0, traffic.isl, traffic.cached_tokens)
-        share = self.prompt(traffic).occupancy / float(self.settled.evaluate(prompt, step_seconds))
-        return read_once(self.settled, step, prompt, share)
+        return read_once(self.settled, step, Point("prefill", 1.0, traffic.isl, traffic.cached_tokens))
 
     def passes(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Passes:
-        """Passes of up to so many prompt tokens on each attention-data rank; stages take prompts one by one."""
-        if self.settled.layout.pp > 1:
-            each = self.prompt(traffic).occupancy
-            return Passes(((1.0, each),))
-        return Passes.of(self.settled, traffic.isl, traffic.cached_tokens, tokens)
+        """Passes of up to so many prompt tokens on each attention-data rank.
+
+        In a pipeline each rank takes prompts one by one, and the next ones follow once the slowest stage is free.
+        """
+        settled, layout = self.settled, self.settled.layout
+        if layout.pp == 1:
+            return Passes.of(settled, traffic.isl, traffic.cached_tokens, tokens)
+        room = max(1.0, float(settled.memory.largest_batch(traffic.isl)))
+        ranks = min(float(layout.dp), room)
+        filled = max(1.0, min(float(layout.pp), room // ranks))
+        one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * filled])).seconds)
+        # One more micro-batch takes the slowest stage once.
+        stage = one if filled == 1 else max((all_ - one) / (filled - 1), one / filled)
+        return Passes(tuple((count, stage) for count in sorted({1.0, ranks})))
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""

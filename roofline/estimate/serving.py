@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from roofline.describe.workload import Traffic
 from roofline.errors import DoesNotFit, InvalidInput
@@ -24,15 +27,18 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batc
     Where both phases share devices, chunks shorten the longest gap and postpone the first token, and prompts that are
     due in the same step share a pass. Where prefill has devices of its own, prompts are not cut, and those that wait
     share one. On each attention-data rank a pass takes as many prompts as have no more than `chunk` tokens together,
-    8,192 if it is None. `max_batch` is the most sequences that a replica decodes at once, on all its ranks together [1]:
-    engines have such a setting, and further requests wait; None lets it decode as many as fit. Scalars that do not fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
+    8,192 if it is None. `max_batch` is the most sequences that a replica decodes at once, on all its ranks together
+    [1]: engines have such a setting, and further requests wait; None lets it decode as many as fit. Scalars that do not
+    fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")
     if chunk is not None:
-        chunk = float(checked("chunk", chunk))
+        chunk = _one_number("chunk", chunk)
     if max_batch is not None:
-        max_batch = float(checked("max_batch", max_batch))
+        max_batch = _one_number("max_batch", max_batch)
+        if max_batch % 1:
+            raise InvalidInput("max_batch", given=max_batch, expected="a whole number of sequences")
     if not traffic.shape:
         return _served(system, traffic, chunk, max_batch)
     services: list[Service | None] = []
@@ -44,10 +50,19 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batc
     return stacked(traffic, services)
 
 
+def _one_number(name: str, given: Any) -> float:
+    if np.ndim(given):
+        raise InvalidInput(name, given=given, expected="one number, the same for all points")
+    return float(checked(name, given))
+
+
 def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
+    crowd = traffic
+    if max_batch is not None and traffic.concurrency is not None:  # layouts are for those that are decoded
+        crowd = replace(traffic, concurrency=min(traffic.concurrency, max_batch))
     if not isinstance(system, PrefillDecode):
-        return colocated(server_of(system, traffic), traffic, chunk, max_batch)
-    return split(system, traffic, server_of(system.decoding, traffic, "decode"), chunk, max_batch)
+        return colocated(server_of(system, crowd), traffic, chunk, max_batch)
+    return split(system, traffic, server_of(system.decoding, crowd, "decode"), chunk, max_batch)
 
 
 def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:

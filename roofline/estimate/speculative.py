@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,11 @@ class SpeculativeServer:
         return self.target.steps_before
 
     @property
+    def aligned(self) -> float:
+        """The target's."""
+        return self.target.aligned
+
+    @property
     def spread(self) -> float:
         """Replicas of the target for each one of the draft [1]."""
         return self.target.replicas / self.draft.replicas
@@ -185,18 +190,11 @@ class SpeculativeServer:
     def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
         """The draft needs the prompt's cache too: in turn on shared devices, else beside the target."""
         target, draft = self.target.prompt(traffic, tokens), self.draft.prompt(traffic, tokens)
-        drafting, shared = draft.occupancy * self.spread, draft.shared * self.spread
+        drafting = draft.passes.stretched(self.spread)
         if not self.system.shared:
-            latency = max(target.latency, draft.latency)
-            slower = target if target.occupancy > drafting else replace(draft, occupancy=drafting, shared=shared)
-            return replace(slower, latency=latency)
-        return Prompt(
-            target.latency + draft.latency,
-            target.occupancy + drafting,
-            target.shared + shared,
-            min(target.most, draft.most),
-            target.ranks,
-        )
+            slower = max((target.passes, drafting), key=lambda passes: passes.one)
+            return Prompt(max(target.computed, draft.computed), slower, max(target.request, draft.request))
+        return Prompt(target.computed + draft.computed, target.passes.then(drafting), target.request + draft.request)
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """What the target spares in a verification."""

@@ -73,8 +73,8 @@ class Load:
     """The traffic of a row: mean and least lengths [token], requests in flight, tokens drafted per step [1].
 
     `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `waiting`:
-    decode steps that a new request waits before its prompt is begun [1]. `max_batch`: sequences that a replica decodes at
-    most [1].
+    decode steps that a new request waits before its prompt is begun [1]. `max_batch`: sequences that a replica decodes
+    at most [1].
     """
 
     isl: float

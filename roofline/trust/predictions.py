@@ -102,18 +102,18 @@ def mixed(place: Station, asked: Load) -> Mix:
         return np.interp(batch, BATCHES, spared)
 
     before, tokens = place.steps_before(asked), place.tokens_per_step(asked)
-    return Mix(place.prompt(asked), generated, crowd, before, tokens, bunch, sparing)
+    aligned, most = place.whole.aligned, place.limit(asked)
+    return Mix(place.prompt(asked), generated, crowd, before, tokens, bunch, sparing, aligned, most)
 
 
 def _batch(mix: Mix, steps: Array, limit: float) -> float:
     """The batch at which requests in decode, in prefill and waiting are those in flight, within ever smaller spans."""
-    wanted = float(mix.crowd or 1)
-    low, high = 0.0, min(limit, wanted)
-    if float(mix.held(high, np.interp(high, BATCHES, steps))) <= wanted:
+    low, high = 0.0, min(limit, float(mix.crowd or 1))
+    if float(mix.reached(high, np.interp(high, BATCHES, steps))) <= 1:
         return high
     for _ in range(_ROUNDS):
         tried = np.linspace(low, high, _TRIED)[1:]
-        enough = mix.held(tried, np.interp(tried, BATCHES, steps)) >= wanted
+        enough = mix.reached(tried, np.interp(tried, BATCHES, steps)) >= 1
         first = int(np.argmax(enough))
         low, high = tried[first - 1] if first else low, tried[first]
     return float(high)
@@ -142,12 +142,11 @@ def two_pools(row: Row, what: Served, stack: Runtime | None, asked: Load) -> tup
     second = decode_pool(row, what, stack, asked)
     system = PrefillDecode(first.deployment, second.deployment, _wire(first))
     prompt = first.prompt(asked)
-    crossing = Crossing.of(system, first.whole, second.whole, prompt, asked.isl)
+    crossing = Crossing.of(system, first.whole, second.whole, prompt.computed, asked.isl)
     generated, late = max(asked.osl - 1, 1e-9), second.late(asked)
-    bunch = 0.0 if stack is None else stack.apart
+    apart = 0.0 if stack is None else stack.apart
     workers, decoders = first.replicas, second.replicas
-    passes = first.passes(asked)
-    return second, Split(prompt, passes, workers, decoders, generated, crossing, asked.concurrency, late, bunch)
+    return second, Split(prompt, workers, decoders, generated, crossing, asked.concurrency, late, apart)
 
 
 def decode_pool(row: Row, what: Served, stack: Runtime | None, asked: Load) -> Station:

@@ -2,10 +2,11 @@
 
 A row's time per token, less what the library estimates for its devices, is what the stack adds:
 
-    tpot = slower · step(batch) + step + sequence · batch + batch · (slower · prefill + prompt - spared) / generated
+    tpot = slower · step(batch) + step + sequence · batch + others · (slower · prefill + prompt - spared) / generated
 
-where prompts that are due in one step share a pass (`Prompt.occupied`) and `spared` is what a prompt need not read
-because the step that it rides in does (`Whole.spared`), with the batch by Little's law from the row itself. What a
+where `others` are the prompts computed meanwhile (`Mix.entering`), those that are due in one step share a pass
+(`Passes.occupied`) and `spared` is what a prompt need not read because the step that it rides in does
+(`Whole.spared`), with the batch by Little's law from the row itself. What a
 stack adds is shared by all models and parts. Shared by all stacks too are how much longer or shorter than measured
 kernels its experts in 4 bits and its products in block-wise fp8 take, and how unevenly experts are chosen.
 """
@@ -30,7 +31,7 @@ from roofline.estimate.timing import Step, item_seconds, step_terms
 from roofline.estimate.work import ExpertKernel, Operation, touched_experts
 from roofline.estimate.work import Load as Rows
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
-from roofline.trust.predictions import decode_pool, measured_batch
+from roofline.trust.predictions import decode_pool, measured_batch, mixed
 from roofline.trust.stations import Station, mean_context
 
 Array = NDArray[np.float64]
@@ -50,6 +51,11 @@ START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.5])
 """Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1]."""
 SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25, 0.0, 0.25)
 """Its first steps, in the units of the numbers; what has none stays."""
+GATHERED = 20.0
+"""Decode steps for which attention-data ranks gather prompts, where times per token are fitted [1].
+
+About as long as their first tokens then turn out to wait (`Runtime.aligned`); times per token hardly depend on it.
+"""
 TOGETHER = 2
 """Numbers that one step of a search changes at most [1]."""
 DECODING = np.array([1e-3, 5e-6])
@@ -122,9 +128,10 @@ class Part:
 class Evidence:
     """What one row says: a step and a prompt without a stack, its batch, and what was measured.
 
-    `prompt` is a pass of its own, `full` one that `most` prompts share on each of `ranks`, which take prompts together;
-    of both it is what one prompt takes. `scaled`, `unscaled`: whether the factor of the experts is
-    `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps.
+    `prompt` is a pass of its own, `full` what one prompt takes of a pass that `most` share. `others`: prompts that are
+    computed while a sequence is decoded [1]. `scaled`, `unscaled`: whether the factor of the experts is
+    `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps; `ranked`: whether those
+    of several attention-data ranks do.
     """
 
     row: Row
@@ -136,9 +143,8 @@ class Evidence:
     unscaled: bool
     batch: float
     generated: float
-    disturbed: float
-    met: float
-    ranks: int
+    others: float
+    ranked: bool
     riding: bool
     tpot: float
     ttft: float
@@ -184,9 +190,8 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
         any(settled.rates.unscaled(item) for item in experts),
         batch,
         max(asked.osl - 1, 1e-9),
-        0.0 if has_two_pools(row) else min(1.0, max(0.0, crowd - 1)),
-        max(0.0, 1 - 1 / crowd),
-        settled.layout.dp,
+        0.0 if has_two_pools(row) else float(mixed(place, asked).entering(batch)),
+        settled.layout.dp > 1,
         settled.layout.pp == 1,
         number(row, "tpot_ms") / 1e3,
         number(row, "ttft_ms") / 1e3,
@@ -197,20 +202,14 @@ def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Ev
 
 
 def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
-    """What a prompt takes of a pass of its own on every rank, and of a full one; and how many are in that on a rank."""
+    """What a prompt takes in a pass of its own, and of a full one; and how many are in that."""
     settled, prompt = place.settled, place.prompt(asked)
-    if settled.layout.pp > 1:
-        share = prompt.occupancy / prompt.latency
-        one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), prompt.occupancy, share)
-        return one, one, 1.0
-    one, full = (
-        Part.of(settled, Point("prefill", count, asked.isl, 0), seconds, 1 / count)
-        for count, seconds in (
-            (prompt.ranks, prompt.occupancy),
-            (prompt.ranks * prompt.most, prompt.least),
-        )
-    )
-    return one, full, prompt.most
+    passes = prompt.passes
+    # In a pipeline a pass is over once the slowest stage is: a share of one prompt's way through all of them.
+    share, count = (passes.one / prompt.computed, 1.0) if settled.layout.pp > 1 else (1.0, passes.most)
+    one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), passes.one, share)
+    full = Part.of(settled, Point("prefill", count, asked.isl, 0), passes.share, share / passes.most)
+    return one, full, passes.most
 
 
 def _unscaled(settled: Resolved, step: Step) -> float:
@@ -234,10 +233,9 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
         "most",
         "batch",
         "generated",
-        "disturbed",
-        "met",
+        "others",
         "tpot",
-        "ranks",
+        "ranked",
         "riding",
         "borrowed",
         "scaled",
@@ -293,22 +291,21 @@ def touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
 
 def prompts(known: Mapping[str, Array], numbers: Array, prompt: Kernels) -> tuple[Array, Array]:
     """A replica's seconds for a prompt in a pass of its own, and those of them that a full pass would share [s]."""
-    host, most = numbers[1] / known["ranks"], known["most"]
+    host, most = numbers[1], known["most"]
     one, full = prompt.seconds + host, most * Kernels.of(known, numbers, "full").seconds + host
     return one, shared_seconds(one, full, most)
 
 
 def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
-    """Time per token of all rows under a stack's numbers [s]."""
+    """Time per token of all rows under a stack's numbers [s]; attention-data ranks gather prompts for `GATHERED`."""
     step, prompt = (Kernels.of(known, numbers, part) for part in ("step", "prompt"))
     occupancy, shared = prompts(known, numbers, prompt)
-    batch, disturbed = known["batch"], known["disturbed"]
-    per_step = batch / known["generated"]
-    due = np.maximum(known["met"] * per_step, SELDOM)
-    added = occupancy - shared * (1 - np.asarray(passes_per_prompt(due / known["ranks"], known["most"])))
-    riding = known["riding"] * disturbed * np.asarray(passes_per_prompt(due, np.inf))
+    per_step = known["others"] / known["generated"]
+    due = np.maximum(per_step, SELDOM) * (1 + GATHERED * known["ranked"])
+    added = occupancy - shared * (1 - np.asarray(passes_per_prompt(due, known["most"])))
+    riding = known["riding"] * np.minimum(known["others"], 1) * np.asarray(passes_per_prompt(due, np.inf))
     spared = riding * np.minimum(step.reading, prompt.working)
-    return np.asarray(step.seconds + numbers[0] + numbers[5] * batch + disturbed * per_step * (added - spared))
+    return np.asarray(step.seconds + numbers[0] + numbers[5] * known["batch"] + per_step * (added - spared))
 
 
 def loss(known: Mapping[str, Array], numbers: Array) -> float:

@@ -2,12 +2,13 @@
 
     tpot = step + sequence · batch + decode + share · (prefill - shared + passes · prompt - spared)
     ttft = prefill + prompt                                                 of one request in flight
-    a whole batch = batch · (prefill + prompt) + generated · (step + sequence · batch + decode)
+    a whole batch = prefill of all + prompt + generated · (step + sequence · batch + decode)
 
-with share = batch / generated tokens. `decode`, `prefill`, what prompts that are due together `shared` in their
-`passes` (`Prompt.occupied`) and what they are `spared` (`Whole.spared`) are the library's own estimates, with all
-measured fractions of bandwidth times `memory` and all fractions of peak times `compute`. Directions in which the rows
-say nothing are left out of the solution, and whatever has a part in them is not identified.
+with share = prompts computed meanwhile (`Mix.entering`) / generated tokens. `decode`, `prefill`, what prompts that are
+due together `shared` in their `passes` (`Passes.occupied`) and what they are `spared` (`Whole.spared`) are the
+library's own estimates, with all measured fractions of bandwidth times `memory` and all fractions of peak times
+`compute`. Directions in which the rows say nothing are left out of the solution, and whatever has a part in them is not
+identified.
 """
 
 from __future__ import annotations
@@ -23,13 +24,12 @@ from numpy.typing import NDArray
 from roofline.describe.efficiency import Efficiency
 from roofline.equations.serving import passes_per_prompt
 from roofline.errors import InvalidInput
-from roofline.estimate.colocated import SELDOM
 from roofline.estimate.passes import shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, Row, load, number, pool, served
-from roofline.trust.predictions import measured_batch
+from roofline.trust.predictions import measured_batch, mixed
 from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
@@ -64,6 +64,7 @@ _ROUNDS, _NUDGE = 30, 1e-3
 class Observation:
     """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1].
 
+    `together` prompts come at once; others wait for a `part` of their way, in a pipeline the slowest stage's [1].
     `riding`: the share of its prompts that ride in a decode step, and `passes` that each costs, `most` in one [1].
     """
 
@@ -77,6 +78,8 @@ class Observation:
     passes: float
     most: float
     seconds: float
+    together: float = 1.0
+    part: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +130,10 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     if whole:
         generated = max(0.0, asked.osl - 1)
         found.append(
-            Observation(settled, crowd, mean_context(asked), asked.isl, generated, crowd, 0.0, 1.0, 1.0, whole)
+            Observation(settled, crowd, mean_context(asked), asked.isl, generated, 1.0, 0.0, 1.0, 1.0, whole, crowd)
         )
     if tpot and batch >= 1:
-        share = 0.0 if alone else min(1.0, crowd - 1) * batch / max(asked.osl - 1, 1e-9)
-        riding, passes, most = _together(place, asked, crowd, batch) if share else (0.0, 1.0, 1.0)
-        context = mean_context(asked)
-        found.append(Observation(settled, batch, context, asked.isl, 1.0, share, riding, passes, most, tpot))
+        found.append(_between_tokens(place, asked, batch, tpot))
     elif tpot:
         reasons.append("time per token without a time to the first token: the batch is not known")
     if ttft and alone:
@@ -143,14 +143,25 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     return found, reasons
 
 
-def _together(place: Station, asked: Load, crowd: float, batch: float) -> tuple[float, float, float]:
-    """The share of prompts that ride in a step, passes that each costs, and prompts that share one at most [1]."""
-    due: Any = max((1 - 1 / crowd) * batch / max(asked.osl - 1, 1e-9), SELDOM)
-    layout = place.settled.layout
-    most = place.prompt(asked).most if layout.dp * layout.pp == 1 else 1.0
-    riding: Any = min(1.0, crowd - 1) * passes_per_prompt(due, math.inf)
-    passes: Any = passes_per_prompt(due, most)
-    return float(riding), float(passes), most
+def _between_tokens(place: Station, asked: Load, batch: float, seconds: float) -> Observation:
+    """The time between two tokens of a sequence, with the prompts of others in it."""
+    mix, prompt = mixed(place, asked), place.prompt(asked)
+    others, due = float(mix.entering(batch)), mix.due(batch)
+    passes: Any = passes_per_prompt(due, prompt.passes.most)
+    riding: Any = min(others, 1.0) * passes_per_prompt(due, math.inf)
+    return Observation(
+        place.settled,
+        batch,
+        mean_context(asked),
+        asked.isl,
+        1.0,
+        others / mix.generated,
+        float(riding),
+        float(passes),
+        prompt.passes.most,
+        seconds,
+        part=prompt.passes.one / prompt.computed,
+    )
 
 
 def scaled(known: Efficiency, memory: float, compute: float) -> Efficiency:
@@ -196,10 +207,12 @@ class Form:
             sources = tuple(scaled(source, 1 / memory, 1 / compute) for source in rates.sources)
             settled = replace(self.seen[chosen[0]].settled, rates=replace(rates, sources=sources))
             batch, context, isl, most = (self._column(name)[chosen] for name in ("batch", "context", "isl", "most"))
-            step, prompt = Point("decode", batch, context, 0), Point("prefill", np.ones(len(chosen)), isl, 0)
+            together, part = self._column("together")[chosen], self._column("part")[chosen]
+            step, prompt = Point("decode", batch, context, 0), Point("prefill", together, isl, 0)
             decode[chosen] = settled.evaluate(step, step_seconds)
-            prefill[chosen] = settled.evaluate(prompt, step_seconds)
-            full = settled.evaluate(Point("prefill", most, isl, 0), step_seconds)
+            prefill[chosen] = part * settled.evaluate(prompt, step_seconds)
+            count = most if settled.layout.pp == 1 else together
+            full = part * settled.evaluate(Point("prefill", count, isl, 0), step_seconds)
             shared[chosen] = shared_seconds(prefill[chosen], full, most)
             spared[chosen] = read_once(settled, step, prompt)
         return decode, prefill, shared, spared

@@ -15,7 +15,6 @@ from roofline.equations.serving import mean_decode_context
 from roofline.equations.speculation import accepted_tokens, speculative_interval
 from roofline.errors import DoesNotFit
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.passes import Passes
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.speculative import Speculative
@@ -128,10 +127,6 @@ class Station:
         """Seconds that a prompt takes less in the same pass as a decode step, at `BATCHES` [s]."""
         traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.draft_length + 1
         return np.asarray(self.whole.spared(BATCHES, max(mean_context(load), float(tokens)), traffic, tokens))
-
-    def passes(self, load: Load) -> Passes:
-        """Passes of prompts of the load on one replica that takes nothing else."""
-        return self.whole.passes(Traffic(load.isl, load.osl, concurrency=1.0))
 
     def floor(self, load: Load, batch: float) -> float:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""

@@ -11,10 +11,11 @@ import numpy as np
 from roofline.describe.runtimes import Runtime
 from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Split
+from roofline.estimate.passes import Passes
 from roofline.estimate.servers import Prompt
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import measured_rate, two_pools
-from roofline.trust.runtimes_fit import Array, Evidence, Kernels, columns, prompts, robust, search
+from roofline.trust.runtimes_fit import GATHERED, Array, Evidence, Kernels, columns, prompts, robust, search
 from roofline.trust.stations import mean_context
 
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
@@ -29,15 +30,18 @@ BELOW = 1 - 1e-6
 class FirstTokens:
     """Times to the first token of all rows without a stack's waits, and what its waits are made of [s].
 
-    `base`: all that is known; of it `queued` waits for other prompts. `step`: a decode step. `prompt`: one prompt.
-    `others`: requests in flight beside one's own; `ranked`: whether attention ranks may wait for each other; `equal`:
-    whether all requests are equally long [1].
+    Attention-data ranks gather prompts for `GATHERED` steps, however long they are then found to wait.
+
+    `base`: all that is known; of it `queued` waits for other prompts. `step`: a decode step. `prompt`: one prompt of
+    those that come, `alone` one in a pass of its own. `others`: requests in flight beside one's own; `ranked`: how much
+    of what ranks gather a request meets; `equal`: whether all requests are equally long [1].
     """
 
     base: Array
     queued: Array
     step: Array
     prompt: Array
+    alone: Array
     others: Array
     ranked: Array
     equal: Array
@@ -54,21 +58,24 @@ class FirstTokens:
             rows, steps, spared, *prompts(known, numbers, prompt), strict=True
         ):
             asked, alone = load(row.row), row.place.prompt(load(row.row))
-            devices = (occupied - numbers[1] / row.ranks) * alone.latency / alone.occupancy
-            due = Prompt(devices + numbers[1], occupied, shared, row.most, alone.ranks)
-            mix = Mix(due, row.generated, row.crowd, asked.waiting, spared=partial(np.full_like, fill_value=saved))
+            computed = (occupied - numbers[1]) * alone.computed / alone.passes.one + numbers[1]
+            full = shared + row.most * (occupied - shared)
+            passes = Passes(((1.0, occupied), (row.most, full)) if row.most > 1 else ((1.0, occupied),))
+            saving = partial(np.full_like, fill_value=saved)
+            gathered = GATHERED * row.ranked
+            mix = Mix(Prompt(computed, passes), row.generated, row.crowd, asked.waiting, 1.0, 0.0, saving, gathered)
             rate = row.batch / (row.generated * row.tpot)
-            base = float(mix.first_token(rate, row.batch, seconds))
-            queued, each = float(mix.others(rate, row.batch)), float(mix.each(rate, row.batch))
-            ranked = row.place.settled.layout.dp > 1
-            found.append((base, queued, seconds, each, max(0.0, row.crowd - 1), ranked, asked.equal))
+            met = mix.met * row.ranked
+            base = float(mix.first_token(rate, row.batch, seconds)) - GATHERED * met * seconds
+            queued, each = float(mix.others(rate, row.batch, seconds)), float(mix.each(rate, row.batch))
+            found.append((base, queued, seconds, each, occupied, max(0.0, row.crowd - 1), met, asked.equal))
         return cls(*np.array(found, dtype=np.float64).T)
 
     def predicted(self, waits: Array) -> Array:
         """With a stack's request [s], first, aligned, bunch and in_step [1]."""
         request, first, aligned, bunch, in_step = waits
         before = np.where(self.equal > 0, in_step, bunch) * np.sqrt(self.others)
-        queued = np.minimum(self.queued + before * self.prompt, self.others * self.prompt)
+        queued = np.minimum(self.queued + before * self.prompt, self.others * self.alone)
         seconds = self.base - self.queued + queued + request + (first + aligned * self.ranked) * self.step
         return np.asarray(seconds)
 
@@ -102,7 +109,7 @@ def fitted_apart(rows: Sequence[Evidence], stacks: Mapping[str, Runtime]) -> flo
     measured = np.array([row.ttft for row in telling])
 
     def cost(apart: Array) -> float:
-        seconds = [replace(pools, bunch=float(apart[0])).first_token(rate, step) for pools, rate, step in known]
+        seconds = [replace(pools, apart=float(apart[0])).first_token(rate, step) for pools, rate, step in known]
         return robust(np.array(seconds) / measured)
 
     return float(search(cost, np.array(APART), APART)[0])

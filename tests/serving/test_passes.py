@@ -78,7 +78,7 @@ def test_no_more_prompts_pass_than_fit() -> None:
 def test_stages_take_prompts_one_by_one() -> None:
     found = passes(STAGES, SHORT)
     assert found.most == 1
-    assert found.one == found.share == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).occupancy
+    assert found.one == found.share == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).passes.one
 
 
 def test_a_stack_pays_once_for_a_pass() -> None:
@@ -89,9 +89,9 @@ def test_a_stack_pays_once_for_a_pass() -> None:
     assert found.points[-1][1] - bare.points[-1][1] == pytest.approx(stack.prompt)
 
 
-def split(bunch: float, crowd: float | None, workers: int = 2) -> Split:
-    prompt = Prompt(latency=0.45, occupancy=0.4)  # 0.05 s of it in the host
-    return Split(prompt, EIGHT, workers, 4, 100.0, Crossing(0.0, 0.0, 1e9), crowd, 3.0, bunch)
+def split(apart: float, crowd: float | None, workers: int = 2) -> Split:
+    prompt = Prompt(0.4, EIGHT, request=0.05)
+    return Split(prompt, workers, 4, 100.0, Crossing(0.0, 0.0, 1e9), crowd, 3.0, apart)
 
 
 def test_a_first_token_waits_for_passes_and_its_own() -> None:

@@ -17,15 +17,24 @@ from roofline.estimate.colocated import Mix
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.economics import Energies, component_energy
+from roofline.estimate.passes import Passes
+from roofline.estimate.queues import pool_wait
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 from roofline.estimate.timing import Times
 
 SLOW = Link("8 Gbit/s", "20 us")
+SHARED = Passes(((1.0, 1.0), (4.0, 2.8)))
+"""Up to four prompts of 0.6 s each, and 0.4 s that they share."""
 TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
 WIDE = Deployment("llama-3.1-8b", "h100-sxm", devices=2, tp=2, quantization="fp8")
 SERVER = AttentionFfnServer.of(AttentionFfn(WIDE, WIDE, SLOW, micro_batches=1), TRAFFIC)
+
+
+def taking(seconds: float) -> Prompt:
+    """A prompt that shares its pass with nobody."""
+    return Prompt(seconds, Passes(((1.0, seconds),)))
 
 
 def test_hidden_states_go_in_fp8_and_come_back_in_16_bits() -> None:
@@ -59,9 +68,11 @@ def test_prompts_of_two_replicas_pass_one_draft() -> None:
     target, draft = DRAFTING.target.prompt(TRAFFIC), DRAFTING.draft.prompt(TRAFFIC)
     both = DRAFTING.prompt(TRAFFIC)
     assert both.latency == pytest.approx(target.latency + draft.latency)
-    assert both.occupancy == pytest.approx(target.occupancy + 2 * draft.occupancy)
-    assert both.shared == pytest.approx(target.shared + 2 * draft.shared)
-    assert draft.shared > 0
+    for count in (1.0, target.passes.most):
+        expected = target.passes.taking(count) + 2 * draft.passes.taking(count)
+        assert both.passes.taking(count) == pytest.approx(expected)
+    assert both.passes.most == target.passes.most == draft.passes.most > 1
+    assert both.passes.shared == pytest.approx(target.passes.shared + 2 * draft.passes.shared)
 
 
 def test_caches_of_two_replicas_lie_beside_one_draft() -> None:
@@ -118,32 +129,38 @@ def test_more_arrivals_than_two_pools_take_never_see_a_first_token() -> None:
 
 def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
     """A step of 0.02 s: three of them between chunks, and half of one with what is due of prompts in it, which one's
-    fellow runs half of the time. Of the fellow's prompts 2 · 4 / 100 are due in a step, half of them met.
+    fellow runs half of the time. Of the fellow's prompts 2 / 100 are due in a step: one while two tokens a step are
+    generated. Half of them are met, and half of these are computed before one's own.
     """
-    mix = Mix(Prompt(latency=1.0, occupancy=0.5), generated=100, crowd=2, chunks=3, tokens=2)
-    with_prompts = 0.02 + 2 * 4 / 100 * 0.5
+    mix = Mix(Prompt(1.0, Passes(((1.0, 0.5),))), generated=100, crowd=2, chunks=3, tokens=2)
+    with_prompts = 0.02 + 2 / 100 * 0.5
     assert mix.running(batch=4, step=0.01) == pytest.approx(with_prompts / 2 / 2)
-    assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + with_prompts / 2 / 2)
+    before = 0.5 * 2 / 100 / 2 * 0.5
+    assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + with_prompts / 2 / 2 + before)
 
 
 def test_requests_at_random_find_long_steps_more_often() -> None:
-    """One step in ten has a prompt and takes 1.1 s in place of 0.1."""
-    mix = Mix(Prompt(1.0, 1.0), 100.0, None, 0.0)
+    """A step of 0.1 s without prompts, and half of all time for prompts of 1 s."""
+    mix = Mix(taking(1.0), 100.0, None, 0.0)
     assert mix.due(10.0) == pytest.approx(0.1)
     mean = 0.1 + 0.1 * 1.0
-    assert mix.running(10.0, 0.1) == pytest.approx((mean + 0.1 * 1.0**2 / mean) / 2)
-    assert replace(mix, crowd=1e9).running(10.0, 0.1) == pytest.approx(mean / 2, rel=1e-6)
+    spread = 0.1 * 1.0**2 / mean**2 / (1 - 0.5**2)
+    assert mix.running(10.0, 0.1) == pytest.approx(mean * (1 + spread) / 2 + 0.1)
+    assert mix.aftermath(10.0, 0.1) == pytest.approx(0.1 + 1 + 0.1 * (1 + spread) - mean)  # 0.5 / (1 - 0.5) times
+    closed = replace(mix, crowd=1e9)
+    assert closed.running(10.0, 0.1) == pytest.approx(mean / 2, rel=1e-6)
+    assert closed.aftermath(10.0, 0.1) == 0
 
 
 def test_prompts_of_others_come_in_one_s_own_pass_and_in_full_ones_before() -> None:
-    """Passes of up to four prompts of 0.4 + 0.6 s each take on two ranks twice as long as a prompt's share of them."""
-    prompt = Prompt(2.0, 1.0, shared=0.4, most=4.0, ranks=2.0)
-    mix = Mix(prompt, 100.0, None, 0.0)
-    few, many = (mix.others(0.0, batch) for batch in (200.0, 1600.0))  # one, and eight due in a step on each rank
-    assert few == pytest.approx(2 * 1 * 0.6)
-    assert many == pytest.approx(2 * (3 * 0.6 + 0.5 * 4 * prompt.least))
+    """Passes of up to four prompts of 0.4 + 0.6 s each; one prompt is due in a step, or eight are."""
+    prompt = Prompt(2.0, SHARED)
+    mix = Mix(prompt, 100.0, 1e12, 0.0)
+    few, many = (mix.others(0.0, batch, 0.01) for batch in (100.0, 800.0))
+    assert few == pytest.approx(0.6)
+    assert many == pytest.approx(3 * 0.6 + (8 - 3) / 2 * SHARED.share)
     closed = replace(mix, crowd=3.0, bunch=100.0)
-    assert closed.others(0.0, 2.0) == pytest.approx(2 * closed.each(0.0, 2.0))  # all others at most
+    assert closed.others(0.0, 2.0, 0.01) == pytest.approx(2 * 1.0)  # all others at most, one by one
 
 
 MIXTURE = Deployment("gpt-oss-120b", "h100-sxm", devices=2, tp=2, ep=1, quantization="mxfp4")
@@ -174,15 +191,34 @@ def test_nothing_is_spared_without_experts_or_across_stages() -> None:
     assert AttentionFfnServer.of(halves, TRAFFIC).spared(np.array([4.0]), 1024.0, TRAFFIC).tolist() == [0]
 
 
-def test_ranks_spare_what_a_prompt_takes_of_them() -> None:
-    """Prompts on four ranks pass together, each of them with a quarter of its pass; few of their tokens take less."""
+def test_a_pass_over_ranks_is_spared_its_experts_once() -> None:
+    """However many ranks wait for the one that has a prompt."""
     ranks = Deployment("deepseek-v3", "h200-sxm", devices=16, tp=4, dp=4, ep=16, quantization="fp8")
     server, short = Whole.of(ranks, TRAFFIC), Traffic(isl=4, osl=64, concurrency=8)
-    alone = ranks.prefill(4)
-    share = server.prompt(short).occupancy / alone.seconds
-    assert share < 1
-    working = experts(alone.terms["routed_experts"])
-    assert server.spared(np.array([4096.0]), 1024.0, short)[0] == pytest.approx(working * share)
+    working = experts(ranks.prefill(4).terms["routed_experts"])
+    assert server.spared(np.array([4096.0]), 1024.0, short)[0] == pytest.approx(working)
+
+
+def test_two_requests_on_ranks_hold_each_other_up_for_a_whole_pass() -> None:
+    """All ranks wait for the one that has a prompt, so that of the other one takes as long as alone."""
+    server, traffic = Whole.of(RANKED, TRAFFIC), Traffic(isl=8192, osl=256, concurrency=2)
+    alone = RANKED.prefill(8192).seconds
+    service = serve(RANKED, traffic)
+    context = mean_decode_context(8192, 256)
+    steps, spared = server.step(np.array([1.0, 2.0]), context), server.spared(np.array([1.0, 2.0]), context, traffic)
+    assert steps[0] + (alone - spared[1]) / 255 < service.tpot < steps[1] + (alone - spared[0]) / 255
+
+
+def test_ranks_whose_prompts_are_gathered_share_passes() -> None:
+    mix = Mix(Prompt(1.0, SHARED), 100.0, 10.0, 0.0)
+    gathered = replace(mix, aligned=19.0)
+    assert gathered.gathered(8.0) == pytest.approx(20 * mix.due(8.0))
+    assert gathered.each(0.0, 8.0) == pytest.approx(SHARED.occupied(20 * 0.08))
+    waits = gathered.first_token(0.0, 8.0, 0.01) - mix.first_token(0.0, 8.0, 0.01)
+    within = gathered.others(0.0, 8.0, 0.01) - mix.others(0.0, 8.0, 0.01)
+    shorter = mix.running(8.0, 0.01) - gathered.running(8.0, 0.01)
+    assert waits == pytest.approx(19 * 0.9 * 0.01 + within - shorter)
+    assert within == pytest.approx(0.9 * 19 * 0.08 * 0.6)
 
 
 def test_halves_read_as_few_experts_as_the_whole() -> None:
@@ -212,39 +248,37 @@ def test_prompts_add_what_they_are_not_spared() -> None:
     """1 s each, of which a step spares 0.2 s: half of them find none at half a sequence, and those that are due in the
     same step are spared 0.2 s together: (1 - exp(-1)) and (1 - exp(-4)) / 4 of that where one and four are.
     """
-    mix = Mix(Prompt(1.0, 1.0), 100.0, None, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
+    mix = Mix(taking(1.0), 100.0, None, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
     added = [1 - 0.1 * 0.997504, 1 - 0.2 * 0.632121, 1 - 0.2 * 0.245421]
     assert mix.added(np.array([0.5, 100.0, 400.0])) == pytest.approx(added, rel=1e-6)
     assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * added[2])
     drafting = replace(mix, tokens=4.0)
     assert drafting.added(np.array([25.0, 100.0])) == pytest.approx(added[1:])  # four times as many are due in a step
-    lone = Mix(Prompt(1.0, 1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
+    lone = Mix(taking(1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
     assert lone.interval(np.array([1.0]), 0.01)[0] == 0.01
 
 
 def test_prompts_that_are_due_together_share_what_a_pass_costs_once() -> None:
-    """1 s each, 0.4 s of it shared by up to four on each of two ranks."""
-    prompt = Prompt(1.0, 1.0, shared=0.4, most=4.0, ranks=2.0)
-    mix = Mix(prompt, 100.0, None, 0.0)
-    assert prompt.least == pytest.approx(0.6 + 0.4 / 4)
-    few, one, many = mix.added(np.array([1e-6, 200.0, 1e6]))  # none, one and thousands due in a step on each rank
+    """1 s each, 0.4 s of it shared by up to four."""
+    mix = Mix(Prompt(1.0, SHARED), 100.0, None, 0.0)
+    assert SHARED.shared == pytest.approx(0.4)
+    few, one, many = mix.added(np.array([1e-6, 100.0, 1e6]))  # none, one and thousands due in a step
     assert few == pytest.approx(1.0)
     assert one == pytest.approx(0.6 + 0.4 * 0.632121, rel=1e-6)
-    assert many == pytest.approx(prompt.least)
-    closed = replace(mix, crowd=10.0)  # nine of ten meet one's own
-    assert closed.added(np.array([200.0]))[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
+    assert many == pytest.approx(SHARED.share)
+    closed = replace(mix, crowd=91.0)  # as many others as are computed meanwhile
+    assert closed.added(np.array([100.0]))[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
 
 
 def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
     """A pass of k prompts takes 0.4 + 0.6 k seconds: at 1.25 a second two come in the 1.6 s of one; four at most."""
-    prompt = Prompt(1.0, 1.0, shared=0.4, most=4.0)
-    gathered = [float(prompt.gathered(rate)) for rate in (0.1, 1.25, 1 / prompt.least, 100.0)]
-    assert gathered == pytest.approx([1.0, 2.0, 4.0, 4.0])
-    assert Prompt(1.0, 1.0).gathered(1.0) == 1
-    mix = Mix(prompt, 0.0, None, 0.0)
+    gathered = [float(SHARED.prompts(rate)) for rate in (0.1, 1.25, 1 / SHARED.share)]
+    assert gathered == pytest.approx([1.0, 2.0, 4.0])
+    mix = Mix(Prompt(1.0, SHARED), 0.0, None, 0.0)
     assert mix.each(1.25, 0.0) == pytest.approx(0.8)
-    assert mix.others(1.25, 0.0) == pytest.approx(0.6 + 1.6 / 2)  # one in one's own pass, and half of the one before
-    assert mix.others(0.5, 0.0) == pytest.approx(0.5 * 1.0 / 2)  # half of one half of the time
+    for rate in (0.5, 1.25):
+        waited = SHARED.seconds(rate) - 1.0 + pool_wait(1, rate, 1.0, SHARED.share)
+        assert mix.others(rate, 0.0, 0.01) == pytest.approx(waited)
     assert mix.running(0.0, 0.01) == 0
 
 
@@ -254,13 +288,13 @@ def test_a_prompt_shares_what_further_ones_of_its_pass_do_not_take(deployment: D
     traffic = Traffic(isl=1024, osl=64, concurrency=64)
     server, ranks = Whole.of(deployment, traffic), deployment.layout.dp
     prompt = server.prompt(traffic)
-    one, full = (deployment.prefill(1024, batch=ranks * each).seconds for each in (1, 8))
-    assert (prompt.most, prompt.ranks) == (8, ranks)
-    assert prompt.occupancy == pytest.approx(one / ranks)
-    assert prompt.least == pytest.approx(full / ranks / 8)
-    assert server.prompt(traffic, 2048.0).most == 2
+    one, full = (deployment.prefill(1024, batch=count).seconds for count in (1, 8 * ranks))
+    assert prompt.passes.most == 8 * ranks
+    assert prompt.computed == prompt.passes.one == pytest.approx(one)
+    assert prompt.passes.share == pytest.approx(full / ranks / 8)
+    assert server.prompt(traffic, 2048.0).passes.most == 2 * ranks
     for alone in (server.prompt(traffic, 256.0), server.prompt(Traffic(isl=8193, osl=64, concurrency=64))):
-        assert alone.least == alone.occupancy
+        assert alone.passes.most == ranks
 
 
 def test_experts_read_once_serve_more() -> None:
@@ -268,11 +302,11 @@ def test_experts_read_once_serve_more() -> None:
     traffic = Traffic(isl=512, osl=128, concurrency=64)
     service, batch = serve(MIXTURE, traffic), serve(MIXTURE, traffic).pools["devices"].batch
     step = float(Whole.of(MIXTURE, traffic).step(np.array([round(batch)]), mean_decode_context(512, 128))[0])
-    prompt, due = Whole.of(MIXTURE, traffic).prompt(traffic), 63 / 64 * batch / 127
-    alone = passes_per_prompt(due, math.inf)
-    each = prompt.occupancy - prompt.shared * (1 - alone)
+    prompt, others = Whole.of(MIXTURE, traffic).prompt(traffic), min(63, batch)
+    alone = passes_per_prompt(others / 127, math.inf)
+    each = prompt.passes.one - prompt.passes.shared * (1 - alone)
     spared = alone * float(MIXTURE.decode(batch, 512).terms["routed_experts"].memory)
-    added = (service.tpot - step) * traffic.generated / batch
+    added = (service.tpot - step) * traffic.generated / others
     assert each - 1.02 * spared < added < each - 0.98 * spared
     assert service.pools["devices"].utilisation == pytest.approx(1, rel=1e-6)
     context = mean_decode_context(512, 128)
@@ -280,7 +314,7 @@ def test_experts_read_once_serve_more() -> None:
     pool, rate = slow.pools["devices"], slow.requests_per_second
     first = float(Whole.of(MIXTURE, slow.traffic).spared(np.array([1.0]), context, slow.traffic)[0])
     assert 0.1 < pool.batch < 1
-    adding, decoding = prompt.occupancy - first * pool.batch, 127 * MIXTURE.decode(1, context).seconds
+    adding, decoding = prompt.passes.one - first * pool.batch, 127 * MIXTURE.decode(1, context).seconds
     assert pool.utilisation == pytest.approx(rate * (adding + decoding), rel=2e-3)
     assert pool.input_share == pytest.approx(adding / (adding + decoding), rel=2e-3)
 
@@ -289,6 +323,6 @@ def test_drafts_serve_no_more_prompts_than_prefill_alone_could() -> None:
     draft = Deployment("gpt-oss-20b", "h100-sxm", devices=2, tp=2, pp=1, dp=1, quantization="mxfp4")
     system = Speculative(MIXTURE, draft, 4, 0.95, shared=True)
     traffic = Traffic(isl=128, osl=8, concurrency=64)
-    least = SpeculativeServer.of(system, traffic).prompt(traffic).least
+    least = SpeculativeServer.of(system, traffic).prompt(traffic).passes.share
     assert serve(system, traffic).requests_per_second * least < 1
     assert serve(system, Traffic(isl=128, osl=8, rate=1.05 / least)).ttft == math.inf
