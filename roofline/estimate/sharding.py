@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization
@@ -57,7 +58,7 @@ def layer_kernels(
     return tuple(compiled)
 
 
-def _all_reduce(elements: int, ranks: int, quantization: Quantization) -> TransferKernel:
+def _all_reduce(elements: int | Fraction, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
     row = elements * exact_width(quantization.all_reduce)
     return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
@@ -136,10 +137,11 @@ def _expert_kernels(
         gather = TransferKernel("all_gather", "all_gather", wide, others, layout.expert_group, over_group=True)
         scatter = TransferKernel("reduce_scatter", "all_gather", wide, others, layout.expert_group, over_group=True)
         return [gather, kernel, routing, scatter]
-    copies = min(mixture.top_k, layout.ep)
+    copies, tensor = min(mixture.top_k, layout.ep), layout.expert_tp
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
-        sent = dispatch_bytes(1, copies, elements, dispatch_width, combine_width)
+        # Every device of an expert needs the token; one of them returns the sum.
+        sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
         return TransferKernel(term, "all_to_all", float(sent) / layout.tp, 0, layout.expert_group)  # type: ignore[arg-type]
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
@@ -148,8 +150,10 @@ def _expert_kernels(
         routing,
         exchange("combine", 0, HIDDEN_WIDTH),
     ]
-    if layout.expert_tp > 1:
-        joined.append(replace(_all_reduce(elements * copies, layout.expert_tp, quantization), fewest_row_bytes=0))
+    if tensor > 1:
+        # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp.
+        held = Fraction(elements * copies * tensor, layout.tp)
+        joined.append(replace(_all_reduce(held, tensor, quantization), fewest_row_bytes=0))
     return joined
 
 

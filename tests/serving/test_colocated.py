@@ -78,6 +78,14 @@ def test_a_replica_may_be_told_how_many_it_decodes() -> None:
     assert serve(GPU, TRAFFIC, max_batch=TRAFFIC.concurrency) == serve(GPU, TRAFFIC)
 
 
+def test_a_layout_is_chosen_for_those_that_are_decoded() -> None:
+    """However many wait."""
+    mixture = Deployment("deepseek-r1", "b200-sxm", devices=8)
+    few, many = (serve(mixture, Traffic(4096, 1024, concurrency=crowd), max_batch=8) for crowd in (8, 512))
+    assert few.pools["devices"].layout == many.pools["devices"].layout
+    assert many.tokens_per_second >= few.tokens_per_second
+
+
 def test_a_replica_decodes_no_more_than_fit_whatever_it_is_told() -> None:
     crowd = Traffic(isl=8192, osl=1024, concurrency=10_000)
     room = float(GPU.capacity(mean_decode_context(8192, 1024)).max_batch)
@@ -185,8 +193,9 @@ def test_what_is_no_system_is_refused() -> None:
         serve(GPU, (1, 2))  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="chunk"):
         serve(GPU, TRAFFIC, chunk=0)
-    with pytest.raises(InvalidInput, match="max_batch: got 0"):
-        serve(GPU, TRAFFIC, max_batch=0)
+    for name, most in (("max_batch", 0), ("max_batch", 2.5), ("max_batch", [1, 2]), ("chunk", np.array([64]))):
+        with pytest.raises(InvalidInput, match=f"{name}: got"):
+            serve(GPU, TRAFFIC, **{name: most})  # type: ignore[arg-type]
 
 
 def test_objectives() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from roofline.describe.link import Link
 from roofline.describe.runtimes import runtime
 from roofline.describe.workload import Traffic
 from roofline.estimate.attention_ffn import AttentionFfn
@@ -103,6 +104,38 @@ def test_attention_ranks_that_take_no_prompts_wait_for_none() -> None:
         serve(PrefillDecode(deployed(stack, tp=2), deployed(stack, tp=1, dp=2), WIRE), ALONE) for stack in (HOST, apart)
     ]
     assert services[1].ttft == services[0].ttft
+
+
+def test_a_request_waits_in_the_host_on_every_system_and_hides_no_transfer() -> None:
+    slow = HOST.model_copy(update={"request": 0.5})
+    narrow = Link("8 Gbit/s", "20 us")
+    for system in (
+        lambda stack: deployed(stack, tp=2),
+        lambda stack: AttentionFfn(deployed(stack, tp=2), deployed(stack, tp=2), WIRE, micro_batches=1),
+        lambda stack: PrefillDecode(deployed(stack, tp=2), deployed(stack, tp=2), narrow),
+    ):
+        quick, late = (serve(system(stack), ALONE) for stack in (HOST, slow))
+        assert late.ttft - quick.ttft == pytest.approx(0.5)
+        assert late.tpot == pytest.approx(quick.tpot)
+
+
+def test_a_draft_of_its_own_beside_a_decode_pool_schedules_no_prompts_either() -> None:
+    stack = HOST.model_copy(update={"step": STEP, "alone": 0.0})
+    small = Deployment("llama-3.2-1b", "h100-sxm", devices=1, tp=1, quantization="fp8", runtime=stack)
+    drafting = Speculative(deployed(stack, tp=2), small, 4, 0.8)
+    decoding = PrefillDecode(deployed(stack, tp=2), drafting, WIRE).decoding
+    assert isinstance(decoding, Speculative)
+    one, two = (server_of(system, ALONE, "decode").step(1.0, 2048.0) for system in (drafting, decoding))
+    assert float(one - two) == pytest.approx(5 * STEP / sum(0.8**n for n in range(5)))
+
+
+def test_without_the_stacks_figures_requests_come_in_no_bunches() -> None:
+    crowd = Traffic(isl=2048, osl=256, concurrency=32)
+    ideal, named = (
+        serve(Deployment("llama-3.1-8b", "h100-sxm", tp=1, efficiency="ideal", runtime=stack), crowd)
+        for stack in (None, "sglang")
+    )
+    assert named.ttft == ideal.ttft
 
 
 @pytest.mark.parametrize("crowd", [1.0, 2.0, 10.0, 101.0])

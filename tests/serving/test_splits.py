@@ -64,6 +64,17 @@ def test_requests_that_find_no_room_to_decode_wait_before_prefill() -> None:
     assert "a replica decodes 128 sequences at most; further requests wait" in told.assumptions
 
 
+def test_all_ranks_of_a_pool_send_caches() -> None:
+    """Sixteen devices limit the rate alike as replicas, as attention-data ranks, and as tensor ranks."""
+    rates = []
+    for ranks in ({"tp": 1, "dp": 1}, {"tp": 1, "dp": 16}, {"tp": 8, "dp": 2}):
+        pool = Deployment("llama-3.1-8b", "h100-sxm", devices=16, pp=1, quantization="fp8", **ranks)
+        service = serve(PrefillDecode(pool, pool, Link(1e8, 1e-6)), Traffic(isl=8192, osl=64, concurrency=4096))
+        assert service.limit == "the link"
+        rates.append(service.requests_per_second)
+    assert rates == pytest.approx([16 * 1e8 / pool.model.cache_bytes(8192, "fp8")] * 3, rel=0.05)
+
+
 def test_a_slow_link_limits_the_rate() -> None:
     service = serve(PrefillDecode(GPU, GPU, Link(1e8, 1e-6)), Traffic(isl=8192, osl=1024, concurrency=200))
     assert service.limit == "the link"

@@ -17,8 +17,11 @@ from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput
 from roofline.trust.calibrating import calibrate_file
 from roofline.trust.fitting import Evidence
+from roofline.trust.measured_rows import served
+from roofline.trust.predictions import predict
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
-from roofline.trust.service_fit import FIGURES, scaled, student
+from roofline.trust.service_fit import FIGURES, Form, observations, scaled, student
+from roofline.trust.static_rows import static_value
 
 TRUE = {"step": 2e-3, "sequence": 4e-5, "prompt": 6e-3, "memory": 0.85, "compute": 0.8}
 LENGTHS, BATCHES, OSL = (512, 2048), (1, 4, 16, 64, 128), 256
@@ -31,9 +34,10 @@ def row(isl: float, batch: float, scatter: Iterable[float] = (1.0, 1.0)) -> dict
     first, second = scatter
     prompt = SERVER.prefill(isl).seconds + TRUE["prompt"]
     step = SERVER.decode(batch, isl + (OSL - 1) / 2).seconds + TRUE["step"] + TRUE["sequence"] * batch
-    wait, held, token = prompt * first, 1.0, step * second
-    for _ in range(20 if batch > 1 else 0):  # how many prompts are due together depends on the requests in flight
-        token = (step + batch / (OSL - 1) * shared(isl, prompt, (1 - 1 / held) * batch / (OSL - 1))) * second
+    wait, held, token = prompt * first, float(batch), step * second
+    for _ in range(20 if batch > 1 else 0):  # how many prompts of others are computed depends on those in flight
+        due = min(batch, held - 1) / (OSL - 1)
+        token = (step + due * shared(isl, prompt, due)) * second
         held = batch * (1 + wait / (token * (OSL - 1)))
     known = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "1", "kv_cache": "bf16"}
     numbers = {"isl": isl, "osl": OSL, "concurrency": held, "ttft_ms": wait * 1e3, "tpot_ms": token * 1e3}
@@ -201,14 +205,44 @@ def test_costs_of_a_host_in_a_file_count_once_and_a_named_stack_takes_their_plac
     assert named.decode(8, 1024).terms["runtime"].total == pytest.approx(stack.step + 8 * stack.sequence)
 
 
+LAYOUTS = (
+    {"devices": "8", "tp": "8", "ep": "8"},
+    {"devices": "8", "tp": "1", "dp": "8", "ep": "8"},
+    {"devices": "16", "tp": "8", "pp": "2", "ep": "8"},
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=("tensor", "data", "stages"))
+@pytest.mark.parametrize("crowd", ["2", "64"])
+def test_the_form_that_is_fitted_is_what_the_library_serves_with(layout: dict[str, str], crowd: str) -> None:
+    row = {"kind": "serving", "model": "deepseek-ai/DeepSeek-R1", "accelerator": "h200-sxm", "quantization": "fp8"}
+    row |= {"speculation": "none", "isl": "4096", "osl": "256", "concurrency": crowd, "source": "mine", **layout}
+    found = predict(row)
+    assert found.tpot is not None
+    assert found.ttft is not None
+    measured = row | {"tpot_ms": str(1e3 * found.tpot), "ttft_ms": str(1e3 * found.ttft)}
+    form = Form(observations([measured])[0])
+    assert form.predicted(np.array([0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([found.tpot], rel=0.02)
+
+
+def test_a_batch_timed_whole_passes_whole() -> None:
+    row = {"kind": "static", "model": "meta-llama/Llama-3.1-8B", "accelerator": "h100-sxm", "quantization": "bf16"}
+    row |= {"isl": "128", "osl": "128", "devices": "1", "tp": "1", "source": "mine", "metric": "e2e_latency_ms"}
+    for batch in ("1", "64"):
+        timed = row | {"batch": batch, "concurrency": batch, "e2e_latency_ms": "1000"}
+        form = Form(observations([timed])[0])
+        expected = static_value(timed, served(timed), None) / 1e3
+        assert form.predicted(np.array([0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([expected], rel=0.01)
+
+
 def test_batches_timed_whole_are_fitted_too() -> None:
-    """Two lengths do not tell a slow memory from costs of the host, for both grow with the batch; four do."""
-    with pytest.raises(InvalidInput, match="identify no figure"):
-        calibrate_service(batches((129, 1025)))
+    """One length does not tell a slow memory from costs of the host; four do."""
+    few = calibrate_service(batches((129,))).figures
+    assert not any(few[name].identified for name in ("step", "memory"))
     found = calibrate_service(batches((129, 513, 1025, 2049))).figures
-    assert found["step"].identified
-    assert found["step"].value == pytest.approx(TRUE["step"], rel=0.05)
-    assert found["memory"].value == pytest.approx(TRUE["memory"], rel=0.02)
+    for name, figure in found.items():
+        assert figure.identified
+        assert figure.value == pytest.approx(TRUE[name], rel=0.05)
 
 
 def batches(lengths: tuple[int, ...]) -> list[dict[str, str]]:
@@ -218,7 +252,7 @@ def batches(lengths: tuple[int, ...]) -> list[dict[str, str]]:
         for osl in lengths:
             context = 64 + osl / 2
             decode = float(SERVER.decode(batch, context).seconds) + TRUE["step"] + TRUE["sequence"] * batch
-            whole = (osl - 1) * decode + batch * (float(SERVER.prefill(64).seconds) + TRUE["prompt"])
+            whole = (osl - 1) * decode + float(SERVER.prefill(64, batch=batch).seconds) + TRUE["prompt"]
             times = {"isl": "64", "osl": str(osl), "concurrency": str(batch), "ttft_ms": "", "tpot_ms": ""}
             rows.append({**row(64, 1), **times, "e2e_latency_ms": f"{whole * 1e3:.9g}"})
     return rows
