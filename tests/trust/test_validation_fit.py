@@ -37,15 +37,14 @@ def made(count: int) -> dict[str, np.ndarray]:
         "prompt.seconds": GENERATOR.uniform(3e-2, 2e-1, count),
         "batch": GENERATOR.uniform(1, 200, count),
         "generated": np.full(count, 900.0),
-        "disturbed": np.ones(count),
-        "met": np.ones(count),
-        "ranks": GENERATOR.choice([1.0, 8.0], count),
+        "ranked": GENERATOR.integers(0, 2, count).astype(float),
         "most": GENERATOR.choice([1.0, 4.0], count),
         "riding": GENERATOR.integers(0, 2, count).astype(float),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
         "scaled": (kind == 1).astype(float),
         "unscaled": (kind == 2).astype(float),
     }
+    known["others"] = known["batch"]
     known["full.seconds"] = known["prompt.seconds"] * np.where(known["most"] > 1, 0.8, 1.0)
     for part in PARTS:
         seconds = known[f"{part}.seconds"]
@@ -79,7 +78,7 @@ def test_each_sequence_costs_a_step_its_time() -> None:
 
 def test_prompts_that_ride_in_a_step_do_not_read_its_experts_again() -> None:
     known = made(30)
-    known["scaled"], known["unscaled"], known["borrowed"] = np.zeros((3, 30))
+    known["scaled"], known["unscaled"], known["borrowed"], known["ranked"] = np.zeros((4, 30))
     numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.0])
     riding, apart = (predicted({**known, "riding": np.full(30, share)}, numbers) for share in (1.0, 0.0))
     reading = known["step.experts.memory"]  # never more than a prompt's experts work here
@@ -140,7 +139,8 @@ def test_waits_are_found_again_in_times_made_with_them() -> None:
         base=GENERATOR.uniform(0.02, 0.3, count),
         queued=np.zeros(count),
         step=GENERATOR.uniform(3e-3, 3e-2, count),
-        prompt=GENERATOR.uniform(0.01, 0.2, count),
+        prompt=GENERATOR.uniform(0.01, 0.1, count),
+        alone=GENERATOR.uniform(0.1, 0.2, count),
         others=GENERATOR.integers(0, 200, count).astype(float),
         ranked=GENERATOR.integers(0, 2, count).astype(float),
         equal=GENERATOR.integers(0, 2, count).astype(float),
@@ -152,7 +152,7 @@ def test_waits_are_found_again_in_times_made_with_them() -> None:
 def test_waits_that_no_row_tells_of_are_none() -> None:
     count = 50
     each = np.full(count, 0.05)
-    known = FirstTokens(each, each * 0, each, each, np.full(count, 9.0), each * 0, each * 0)
+    known = FirstTokens(each, each * 0, each, each, each, np.full(count, 9.0), each * 0, each * 0)
     found = fitted_to(known, known.predicted(np.array([0.02, 3.0, 0.0, 0.2, 0.0])))
     assert (found[2], found[4]) == (0, 0)
 
@@ -194,5 +194,5 @@ def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
         asked = load(each.row)
         prompt = place.prompt(asked)
         assert place.seconds(np.array([each.batch]), mean_context(asked), 0)[0] == pytest.approx(step, rel=1e-9)
-        assert prompt.occupancy == pytest.approx(occupancy, rel=1e-6)
-        assert prompt.shared == pytest.approx(shared, rel=1e-6)
+        assert prompt.passes.one == pytest.approx(occupancy, rel=1e-6)
+        assert prompt.passes.shared == pytest.approx(shared, rel=1e-6, abs=1e-12)
