@@ -79,7 +79,8 @@ def crossover(phase: Any, a: str, b: str, *, of: str, **fixed: float) -> Crossov
     value = found[0].at if found else None
     ratios = None
     if value is not None:
-        ratios = (question.ratio(first, second, value * 0.99), question.ratio(first, second, value * 1.01))
+        beside = max(low, value * 0.99), min(high, value * 1.01)
+        ratios = (question.ratio(first, second, beside[0]), question.ratio(first, second, beside[1]))
     words = _words(question, (a, first), (b, second), found)
     rises = found[0].rises if found else question.ratio(first, second, high) > 1
     at = tuple(each.at for each in found)
