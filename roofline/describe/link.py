@@ -42,13 +42,13 @@ class Link:
 
     @classmethod
     def of(cls, text: Link | str) -> Link:
-        """A link as it is, as `"400 Gbit/s, 2 us"`, or as the cited link of a part, `"h100-sxm.scale_out"`.
+        """A link as it is, as `"400 Gbit/s, 2 us"`, or as the cited link of a part, `"groq-lpu-v1.node"`.
 
         `MissingNumber` where the part's spec has no latency of that link.
         """
         if isinstance(text, Link):
             return text
-        expected = 'a Link, "400 Gbit/s, 2 us", or a cited link such as "h100-sxm.scale_out"'
+        expected = 'a Link, "400 Gbit/s, 2 us", or a cited link such as "groq-lpu-v1.node"'
         if not isinstance(text, str):
             raise InvalidInput("link", given=text, expected=expected)
         if "," in text:

@@ -35,7 +35,7 @@ _CROWDED = 0.95
 class PrefillDecode:
     """Prefill on one pool, decode on another, the cache crossing `link` once per request.
 
-    `link` is a `Link`, text such as `"400 Gbit/s, 2 us"`, or a cited link: `"h100-sxm.scale_out"`, or `"scale_out"` of
+    `link` is a `Link`, text such as `"400 Gbit/s, 2 us"`, or a cited link: `"groq-lpu-v1.node"`, or `"scale_out"` of
     the prefill pool's part. Decode may itself be split or speculate. Raises `InvalidInput`.
     """
 

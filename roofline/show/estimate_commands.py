@@ -122,7 +122,7 @@ def explain(
 @click.option("--decode", multiple=True, metavar=POOL, help="… and generation on another.")
 @click.option("--attention", multiple=True, metavar=POOL, help="Attention and caches on one pool …")
 @click.option("--ffn", multiple=True, metavar=POOL, help="… and feed-forwards on another.")
-@click.option("--link", metavar="LINK", help='Between pools, per device: "400 Gbit/s,2us", or h100-sxm.scale_out.')
+@click.option("--link", metavar="LINK", help='Between pools, per device: "400 Gbit/s,2us", or groq-lpu-v1.node.')
 @click.option("--draft", metavar="MODEL", help="Each system once more, with drafts; mtp: a layer of MODEL itself.")
 @click.option("--draft-on", metavar=POOL, help="Devices of the draft.  [those of MODEL]")
 @click.option("--draft-length", metavar="TOKENS", help="Tokens drafted per step.  [4; mtp 1]")

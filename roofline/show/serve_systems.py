@@ -21,7 +21,7 @@ from roofline.show.pools import InPool, Pool
 MTP = "mtp"
 """What `--draft` takes for one more layer of the model itself."""
 _RANKS = ("tp", "pp", "dp", "ep")
-_LINK = 'it, such as "400 Gbit/s,2us", or the name of a cited link: scale_out, h100-sxm.scale_out'
+_LINK = 'it, such as "400 Gbit/s,2us", or the name of a cited link, such as groq-lpu-v1.node'
 
 
 @dataclass(frozen=True)

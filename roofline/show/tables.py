@@ -13,7 +13,7 @@ from roofline.show.records import Row
 BEST = "green"
 """Style of the best figure of a group."""
 
-LEGEND = "floor: nothing is faster · ideal: at peak rates · calibrated: at fitted rates"
+LEGEND = "floor: least in this layout · ideal: at peak rates · calibrated: at fitted rates"
 
 _POOLS = (
     Column("pool", ("pool",), left=True, most=28),
