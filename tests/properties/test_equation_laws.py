@@ -28,6 +28,7 @@ from roofline.equations import (
     pipelines,
     recurrence,
     rooflines,
+    serving,
 )
 
 positive = st.floats(1e-6, 1e6)
@@ -810,6 +811,19 @@ def test_the_best_ratio_of_workers_serves_most_per_money(
         return workers * batch / (base + growth * batch * workers) / (workers + price)
 
     assert served(best) * ALMOST >= served(side * best)
+
+
+@given(prefill=positive, share=st.floats(0.01, 0.9), due=st.floats(0.01, 10))
+def test_steps_that_gather_prompts_settle_at_their_spread(prefill: float, share: float, due: float) -> None:
+    """The first two moments of I' = base + prefill · Poisson(due · I / interval), taken from step to step."""
+    interval = due * prefill / share
+    base, rate = interval * (1 - share), due / interval
+    mean, variance = base, 0.0
+    for _ in range(400):
+        variance = prefill**2 * (rate * mean + rate**2 * variance)
+        mean = base + prefill * rate * mean
+    assert mean == pytest.approx(interval, rel=1e-6)
+    assert serving.gated_spread(due, prefill, interval) == pytest.approx(variance / mean**2, rel=1e-6)
 
 
 # -- recurrence and logarithms ----------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     "serving.steady_batch": lambda v: abs(v["rate"] * v["generated"] * v["growth"] - 1) > 1e-2,
     # where all passes are full, the power plays no part
     "serving.passes_per_prompt": lambda v: passes_per_prompt(**v) * v["most"] > 1,  # type: ignore[arg-type, operator]
+    "serving.gated_spread": lambda v: abs(v["due"] * v["prefill"] / v["interval"] - 1) > 1e-2,
     "serving.shared_pass": lambda v: v["further"] <= v["one"],
     "disaggregation.exposed_transfer": lambda v: v["layers"] > 1,
     "disaggregation.transport_budget": lambda v: (
