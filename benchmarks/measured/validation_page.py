@@ -32,6 +32,8 @@ SPLIT = {name: TABLES[name] for name in ("accelerator", "runtime", "speculation"
 """Of rows of two pools, which are almost all of one model."""
 ODD = 0.2
 """Bias above which a group of rows is named as badly predicted [1]."""
+BEYOND = 0.06
+"""Share of its room above which a decode pool is said to hold more than that [1]: what stacks differ by."""
 
 
 def summary(
@@ -165,6 +167,7 @@ def page(found: Mapping[str, Any]) -> str:
         "asked": f"{ASKED:g}",
         "capped": str(found["capped"][0]),
         "beyond": str(found["capped"][1]),
+        "over": f"{BEYOND:.0%}".replace("%", " %"),
         "small": str(SMALL),
         "middle": str(MIDDLE),
         "bunched": f"{shared.apart:.2g}",

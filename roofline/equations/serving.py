@@ -254,7 +254,7 @@ def gated_spread(due: Num, prefill: Num, interval: Num) -> Num:
 
     Returns the variance of the step's time over its squared mean [1].
 
-    Source: Takagi 1986, "Analysis of Polling Systems", MIT Press, chapter 5 (gated service), for one queue: of
+    Source: Takagi 1986, "Analysis of Polling Systems", MIT Press, gated service of one queue: of
     I' = base + prefill · Poisson(due · I / interval), the variances of both I are equal in steady state.
 
     Exists only while prompts take less than all time. A request at random finds a step that is longer than the mean by

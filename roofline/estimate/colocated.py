@@ -53,11 +53,25 @@ class Mix:
         """How much of the load an arriving request finds: in a closed circle it does not meet itself."""
         return 1.0 if self.crowd is None else max(0.0, 1 - 1 / self.crowd)
 
+    @property
+    def fellows(self) -> float:
+        """Others in flight: without end where requests come at random [1]."""
+        return math.inf if self.crowd is None else max(0.0, self.crowd - 1)
+
+    @property
+    def gates(self) -> bool:
+        """Whether steps take the prompts that came at random in the step before."""
+        return self.crowd is None and self.generated > 0
+
     def interval(self, batch: Any, step: Any) -> Any:
         """Time between two tokens of a sequence [s]."""
         if not self.generated:
             return step
         return colocated_interval(step, self.entering(batch), self.added(batch), self.generated)
+
+    def whole(self, batch: Any, step: Any) -> Any:
+        """A step with the prompts in it, on average [s]."""
+        return self.tokens * self.interval(batch, step)
 
     def entering(self, batch: Any) -> Any:
         """Prompts of others that are computed while a sequence is decoded [1].
@@ -65,8 +79,7 @@ class Mix:
         As many as are decoded with it, for each that leaves makes room for one; but no more than there are others, or
         than there is room for beside it.
         """
-        others = math.inf if self.crowd is None else max(0.0, self.crowd - 1)
-        return minimum(batch, min(others, max(0.0, self.most - 1)))
+        return minimum(batch, min(self.fellows, max(0.0, self.most - 1)))
 
     def added(self, batch: Any) -> Any:
         """The replica's time that a prompt adds to the steps of a decode batch [s].
@@ -100,16 +113,20 @@ class Mix:
 
     def room(self, rate: Any, batch: Any, step: Any) -> Any:
         """Wait of requests at random for room to be decoded in [s]; in a closed circle those beyond it are counted."""
-        if self.crowd is not None or not self.generated or self.most == math.inf:
+        if not self.gates or self.most == math.inf:
             return 0.0
-        whole = self.each(0.0, batch) + self.generated * self.interval(batch, step)
-        return pool_wait(int(self.most), minimum(rate, self.most / whole * NEARLY), float(whole))
+        stay = self.each(0.0, batch) + self.generated * self.interval(batch, step)
+        return pool_wait(int(self.most), minimum(rate, self.most / stay * NEARLY), float(stay))
 
     def longer(self, batch: Any, step: Any) -> Any:
         """How much longer than the mean a step is that a request at random finds running, over the mean [1]."""
-        if self.crowd is not None or not self.generated:
+        if not self.gates:
             return 0.0
-        return gated_spread(self.due(batch), self.each(0.0, batch), self.tokens * self.interval(batch, step))
+        return gated_spread(self.due(batch), self.each(0.0, batch), self.whole(batch, step))
+
+    def come(self, batch: Any, step: Any) -> Any:
+        """Prompts of others that are taken together with one's own on average [1]."""
+        return self.met * self.gathered(batch) * (1 + self.longer(batch, step))
 
     def running(self, batch: Any, step: Any) -> Any:
         """What is left of the step that a request finds running, with the prompts in it [s].
@@ -117,7 +134,7 @@ class Mix:
         A step that prompts make longer is found more often by requests at random, whose prompts ride in the next one.
         In a closed circle requests come as others finish, and wait for half of a step of any length.
         """
-        left = self.tokens * self.interval(batch, step) * (1 + self.longer(batch, step)) / 2
+        left = self.whole(batch, step) * (1 + self.longer(batch, step)) / 2
         ridden = self.tokens * step if self.crowd is None else 0.0
         return self.met * minimum(batch, 1) * (left + ridden)
 
@@ -126,11 +143,11 @@ class Mix:
 
         More prompts come in the long step of one's own, which make the next one longer, and so on.
         """
-        if self.crowd is not None or not self.generated:
+        if not self.gates:
             return 0.0
-        whole, each = self.tokens * self.interval(batch, step), self.each(0.0, batch)
+        whole, each = self.whole(batch, step), self.each(0.0, batch)
         busy = self.due(batch) * each / whole
-        own = self.tokens * step + each * (1 + self.gathered(batch) * (1 + self.longer(batch, step)))
+        own = self.tokens * step + each * (1 + self.come(batch, step))
         return busy / (1 - busy) * maximum(own - whole, 0.0)
 
     def others(self, rate: Any, batch: Any, step: Any) -> Any:
@@ -140,40 +157,37 @@ class Mix:
         """
         each, passes = self.each(rate, batch), self.prompt.passes
         if self.generated:
-            come = self.met * self.gathered(batch) * (1 + self.longer(batch, step))
+            come = self.come(batch, step)
             within = minimum(come, passes.most - 1)
             before = (come - within) / (2 * passes.most) * passes.points[-1][1]
             ahead = within * (passes.one - passes.shared) + before
         else:
             met = self.met * rate
-            ahead = passes.seconds(met) - passes.one + pool_wait(1, met, passes.one, passes.share)
+            ahead = passes.seconds(met) - passes.one + passes.wait(1, met)
         if self.crowd is None:
             return ahead
-        others = max(0.0, self.crowd - 1)
-        return minimum(ahead + self.bunch * sqrt(others) * each, others * passes.one)
+        return minimum(ahead + self.bunch * sqrt(self.fellows) * each, self.fellows * passes.one)
 
     def each(self, rate: Any, batch: Any) -> Any:
         """The replica's time that a prompt takes, nothing spared [s]."""
         passes = self.prompt.passes
-        if self.generated:
-            return passes.occupied(self.gathered(batch))
-        return passes.seconds(self.met * rate) / passes.prompts(self.met * rate)
+        return passes.occupied(self.gathered(batch)) if self.generated else passes.each(self.met * rate)
 
-    def held(self, batch: Any, step: Any) -> Any:
+    def held(self, rate: Any, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
-        rate = self.rate(batch, step)
         return batch + rate * self.first_token(rate, batch, step)
 
-    def slots(self, batch: Any, step: Any) -> Any:
+    def slots(self, rate: Any, batch: Any) -> Any:
         """Sequences that have room at a decode batch [1]: those in it, and those whose prompt is computed."""
-        return batch + self.rate(batch, step) * self.each(0.0, batch)
+        return batch + rate * self.each(rate, batch)
 
     def reached(self, batch: Any, step: Any, offered: float | None = None) -> Any:
         """The share of the requests in flight that a decode batch has, or of those `offered` per second that it
         finishes, or of the room that it takes: whichever is the largest [1].
         """
-        held = self.held(batch, step) / (self.crowd or 1.0) if offered is None else self.rate(batch, step) / offered
-        return maximum(held, self.slots(batch, step) / self.most)
+        rate = self.rate(batch, step)
+        share = self.held(rate, batch, step) / (self.crowd or 1.0) if offered is None else rate / offered
+        return maximum(share, self.slots(rate, batch) / self.most)
 
 
 def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
@@ -217,7 +231,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
     input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
-    full = allowed.full(float(mix.slots(batch, seconds)) if traffic.generated else batch, queued)
+    full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
     notes = [
         _CACHES,
         _PROMPTS if chunk is None else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
@@ -268,7 +282,7 @@ def _settled(mix: Mix, step: Any, limit: float, offered: float | None) -> tuple[
         )
     batch, seconds = smallest_batch(step, partial(mix.reached, offered=offered), 1.0, limit)
     rate = float(mix.rate(batch, seconds))
-    if offered is not None and rate >= offered * (1 - 1e-9):
+    if offered is not None and rate >= offered * NEARLY:
         rate = offered
     return batch, seconds, rate
 

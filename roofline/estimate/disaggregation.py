@@ -154,7 +154,7 @@ class Split:
     def wait(self, rate: Any) -> Any:
         """Wait for the passes of others [s]."""
         met, passes = self.met * rate, self.passes
-        wait = pool_wait(self.workers, met, passes.one, passes.share)
+        wait = passes.wait(self.workers, met)
         if self.crowd is None:
             return wait
         others = max(0.0, self.crowd / self.workers - 1)  # at most all of them are before it, one by one
@@ -231,7 +231,7 @@ def split(
         ttft = float("inf") if overloaded else float(pools.first_token(rate, seconds))
         queued = float("inf") if overloaded else rate * (ttft - own)
     together = float(passes.prompts(pools.met * each))
-    prefilling = each * float(passes.seconds(each) / passes.prompts(each))
+    prefilling = each * float(passes.each(each))
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
     full = allowed.full(batch, queued)
     limits = {

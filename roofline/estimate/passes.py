@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline.equations.serving import passes_per_prompt, shared_pass
+from roofline.estimate.queues import pool_wait
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
 
@@ -73,6 +74,10 @@ class Passes:
         """
         return self.one - self.shared * (1 - passes_per_prompt(due, self.most))
 
+    def wait(self, servers: int, rate: Any) -> Any:
+        """Wait before so many servers of passes where prompts come at random [s]."""
+        return pool_wait(servers, rate, self.one, self.share)
+
     def stretched(self, times: float) -> Passes:
         """The same, each so many times as long."""
         return Passes(tuple((count, seconds * times) for count, seconds in self.points))
@@ -101,6 +106,10 @@ class Passes:
     def prompts(self, rate: Any) -> Any:
         """In a pass at that rate [1]."""
         return np.maximum(1.0, rate * self.seconds(rate))
+
+    def each(self, rate: Any) -> Any:
+        """The replica's time that a prompt takes at that rate [s]."""
+        return self.seconds(rate) / self.prompts(rate)
 
 
 def shared_seconds(one: Any, full: Any, most: Any) -> Any:

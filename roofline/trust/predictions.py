@@ -13,6 +13,7 @@ from roofline.describe.runtimes import Runtime
 from roofline.errors import DoesNotFit, RooflineError
 from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
+from roofline.estimate.queues import NEARLY
 from roofline.trust.measured_rows import (
     Load,
     PoolRow,
@@ -96,14 +97,13 @@ def mixed(place: Station, asked: Load) -> Mix:
     stack = place.deployment.runtime
     bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
     generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
-    spared = place.spared(asked)
 
-    def sparing(batch: Any) -> Any:
-        return np.interp(batch, BATCHES, spared)
+    def spared(batch: Any) -> Any:
+        return np.interp(batch, BATCHES, place.spared(asked))
 
     before, tokens = place.steps_before(asked), place.tokens_per_step(asked)
     aligned, most = place.whole.aligned, place.limit(asked)
-    return Mix(place.prompt(asked), generated, crowd, before, tokens, bunch, sparing, aligned, most)
+    return Mix(place.prompt(asked), generated, crowd, before, tokens, bunch, spared, aligned, most)
 
 
 def _batch(mix: Mix, steps: Array, limit: float) -> float:
@@ -129,7 +129,7 @@ def _split(row: Row, what: Served, stack: Runtime | None) -> Prediction:
         return np.interp(batch, BATCHES, steps)
 
     batch, seconds, rate = pools.settled(step, limit, None)
-    gap = float(pools.gap(min(rate, pools.most * (1 - 1e-9))))
+    gap = float(pools.gap(min(rate, pools.most * NEARLY)))
     tpot = seconds + gap / generated
     ttft = asked.concurrency / rate - gap - generated * seconds
     whole = rate * asked.osl

@@ -206,7 +206,7 @@ def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
     settled, prompt = place.settled, place.prompt(asked)
     passes = prompt.passes
     # In a pipeline a pass is over once the slowest stage is: a share of one prompt's way through all of them.
-    share, count = (passes.one / prompt.computed, 1.0) if settled.layout.pp > 1 else (1.0, passes.most)
+    share, count = passes.one / prompt.computed, 1.0 if settled.layout.pp > 1 else passes.most
     one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), passes.one, share)
     full = Part.of(settled, Point("prefill", count, asked.isl, 0), passes.share, share / passes.most)
     return one, full, passes.most

@@ -41,6 +41,7 @@ class Station:
     _steps: dict[tuple[float, int], Array] = field(default_factory=dict)
     _prompts: dict[float, Prompt] = field(default_factory=dict)
     _limits: dict[float, float] = field(default_factory=dict)
+    _spared: dict[tuple[float, float, int], Array] = field(default_factory=dict)
 
     @cached_property
     def settled(self) -> Resolved:
@@ -125,8 +126,12 @@ class Station:
 
     def spared(self, load: Load) -> Array:
         """Seconds that a prompt takes less in the same pass as a decode step, at `BATCHES` [s]."""
-        traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.draft_length + 1
-        return np.asarray(self.whole.spared(BATCHES, max(mean_context(load), float(tokens)), traffic, tokens))
+        key = (load.isl, load.osl, load.draft_length)
+        if key not in self._spared:
+            traffic, tokens = Traffic(load.isl, load.osl, concurrency=1.0), load.draft_length + 1
+            context = max(mean_context(load), float(tokens))
+            self._spared[key] = np.asarray(self.whole.spared(BATCHES, context, traffic, tokens))
+        return self._spared[key]
 
     def floor(self, load: Load, batch: float) -> float:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""
