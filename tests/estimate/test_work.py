@@ -479,6 +479,19 @@ def test_experts_on_ranks_exchange_tokens() -> None:
     assert gathered["reduce_scatter"] == ("all_gather", whole, whole * 7 / 8)
 
 
+@pytest.mark.parametrize(("tp", "dp"), [(1, 8), (2, 4)])
+def test_both_devices_of_an_expert_get_its_tokens_and_sum_their_own(tp: int, dp: int) -> None:
+    """Experts on four pairs of eight devices: of 32 tokens, of which each goes to two experts, a pair has sixteen."""
+    model = load_model("mixtral-8x7b")
+    step = plan(model, Layout(tp=tp, dp=dp, ep=4), PRESETS["fp8"]).decode(batch=32.0, context=100.0)
+    sent = {item.term: (item.size, item.ranks) for item in transfers(step) if item.collective == "all_to_all"}
+    assert sent["dispatch"] == (32 / 8 * 2 * 2 * 4096 * 1, 8)
+    assert sent["combine"] == (32 / 8 * 2 * 4096 * 2, 8)
+    assert (16 * 4096 * HIDDEN_WIDTH, 2) in {
+        (item.size, item.ranks) for item in transfers(step) if item.collective == "all_reduce"
+    }
+
+
 @given(case=cases(layout=lambda _model, _most: alone))
 def test_one_device_sends_nothing(case: Case) -> None:
     assert transfers(case.step) == []
