@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization
@@ -58,7 +57,7 @@ def layer_kernels(
     return tuple(compiled)
 
 
-def _all_reduce(elements: int | Fraction, ranks: int, quantization: Quantization) -> TransferKernel:
+def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
     row = elements * exact_width(quantization.all_reduce)
     return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
@@ -152,7 +151,7 @@ def _expert_kernels(
     ]
     if tensor > 1:
         # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp.
-        held = Fraction(elements * copies * tensor, layout.tp)
+        held = elements * copies * tensor / layout.tp
         joined.append(replace(_all_reduce(held, tensor, quantization), fewest_row_bytes=0))
     return joined
 

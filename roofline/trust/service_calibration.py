@@ -14,6 +14,10 @@ from roofline.trust.measured_rows import Row, served
 from roofline.trust.service_fit import ADVICE, CONFIDENCE, Figure, Fitted, fitted, observations, scaled
 
 HOST: dict[str, KernelClass] = {"step": "host_step", "sequence": "host_sequence", "prompt": "host_prompt"}
+FURTHEST = 0.5
+"""Median error above which the rows are of something else than what they are said to be, or timed otherwise [1]."""
+
+BESIDE = "each figure meets the times beside those kept; its interval is what the times tell with none kept"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class ServiceCalibration:
             f"median error {self.quality.error:.1%}"
         ]
         lines += [f"{name:10s} {described_figure(figure)}" for name, figure in self.figures.items()]
+        if not all(figure.identified for figure in self.figures.values()):
+            lines.append(BESIDE)
         lines += [f"left out: {count} times, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
 
@@ -49,18 +55,27 @@ def described_figure(figure: Figure) -> str:
     interval = f"{CONFIDENCE:.0%} interval"
     if figure.name in HOST:
         value, low, high = (each * 1e3 for each in (figure.value, figure.low, figure.high))
-        return f"{value:.4g} ms ({interval} {low:.4g} to {high:.4g})"
+        nothing = "" if value else ", as the devices' own time is not below what was measured"
+        return f"{value:.4g} ms ({interval} {low:.4g} to {high:.4g}){nothing}"
     return f"× {figure.value:.3f} ({interval} {figure.low:.3f} to {figure.high:.3f})"
 
 
 def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
-    """Fitted figures from rows of measured service, all of one part; `InvalidInput` where nothing can be told."""
+    """Fitted figures from rows of measured service, all of one part.
+
+    `InvalidInput` where nothing can be told, and where no figures bring the times near what was measured.
+    """
     parts = sorted({served(row).accelerator for row in rows})
     if len(parts) != 1:
         raise InvalidInput("accelerator", given=", ".join(parts) or None, expected="rows of one part")
     seen, left_out = observations(rows)
     fit = fitted(seen)
     shown = evidence(fit.predicted, fit.measured)
+    if shown.error > FURTHEST:
+        said = ", ".join(dict.fromkeys(row.get("model") or "" for row in rows))
+        expected = f"times of {said} on {parts[0]} in these formats, devices and ranks, within {FURTHEST:.0%}"
+        given = f"times that the best fit misses by {shown.error:.0%} in the median"
+        raise InvalidInput("measured service", given=given, expected=expected)
     return ServiceCalibration(
         _efficiency(parts[0], rows, fit, shown), fit.figures, shown, len(rows), len(seen), left_out
     )

@@ -8,13 +8,14 @@ with share = prompts computed meanwhile (`Mix.entering`) / generated tokens. `de
 due together `shared` in their `passes` (`Passes.occupied`) and what they are `spared` (`Whole.spared`) are the
 library's own estimates, with all measured fractions of bandwidth times `memory` and all fractions of peak times
 `compute`. Directions in which the rows say nothing are left out of the solution, and whatever has a part in them is not
-identified.
+identified. What is not identified keeps the part's own figure, and a host's cost does not fall below zero: the others
+are then solved for once more beside it, so that what is predicted lies about what was measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +85,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its interval; where it is not identified, all three are what keeps the part's own."""
+    """A number with its interval; where it is not identified, all three are what keeps the part's own.
+
+    The interval is that of the solution for all five figures, and holds the number also where others were kept.
+    """
 
     name: str
     value: float
@@ -230,6 +234,8 @@ class Form:
 
 
 _HOSTS = 3
+_OWN = (0.0, 0.0, 0.0, 1.0, 1.0)
+"""The numbers that leave a part as it is."""
 
 
 def fitted(seen: Sequence[Observation]) -> Fitted:
@@ -238,59 +244,73 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
         raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
     form = Form(seen)
     measured = np.array([each.seconds for each in seen])
-    numbers = _solved(form, measured)
-    times = form.predicted(numbers)
-    slopes = form.slopes(numbers)
-    lengths = np.linalg.norm(slopes, axis=0)
-    unit = slopes / np.where(lengths > 0, lengths, 1.0)
-    _, singular, directions = np.linalg.svd(unit, full_matrices=True)
-    singular = np.concatenate([singular, np.zeros(len(numbers) - len(singular))])
-    told = singular > CLOSEST * singular[0]
-    spare = len(seen) - int(told.sum())
-    off = np.log(times / measured)
-    scatter = max(LEAST_SCATTER, float(np.sqrt(off @ off / max(spare, 1))))
-    blind = (directions[~told] ** 2).sum(axis=0) if (~told).any() else np.zeros(len(numbers))
-    variance = ((directions[told].T / singular[told]) ** 2).sum(axis=1)
-    errors = scatter * np.sqrt(variance) / np.where(lengths > 0, lengths, 1.0)
-    widths = student(max(spare, 1)) * errors
-    least = float(np.median(measured))
-    figures = {}
-    for index, name in enumerate(FIGURES):
-        known = spare > 0 and lengths[index] > 0 and blind[index] < PART**2
-        figures[name] = _figure(name, float(numbers[index]), float(widths[index]), least, bool(known))
-    if not any(figure.identified for figure in figures.values()):
+    numbers = _solved(form, measured, np.full(len(FIGURES), True))
+    widths, told = _doubts(form, measured, numbers)
+    hosts = np.full(_HOSTS, WIDEST_HOST * np.median(measured))
+    told &= widths <= np.concatenate([hosts, WIDEST_SCALE * numbers[_HOSTS:]])
+    if not told.any():
         wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
         raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
-    return Fitted(figures, form.predicted(_kept(figures)), measured)
+    beside = _beside(form, measured, numbers, told)
+    figures = {
+        name: _figure(name, float(beside[at]), float(numbers[at]), float(widths[at]), bool(told[at]))
+        for at, name in enumerate(FIGURES)
+    }
+    return Fitted(figures, form.predicted(beside), measured)
 
 
-def _kept(figures: Mapping[str, Figure]) -> Array:
-    """The solution that the figures stand for, where some are the part's own."""
-    values = [figures[name].value for name in FIGURES]
-    return np.array([*values[:_HOSTS], *(1 / value for value in values[_HOSTS:])])
+def _doubts(form: Form, measured: Array, numbers: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Half of the interval of every number, and whether the times tell it from the others."""
+    times, slopes = form.predicted(numbers), form.slopes(numbers)
+    lengths = np.linalg.norm(slopes, axis=0)
+    some = np.where(lengths > 0, lengths, 1.0)
+    _, singular, directions = np.linalg.svd(slopes / some, full_matrices=True)
+    singular = np.concatenate([singular, np.zeros(len(numbers) - len(singular))])
+    seen = singular > CLOSEST * singular[0]
+    spare = len(measured) - int(seen.sum())
+    off = np.log(times / measured)
+    scatter = max(LEAST_SCATTER, float(np.sqrt(off @ off / max(spare, 1))))
+    variance = ((directions[seen].T / singular[seen]) ** 2).sum(axis=1)
+    blind = (directions[~seen] ** 2).sum(axis=0)
+    widths = student(max(spare, 1)) * scatter * np.sqrt(variance) / some
+    return widths, (spare > 0) & (lengths > 0) & (blind < PART**2)
 
 
-def _figure(name: str, number: float, width: float, typical: float, known: bool) -> Figure:
-    """A figure of the solution; slowness is turned into the factor that it is the inverse of."""
+def _beside(form: Form, measured: Array, numbers: Array, told: NDArray[np.bool_]) -> Array:
+    """The numbers that are told, solved for beside the others as the part has them; no cost of a host below zero."""
+    free = told.copy()
+    if not told.all():
+        numbers = _solved(form, measured, free)
+    while (numbers[:_HOSTS] < 0).any():
+        free[:_HOSTS] &= numbers[:_HOSTS] > 0
+        numbers = _solved(form, measured, free)
+    return numbers
+
+
+def _figure(name: str, number: float, alone: float, width: float, told: bool) -> Figure:
+    """A figure of the solution, `alone` where none is kept; slowness is turned into the factor it is the inverse of."""
+    if not told:
+        kept = _OWN[FIGURES.index(name)]
+        return Figure(name, kept, kept, kept, False)
+    low, high = min(number, alone - width), max(number, alone + width)
     if name in ("memory", "compute"):
-        if not known or width > WIDEST_SCALE * number:
-            return Figure(name, 1.0, 1.0, 1.0, False)
-        return Figure(name, 1 / number, 1 / (number + width), 1 / (number - width), True)
-    if not known or width > WIDEST_HOST * typical:
-        return Figure(name, 0.0, 0.0, 0.0, False)
-    return Figure(name, max(0.0, number), max(0.0, number - width), max(0.0, number + width), True)
+        return Figure(name, 1 / number, 1 / high, 1 / low, True)
+    return Figure(name, number, max(0.0, low), max(0.0, high), True)
 
 
-def _solved(form: Form, measured: Array) -> Array:
-    """Least squares by steps within the directions that the rows tell, halved where they overshoot."""
-    numbers = np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+def _solved(form: Form, measured: Array, free: NDArray[np.bool_]) -> Array:
+    """Least squares by steps within the directions that the rows tell, halved where they overshoot.
+
+    Numbers that are not `free` stay as the part has them.
+    """
+    numbers = np.array(_OWN)
     cost = _cost(form, measured, numbers)
     for _ in range(_ROUNDS):
-        slopes = form.slopes(numbers)
+        slopes = np.where(free, form.slopes(numbers), 0.0)
         lengths = np.linalg.norm(slopes, axis=0)
         lengths = np.where(lengths > 0, lengths, 1.0)
         off = np.log(measured / form.predicted(numbers))
-        move = np.linalg.lstsq(slopes / lengths, off, rcond=CLOSEST)[0] / lengths
+        move = np.where(free, np.linalg.lstsq(slopes / lengths, off, rcond=CLOSEST)[0] / lengths, 0.0)
         for size in (1.0, 0.5, 0.25, 0.1, 0.02):
             near = numbers + size * move
             near[_HOSTS:] = np.clip(near[_HOSTS:], 0.05, 20.0)

@@ -112,6 +112,20 @@ def test_utilisation_is_of_one_replica(step: rl.Estimate) -> None:
     assert step.mbu == close(moved / (2 * 3.35e12 * step.seconds))
 
 
+LAYOUTS = [(1, 1, 8, 8), (1, 1, 8, 4), (2, 1, 4, 4), (2, 2, 2, 4), (4, 2, 1, 4), (8, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_over_an_array_every_number_is_an_array_of_floats(layout: tuple[int, ...]) -> None:
+    """Also where experts are cut over some of the ranks, so that widths are no whole numbers of bytes."""
+    tp, pp, dp, ep = layout
+    quantization = rl.model("mixtral-8x7b").checkpoint.with_(all_reduce="int4")
+    server = rl.Deployment("mixtral-8x7b", "h200-sxm", 8, tp=tp, pp=pp, dp=dp, ep=ep, quantization=quantization)
+    for step in (server.decode([8, 16], 1000), server.prefill([8, 16], 1000)):
+        for name in ("seconds", "ideal", "floor", "low", "high", "mfu", "mbu"):
+            assert getattr(step, name).dtype == np.float64, name
+
+
 def test_the_explanation_has_every_number(step: rl.Estimate) -> None:
     text = step.explain()
     assert str(step) == text

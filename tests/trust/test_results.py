@@ -56,7 +56,7 @@ LLAMA_BENCH = [
 ]
 
 
-def read(tmp_path: Path, contents: Any, **said: str) -> list[dict[str, str]]:
+def read(tmp_path: Path, contents: Any, **said: Any) -> list[dict[str, str]]:
     """The rows of a file of some contents, which are JSON unless they are text."""
     path = tmp_path / "results.json"
     path.write_text(contents if isinstance(contents, str) else json.dumps(contents), encoding="utf-8")
@@ -142,6 +142,36 @@ def test_what_is_missing_is_asked_for_by_its_option(tmp_path: Path, name: str) -
 def test_what_is_not_known_is_refused(tmp_path: Path, contents: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         read(tmp_path, contents)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"model": "llama-3.1-70b"}, "result 1, model: got 'llama-3.1-70b', expected meta-llama/Llama-3.1-8B-Instruct"),
+        ({"concurrency": 64}, "result 1, concurrency: got '64', expected 16, which the file states"),
+        ({"isl": 128}, "result 1, isl: got '128', expected 1024, which the file states"),
+    ],
+)
+def test_what_a_file_states_is_not_contradicted(tmp_path: Path, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        read(tmp_path, VLLM, **said)
+
+
+def test_a_name_that_is_a_path_and_a_length_that_was_aimed_at_are_the_callers(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, {**VLLM, "model_id": "/models/mine"}, isl=1000)
+    assert (row["model"], row["isl"]) == ("llama-3.1-8b", "1000")
+
+
+def test_of_several_parts_the_rows_of_one_are_read(tmp_path: Path) -> None:
+    table = (
+        "accelerator,isl,osl,concurrency,ttft_ms,tpot_ms\nH100-SXM,1024,128,4,50,9\na100-sxm-80gb,1024,128,4,90,19\n"
+    )
+    (row,) = read(tmp_path, table)
+    assert (row["accelerator"], row["tpot_ms"]) == ("h100-sxm", "9")
+    with pytest.raises(
+        InvalidInput, match="accelerator: got 'b200-sxm', expected one that was measured: a100-sxm-80gb"
+    ):
+        read(tmp_path, table, accelerator="b200-sxm")
 
 
 def test_a_cache_of_no_format_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import served
 from roofline.trust.predictions import predict
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
-from roofline.trust.service_fit import FIGURES, Form, observations, scaled, student
+from roofline.trust.service_fit import FIGURES, Form, Observation, fitted, observations, scaled, student
 from roofline.trust.static_rows import static_value
 
 TRUE = {"step": 2e-3, "sequence": 4e-5, "prompt": 6e-3, "memory": 0.85, "compute": 0.8}
@@ -118,6 +118,40 @@ def test_without_prompts_there_is_no_compute() -> None:
     own = calibration("h100-sxm").kernels["matmul"]["bf16"]
     assert found.efficiency.kernels["matmul"]["bf16"].compute == own.compute
     assert "host_prompt" not in found.efficiency.kernels
+
+
+def cost(seen: list[Observation], figures: Mapping[str, float]) -> float:
+    """Sum of squares of the logarithms of predicted over measured."""
+    host = [figures[name] for name in ("step", "sequence", "prompt")]
+    slowness = [1 / figures[name] for name in ("memory", "compute")]
+    predicted = Form(seen).predicted(np.array([*host, *slowness]))
+    return float(np.sum(np.log(predicted / [each.seconds for each in seen]) ** 2))
+
+
+@pytest.mark.parametrize("batches", [(1, 4), (1, 2, 4, 8)])
+@pytest.mark.parametrize("faster", [1.0, 0.7])
+def test_beside_what_is_kept_the_others_meet_the_times_best(batches: tuple[int, ...], faster: float) -> None:
+    """Few and scattered batches do not tell every figure, nor a cost of the host of a part faster than it is taken for;
+    no other value of one that is told would come nearer.
+    """
+    random = np.random.default_rng(0)
+    rows = [row(isl, batch, np.exp(random.normal(0, 0.08, 2)) * [1, faster]) for isl in LENGTHS for batch in batches]
+    seen, _ = observations(rows)
+    figures = fitted(seen).figures
+    told = [figure for figure in figures.values() if figure.identified]
+    assert 0 < len(told) < len(FIGURES)
+    values = {name: figure.value for name, figure in figures.items()}
+    for figure in told:
+        assert 0 <= figure.low <= figure.value <= figure.high
+        for nudge in (0.99, 1.01):
+            assert cost(seen, values) < cost(seen, {**values, figure.name: max(figure.value, 1e-5) * nudge})
+
+
+def test_times_of_something_else_are_refused() -> None:
+    """Here of seconds that were taken for milliseconds."""
+    rows = [{**each, "tpot_ms": str(float(each["tpot_ms"]) / 1e3)} for each in ROWS]
+    with pytest.raises(InvalidInput, match=r"the best fit misses by \d+% in the median.*llama-3.1-8b on h100-sxm"):
+        calibrate_service(rows)
 
 
 def test_what_a_part_sustains_of_its_class_s_arithmetic_is_kept() -> None:
