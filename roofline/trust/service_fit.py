@@ -56,6 +56,8 @@ WIDEST_SCALE = 0.5
 """Half of an interval over its factor above which the factor is not identified [1]."""
 WIDEST_HOST = 0.1
 """Half of an interval of a host's cost, as a share of the rows' times, above which it is not identified [1]."""
+FURTHEST = 0.5
+"""Median error above which the rows are of something else than they are said to be [1]."""
 LEAST_SCATTER = 1e-3
 """Scatter that is assumed where rows agree better than that [1]."""
 _ROUNDS, _NUDGE = 30, 1e-3
@@ -239,12 +241,16 @@ _OWN = (0.0, 0.0, 0.0, 1.0, 1.0)
 
 
 def fitted(seen: Sequence[Observation]) -> Fitted:
-    """The five figures with their intervals; `InvalidInput` where nothing can be told."""
+    """The five figures with their intervals.
+
+    `InvalidInput` where nothing can be told, and where no figures bring the times near what was measured.
+    """
     if len(seen) < 2:
         raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
     form = Form(seen)
     measured = np.array([each.seconds for each in seen])
     numbers = _solved(form, measured, np.full(len(FIGURES), True))
+    _near(form.predicted(numbers), measured)
     widths, told = _doubts(form, measured, numbers)
     hosts = np.full(_HOSTS, WIDEST_HOST * np.median(measured))
     told &= widths <= np.concatenate([hosts, WIDEST_SCALE * numbers[_HOSTS:]])
@@ -256,7 +262,17 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
         name: _figure(name, float(beside[at]), float(numbers[at]), float(widths[at]), bool(told[at]))
         for at, name in enumerate(FIGURES)
     }
-    return Fitted(figures, form.predicted(beside), measured)
+    times = form.predicted(beside)
+    _near(times, measured)
+    return Fitted(figures, times, measured)
+
+
+def _near(times: Array, measured: Array) -> None:
+    off = float(np.median(np.abs(times / measured - 1)))
+    if off > FURTHEST:
+        given = f"times that the best fit misses by {off:.0%} in the median"
+        expected = f"within {FURTHEST:.0%}: times of the model, part, formats and ranks that are said, in milliseconds"
+        raise InvalidInput("measured service", given=given, expected=expected)
 
 
 def _doubts(form: Form, measured: Array, numbers: Array) -> tuple[Array, NDArray[np.bool_]]:
