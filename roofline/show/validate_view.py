@@ -34,6 +34,14 @@ GROUPS = {
 """Columns of the rows by which errors are told apart, and what they are called."""
 _CLOUDS = 5
 """Serving stacks that a picture tells apart; the others are drawn as one."""
+_SAID = {
+    "unsupported": "Not supported",
+    "does_not_fit": "Do not fit",
+    "ok": "Predicted, but taken otherwise than written",
+}
+"""What is said of rows beside their errors, by status."""
+_MESSAGES = 4
+"""The most that is said of the rows of one status."""
 _UNITS = {"tpot": "ms", "ttft": "ms", "throughput": "1/s", "value": ""}
 _ERRORS = (
     Column("group", ("",), left=True, most=44),
@@ -136,12 +144,29 @@ def report(
         ids = ", ".join(str(each.prediction.row.get("id")) for each in faster[:5])
         words = f"{len(faster):,} rows were measured faster than their floor, which cannot be: {ids}"
         out += paragraph(words, width, style="yellow")
+    out += _messages(found, width)
     furthest = found.worst(worst, main) if worst and main else []
     if furthest:
         unit = f"  {_UNITS[main]}" if _UNITS[main] else ""
         heading = Heading(f"Furthest off in {QUANTITIES[main]}", unit.strip())
         out += [Line(), *Grid(_WORST, [heading, *(_worst_line(each) for each in furthest)]).render(width)]
     return [*out, *([Line()] if written else []), *(line for words in written for line in paragraph(words, width))]
+
+
+def _messages(found: Validation, width: int) -> list[Line]:
+    """Why rows have no prediction, and what was taken otherwise than it is written; the most frequent of each."""
+    out: list[Line] = []
+    for status, title in _SAID.items():
+        said = found.messages(status)
+        if said:
+            out += [Line(), Line((title, "bold"))]
+        for words, ids in list(said.items())[:_MESSAGES]:
+            rows = f"{ids[0] or 'a row'}" if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1:,} more"
+            out += paragraph(f"{rows}: {words}", width, bullet="  ")
+        more = sum(len(ids) for ids in list(said.values())[_MESSAGES:])
+        if more:
+            out += paragraph(f"{more:,} more, in --predictions OUT.csv", width, bullet="  ")
+    return out
 
 
 def _counted(found: Validation) -> str:

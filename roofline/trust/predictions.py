@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from roofline.trust.measured_rows import (
     served,
     stack_of,
 )
+from roofline.trust.row_remarks import remarks
 from roofline.trust.static_rows import static_value
 from roofline.trust.stations import BATCHES, Array, Station, station
 
@@ -39,7 +40,8 @@ CROSSING_LATENCY = 1e-5
 class Prediction:
     """A row and what is predicted of it; times in seconds, None where there is no prediction.
 
-    `value` is in the row's own `metric`. `status` is `ok`, `does_not_fit` or `unsupported`, with a `message`.
+    `value` is in the row's own `metric`. `status` is `ok`, `does_not_fit` or `unsupported`, with a `message` that says
+    why, or of an `ok` row what was taken otherwise than it is written.
     """
 
     row: Row
@@ -57,13 +59,12 @@ class Prediction:
 def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Prediction:
     """The prediction for one row; `stacks` replaces the shipped constants by name, None for no host costs."""
     try:
-        what = served(row)
+        what, said = served(row), "; ".join(remarks(row))
         stack = stack_of(what) if stacks is None else stacks.get(what.runtime)
         if _single_phase(row):
-            return Prediction(row, "ok", value=static_value(row, what, stack), stack=stack)
-        if has_two_pools(row):
-            return _split(row, what, stack)
-        return _together(row, what, stack)
+            return Prediction(row, "ok", said, value=static_value(row, what, stack), stack=stack)
+        answer = _split if has_two_pools(row) else _together
+        return replace(answer(row, what, stack), message=said)
     except DoesNotFit as error:
         return Prediction(row, "does_not_fit", message(error))
     except RooflineError as error:
@@ -184,10 +185,10 @@ def _answer(
     tokens_per_second: float,
     held: float,
 ) -> Prediction:
-    within = measured_batch(row, asked)
+    within, told = measured_batch(row, asked), tpot if asked.osl > 1 else None
     each = (held if within is None else within) / place.replicas
     floor = place.floor(asked, each if each <= place.held(asked) else 1.0)
-    return Prediction(row, "ok", "", ttft, tpot, tokens_per_second, None, floor, held, stack)
+    return Prediction(row, "ok", "", ttft, told, tokens_per_second, None, floor, held, stack)
 
 
 def measured_batch(row: Row, asked: Load) -> float | None:

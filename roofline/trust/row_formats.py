@@ -20,7 +20,8 @@ _SPELLINGS = {
 }
 _STORED = {"fp8": ("fp8", "fp8_block"), "w4a16": ("int4",), "w8a16": ("int8",)}
 """Formats of weights by a name that is not one itself."""
-_CACHES = ("fp8", "bf16", "int8", "fp32", "nvfp4")
+CACHES = ("fp8", "bf16", "int8", "fp32", "nvfp4")
+"""Formats of a cache that a row may name."""
 _BLOCKWISE = "qwen3"
 """Models whose publisher's fp8 checkpoints, `Qwen/Qwen3-32B-FP8` and later, have a scale for each 128 x 128 block."""
 _OWN_CHECKPOINTS = ("tensorrt-llm",)
@@ -73,7 +74,7 @@ def formats(
         chosen = mixed
     else:
         raise UnsupportedFormat("quantization", given=quantization, expected=f"one of {', '.join(PRESETS)}")
-    kept = cache if cache in _CACHES else _unrecorded_cache(chosen, name, stack, part)
+    kept = cache if cache in CACHES else _unrecorded_cache(chosen, name, stack, part)
     return chosen.with_(kv_cache=kept, all_reduce=all_reduce)
 
 

@@ -121,6 +121,14 @@ class Validation:
             found[each.status] += 1
         return found
 
+    def messages(self, status: str) -> dict[str, list[str]]:
+        """The ids of rows of a status by what is said of them, the most frequent first."""
+        found: dict[str, list[str]] = {}
+        for each in self.predictions:
+            if each.status == status and each.message:
+                found.setdefault(each.message, []).append(str(each.row.get("id") or ""))
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
     def covered(self, quantity: str = "tpot") -> float | None:
         """The share of rows inside the 80 % interval that their stack's spread gives [1]."""
         inside = []

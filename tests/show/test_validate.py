@@ -67,6 +67,34 @@ def test_every_row_gets_a_line(terminal: Terminal, rows: Path, tmp_path: Path) -
     assert "1 do not fit, 1 not supported" in run.lines[0]
 
 
+def test_rows_without_a_prediction_say_why(terminal: Terminal, rows: Path) -> None:
+    out = " ".join(terminal.run("validate", str(rows)).out.split())
+    assert "Not supported odd-1: accelerator: got 'abacus', expected a catalogue name" in out
+    assert "Do not fit odd-2: llama-3.1-405b in" in out
+    assert "taken otherwise" not in out
+
+
+def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: Path, tmp_path: Path) -> None:
+    with rows.open(encoding="utf-8", newline="") as file:
+        first = next(row for row in csv.DictReader(file) if row["kind"] == "serving")
+    path = tmp_path / "odd.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, first)
+        writer.writeheader()
+        odd = {"runtime": "llama.cpp", "kind": "srving", "kv_cache": "fp9", "tp": "1024", "osl": "1"}
+        writer.writerows({**first, "id": name, name: value} for name, value in odd.items())
+        writer.writerow({**first, "id": "again", "runtime": "llama.cpp"})
+    said = " ".join(terminal.run("validate", str(path)).out.split()).partition("taken otherwise than written ")[2]
+    assert said.startswith("runtime and 1 more: runtime llama.cpp is not described: no costs of its host")
+    assert "kind: kind srving is taken as serving, one of" in said
+    assert "kv_cache: kv_cache fp9 is none of fp8," in said
+    assert f"tp: tp 1024 do not fit devices {first['devices']}: tp {first['devices']} instead" in said
+    assert "1 more, in --predictions OUT.csv" in said
+    (alone,) = (each for each in validate_file(path).predictions if each.row["id"] == "osl")
+    assert (alone.status, alone.tpot) == ("ok", None)
+    assert alone.message == "one output token has no time between tokens: tpot_ms is compared with nothing"
+
+
 @pytest.mark.parametrize("worst", [0, 3])
 def test_the_furthest_off_are_as_many_as_asked(terminal: Terminal, rows: Path, worst: int) -> None:
     run = terminal.run("validate", str(rows), "--worst", str(worst), width=140)
