@@ -11,11 +11,12 @@ from roofline.equations.disaggregation import prefill_per_decode
 from roofline.errors import DoesNotFit, InvalidInput
 from roofline.estimate.attention_ffn import AttentionFfn
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.disaggregation import PrefillDecode, split
+from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.door import checked
+from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Whole
 from roofline.estimate.service import Service
-from roofline.estimate.serving import server_of
+from roofline.estimate.serving import decoded, serve
 from roofline.estimate.speculative import Speculative
 
 _TRIED = 24
@@ -37,11 +38,18 @@ class Balance:
     service: Service
 
 
-def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
+def balance(
+    system: PrefillDecode,
+    traffic: Traffic,
+    devices: int,
+    *,
+    chunk: float | None = None,
+    max_batch: float | None = None,
+) -> Balance:
     """The split of `devices` devices into whole replicas that serves most requests, then with the least latency.
 
-    Each pool keeps the layout of its replicas; the sizes it came with do not matter. Raises `DoesNotFit` where not one
-    replica of each goes on the devices.
+    Each pool keeps the layout of its replicas; the sizes it came with do not matter. `chunk` and `max_batch` are those
+    of `serve`. Raises `DoesNotFit` where not one replica of each goes on the devices.
     """
     if not isinstance(system, PrefillDecode):
         raise InvalidInput("system", given=type(system).__name__, expected="a PrefillDecode")
@@ -50,7 +58,7 @@ def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
     total = int(checked("devices", devices))
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
     worker = prompts.deployment.layout.devices
-    replica, multiple = _unit(system.decode, traffic)
+    replica, multiple = _unit(system.decode, decoded(traffic, max_batch))
     most = (total - worker) // replica
     if most < 1:
         need = worker + replica
@@ -65,7 +73,7 @@ def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
         workers = (total - replicas * replica) // worker
         prefill = prompts.deployment.resized(workers * worker)
         candidate = PrefillDecode(prefill, multiple(replicas), system.link)
-        return candidate, split(candidate, traffic, server_of(candidate.decoding, traffic, "decode"), None, None)
+        return candidate, serve(candidate, traffic, chunk=chunk, max_batch=max_batch)
 
     def merit(replicas: int) -> tuple[float, float]:
         service = tried(replicas)[1]
@@ -77,7 +85,7 @@ def balance(system: PrefillDecode, traffic: Traffic, devices: int) -> Balance:
     if traffic.generated:
         decoding = next(pool for name, pool in service.pools.items() if name != "prefill")
         batch = decoding.batch * decoding.replicas / best  # of one unit
-        busy = prompts.passes(traffic).share
+        busy = prompts.passes(traffic, PASS_TOKENS if chunk is None else chunk).share
         workers = float(prefill_per_decode(busy, batch, traffic.generated, service.tpot))  # type: ignore[arg-type]
         ratio = workers * worker / replica
     prefill_devices = (total - best * replica) // worker * worker

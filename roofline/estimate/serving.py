@@ -57,12 +57,17 @@ def _one_number(name: str, given: Any) -> float:
 
 
 def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
-    crowd = traffic
-    if max_batch is not None and traffic.concurrency is not None:  # layouts are for those that are decoded
-        crowd = replace(traffic, concurrency=min(traffic.concurrency, max_batch))
+    crowd = decoded(traffic, max_batch)
     if not isinstance(system, PrefillDecode):
         return colocated(server_of(system, crowd), traffic, chunk, max_batch)
     return split(system, traffic, server_of(system.decoding, crowd, "decode"), chunk, max_batch)
+
+
+def decoded(traffic: Traffic, max_batch: float | None) -> Traffic:
+    """The requests of a traffic that one replica would decode at once, for which layouts are chosen."""
+    if max_batch is None or traffic.concurrency is None:
+        return traffic
+    return replace(traffic, concurrency=min(traffic.concurrency, max_batch))
 
 
 def server_of(system: Any, traffic: Traffic, name: str = "devices") -> Server:

@@ -16,6 +16,8 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.link import Link
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
+from roofline.describe.runtimes import Runtime
+from roofline.describe.runtimes import runtime as serving_stack
 from roofline.describe.workload import Slo, Traffic
 from roofline.errors import DoesNotFit, InvalidInput, RooflineError, UnknownName
 from roofline.estimate.balance import balance
@@ -25,7 +27,7 @@ from roofline.estimate.door import checked
 from roofline.estimate.layout import Layout
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
-from roofline.estimate.serving import serve
+from roofline.estimate.serving import decoded, serve
 from roofline.explore.grid import Progress
 from roofline.units import format_quantity, significant
 
@@ -41,6 +43,8 @@ MINIMIZE = (
 )
 """Attributes of `Service` by which options are ranked."""
 _SHOWN = 8
+_BATCHES = (1.0, 32.0, 512.0)
+"""Sequences in a replica for which layouts are tried: experts over all devices pay with many only [1]."""
 _DECODE_SIZES = 3
 """Replica sizes that decode is tried in where prefill has a pool of its own [1]."""
 
@@ -130,15 +134,20 @@ def plan(
     minimize: str = "usd_per_million_output_tokens",
     quantization: Quantization | str | None = None,
     link: Link | str | None = None,
+    runtime: Runtime | str | None = None,
+    chunk: float | None = None,
+    max_batch: float | None = None,
     most_devices: int = 1024,
     progress: Progress | None = None,
 ) -> Plan:
     """The ways to serve a traffic within an objective, the least of `minimize` first.
 
     Each part is tried with replicas on the fewest devices that hold the model and the longest sequence and on
-    doublings, the fastest layout each, and with one replica and doublings, up to `most_devices`. With a `link`, every
-    pair of parts is also tried with prefill on one pool and decode on the other, in the split that serves most. Parts
-    run the model's own format or their nearest native one, unless `quantization` names one.
+    doublings, in the layouts that are fastest for one sequence and for more, and with one replica and doublings, up to
+    `most_devices`. With a `link`, every pair of parts is also tried with prefill on one pool and decode on the other,
+    in the split that serves most. Parts run the model's own format or their nearest native one, unless `quantization`
+    names one, under the host costs of a serving stack if `runtime` names one; `chunk` and `max_batch` are those of
+    `serve`.
     """
     shape = model if isinstance(model, ModelShape) else load_model(model)
     if minimize not in MINIMIZE:
@@ -151,37 +160,44 @@ def plan(
         raise InvalidInput("accelerators", given=accelerators, expected="a list of names or parts")
     if quantization is not None:
         quantization = Quantization.of(quantization)
+    stack = None if runtime is None else serving_stack(runtime)
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
     for part in {part.name: part for part in map(described_part, accelerators)}.values():
         try:
-            smallest[part.name] = _smallest(shape, part, traffic, quantization, most)
+            smallest[part.name] = _smallest(shape, part, traffic, quantization, stack, most)
         except RooflineError as error:
             left_out.append(f"{part.name}: {error}")
-    ways = [*_alone(smallest, traffic, most), *(_split(smallest, traffic, link, most) if link is not None else ())]
+    batches = _batches(decoded(traffic, max_batch))
+    ways = list(_alone(smallest, traffic, batches, most))
+    if link is not None:
+        ways += _split(smallest, traffic, batches, link, most)
     tried: list[Option] = []
     for done, way in enumerate(ways, 1):
         with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
-            system, service = way()
+            system, service = way(chunk=chunk, max_batch=max_batch)
             tried.append(_option(system, service, slo, minimize))
         if progress is not None:
             progress(done, len(ways))
-    return Plan(minimize, tuple(sorted(tried, key=_order)), tuple(left_out))
+    return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
 
 
-def _order(option: Option) -> tuple[Any, ...]:
+def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
     """Those that meet the objective by value; then those without a value; then the others, the nearest misses first."""
-    absent = option.value is None
-    return (not option.meets, absent, 0 if absent else option.value, option.service.tpot, option.devices)
+    service, absent = option.service, option.value is None
+    if not option.meets:
+        limits = ((service.ttft, slo.ttft), (service.tpot, slo.tpot))
+        return (2, max(float(value) / limit for value, limit in limits if limit is not None), option.devices)
+    return (int(absent), 0 if absent else option.value, service.tpot, option.devices)
 
 
 def _smallest(
-    model: ModelShape, part: Any, traffic: Traffic, quantization: Quantization | str | None, most: int
+    model: ModelShape, part: Any, traffic: Traffic, quantization: Quantization | None, stack: Runtime | None, most: int
 ) -> Deployment:
     """A part on the fewest devices that hold the model and one sequence at its longest."""
-    formats = native_quantization(model.checkpoint, part) if quantization is None else Quantization.of(quantization)
-    one = Deployment(model, part, quantization=formats)
+    formats = native_quantization(model.checkpoint, part) if quantization is None else quantization
+    one = Deployment(model, part, quantization=formats, runtime=stack)
     one = one.assuming("" if quantization else substitution(model.checkpoint, formats, part))
     fewest = one.capacity(context=float(traffic.longest)).min_devices
     if fewest is None or fewest > most:
@@ -192,43 +208,53 @@ def _smallest(
     return one.resized(fewest)
 
 
-Way = Callable[[], tuple[Deployment | PrefillDecode, Service]]
+Way = Callable[..., tuple[Deployment | PrefillDecode, Service]]
+"""Serves the traffic one way, under the limits of `serve`."""
 
 
-def _alone(smallest: dict[str, Deployment], traffic: Traffic, most: int) -> Iterator[Way]:
+def _alone(smallest: dict[str, Deployment], traffic: Traffic, batches: list[float], most: int) -> Iterator[Way]:
     """Each part on each number of devices, in replicas of every size."""
 
-    def served(deployment: Deployment) -> tuple[Deployment, Service]:
-        return deployment, serve(deployment, traffic)
+    def served(deployment: Deployment, **limits: Any) -> tuple[Deployment, Service]:
+        return deployment, serve(deployment, traffic, **limits)
 
     for deployment in smallest.values():
-        for layout in _layouts(deployment, traffic, most):
+        for layout in _layouts(deployment, traffic, batches, _counts(deployment.devices, most)):
             for count in _counts(layout.devices, most):
                 yield partial(served, deployment.resized(count).with_layout(layout))
 
 
-def _split(smallest: dict[str, Deployment], traffic: Traffic, link: Link | str, most: int) -> Iterator[Way]:
+def _split(
+    smallest: dict[str, Deployment], traffic: Traffic, batches: list[float], link: Link | str, most: int
+) -> Iterator[Way]:
     """Every pair of parts, decode in replicas of the smallest size and of a few larger ones."""
 
-    def balanced(system: PrefillDecode, count: int) -> tuple[PrefillDecode, Service]:
-        found = balance(system, traffic, count)
+    def balanced(system: PrefillDecode, count: int, **limits: Any) -> tuple[PrefillDecode, Service]:
+        found = balance(system, traffic, count, **limits)
         return found.system, found.service
 
-    for prefill in smallest.values():
-        prompts = prefill.with_layout(next(iter(_layouts(prefill, traffic, most))))
-        for decode in smallest.values():
-            for layout in _layouts(decode, traffic, most)[:_DECODE_SIZES]:
-                system = PrefillDecode(prompts, decode.resized(layout.devices).with_layout(layout), link)
+    for decode in smallest.values():
+        counts = _counts(decode.devices, most)[:_DECODE_SIZES]
+        for layout in _layouts(decode, traffic, batches, counts):
+            for prefill in smallest.values():
+                system = PrefillDecode(prefill, decode.resized(layout.devices).with_layout(layout), link)
                 least = prefill.devices + layout.devices
                 yield from (partial(balanced, system, count) for count in _counts(least, most))
 
 
-def _layouts(deployment: Deployment, traffic: Traffic, most: int) -> list[Layout]:
-    """The fastest layout of one replica on the fewest devices that hold it, on twice as many, and so on."""
+def _batches(traffic: Traffic) -> list[float]:
+    """Sequences in a replica for which layouts are tried: one and more, up to those in flight."""
+    flying = math.inf if traffic.concurrency is None else float(traffic.concurrency)
+    return sorted({min(batch, flying) for batch in _BATCHES})
+
+
+def _layouts(deployment: Deployment, traffic: Traffic, batches: list[float], counts: list[int]) -> list[Layout]:
+    """The fastest layouts of one replica on so many devices."""
     layouts = []
-    for count in _counts(deployment.devices, most):
-        with suppress(DoesNotFit):
-            layouts.append(deployment.resized(count).laid_out(1, float(traffic.longest)).layout)
+    for count in counts:
+        for batch in batches:
+            with suppress(DoesNotFit):
+                layouts.append(deployment.resized(count).laid_out(batch, float(traffic.longest)).layout)
     return list(dict.fromkeys(layouts))
 
 

@@ -220,6 +220,9 @@ def plot(
     metavar="KEY",
     help="What is to be least.  [usd_per_million_output_tokens]",
 )
+@click.option("--runtime", metavar="NAME", help="A serving stack, whose host costs are added.")
+@click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step, or in a pass of a prefill pool.")
+@click.option("--max-batch", metavar="N", help="Most sequences that a replica decodes at once.  [as many as fit]")
 @click.option("--most-devices", default="1024", metavar="N", help="Devices of all pools.  [1024]")
 @with_quantization
 @with_format

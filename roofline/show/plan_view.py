@@ -53,12 +53,15 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """Parts, an objective, and what is to be least."""
+    """Parts, an objective, what is to be least, and how a serving stack is set."""
 
     parts: tuple[str, ...]
     slo: Slo
     minimize: str
     link: str | None
+    runtime: str | None
+    chunk: float | None
+    max_batch: float | None
     most_devices: int
 
     @classmethod
@@ -70,6 +73,9 @@ class Asked:
         tpot: str | None,
         minimize: str,
         link: str | None,
+        runtime: str | None,
+        chunk: str | None,
+        max_batch: str | None,
         most_devices: str,
     ) -> Asked:
         """From the options of a command."""
@@ -82,7 +88,11 @@ class Asked:
         ]
         chosen("--minimize", minimize, MINIMIZE)
         most = number("most devices", most_devices, most=1e6)
-        return cls(tuple(dict.fromkeys(parts)), Slo(*times), minimize, link, int(most))
+        limits = {
+            name: None if text is None else number(name, text)
+            for name, text in (("chunk", chunk), ("max_batch", max_batch))
+        }
+        return cls(tuple(dict.fromkeys(parts)), Slo(*times), minimize, link, runtime, **limits, most_devices=int(most))
 
 
 def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, form: str) -> Answer:
@@ -98,6 +108,9 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
             minimize=asked.minimize,
             quantization=formats,
             link=asked.link,
+            runtime=asked.runtime,
+            chunk=asked.chunk,
+            max_batch=asked.max_batch,
             most_devices=asked.most_devices,
             progress=lambda done, options: tell(f"planning: {done:,} of {options:,} options"),
         )

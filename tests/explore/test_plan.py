@@ -58,6 +58,7 @@ def test_no_option_meets_what_nothing_can() -> None:
     assert found.options
     assert all("misses TPOT" in option.reason for option in found.options)
     assert str(found).splitlines()[1] == "no option meets the objective"
+    assert [option.service.tpot for option in found.options] == sorted(option.service.tpot for option in found.options)
     busy = Traffic(isl=8192, osl=64, rate=500)
     found = plan("llama-3.1-8b", busy, accelerators=["h100-sxm"], slo=Slo(ttft=1), most_devices=1)
     assert math.isinf(found.options[0].service.ttft)
@@ -93,6 +94,42 @@ def test_with_a_link_prefill_may_have_a_pool_of_its_own() -> None:
         assert option.devices == sum(pool.devices for pool in option.service.pools.values())
 
 
+def test_layouts_for_many_sequences_are_tried_too() -> None:
+    """One sequence is fastest on tensor ranks; many cost less where each rank holds the caches of some."""
+    crowd = Traffic(isl=1024, osl=256, concurrency=256)
+    found = plan("qwen3-30b-a3b", crowd, accelerators=["h100-sxm"], slo=Slo(tpot=1), most_devices=8)
+    eight = [option for option in found.options if option.devices == 8]
+    lone = rl.Deployment("qwen3-30b-a3b", "h100-sxm", devices=8).laid_out(1, 1280).layout
+    assert lone in {option.system.layout for option in eight}
+    cheapest = min(eight, key=lambda option: option.value or math.inf)
+    assert cheapest.system.layout.dp > 1
+    alone = plan("qwen3-30b-a3b", crowd, accelerators=["h100-sxm"], slo=Slo(tpot=1), most_devices=8, max_batch=1)
+    assert {option.system.layout.dp for option in alone.options} == {1}
+
+
+@pytest.mark.parametrize("link", [None, "400 Gbit/s, 2 us"])
+def test_a_stack_and_its_settings_are_those_of_serving(link: str | None) -> None:
+    settings = {"chunk": 512, "max_batch": 4}
+    slo = Slo(ttft=10, tpot=1)
+    found = plan(
+        "llama-3.1-8b",
+        TRAFFIC,
+        accelerators=["h100-sxm"],
+        slo=slo,
+        most_devices=4,
+        link=link,
+        runtime="vllm",
+        **settings,
+    )
+    for option in found.options:
+        alone = serve(option.system, TRAFFIC, **settings)
+        assert (alone.ttft, alone.tpot) == (option.service.ttft, option.service.tpot)
+        assert all(pool.batch <= 4 * pool.replicas for pool in option.service.pools.values())
+    (first, *_) = found.options
+    bare = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=slo, most_devices=4, link=link, **settings)
+    assert first.service.tpot > min(option.service.tpot for option in bare.options)
+
+
 def test_bad_questions_are_refused_in_one_line() -> None:
     slo = Slo(tpot=1)
     with pytest.raises(rl.UnknownName, match=r"minimize: got 'usd'.*nearest: usd_per"):
@@ -105,4 +142,6 @@ def test_bad_questions_are_refused_in_one_line() -> None:
         plan("llama-3.1-8b", Traffic(isl=[1, 2], osl=2, concurrency=1), accelerators=PARTS, slo=slo)
     with pytest.raises(rl.UnknownName, match="h100"):
         plan("llama-3.1-8b", TRAFFIC, accelerators=["h1000"], slo=slo)
+    with pytest.raises(rl.UnknownName, match=r"runtime: got 'vlm'.*nearest: vllm"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=slo, runtime="vlm")
     assert "usd_per_million_output_tokens" in MINIMIZE

@@ -111,6 +111,10 @@ def test_balance_is_near_the_ratio() -> None:
     found = balance(PrefillDecode(GPU, GPU, LINK), Traffic(isl=8192, osl=1024, concurrency=2000), devices=96)
     assert found.prefill + found.decode == 96
     assert abs(found.prefill - 96 * found.ratio / (1 + found.ratio)) <= 8
+    settings = {"chunk": 1024.0, "max_batch": 2.0}
+    capped = balance(PrefillDecode(GPU, GPU, LINK), TRAFFIC, devices=48, **settings)
+    assert capped.service.pools["decode"].batch <= 2 * capped.decode / 8
+    assert capped.service.tpot == serve(capped.system, TRAFFIC, **settings).tpot
     nested = balance(PrefillDecode(GPU, Speculative(GPU, SMALL, 3, 0.8, shared=True), LINK), TRAFFIC, devices=32)
     assert nested.prefill + nested.decode == 32
     with pytest.raises(DoesNotFit, match=r"8 \+ 8 = 16"):

@@ -22,11 +22,22 @@ def rows_of(terminal: Terminal, *arguments: str, status: int = 0) -> list[dict[s
     return rows
 
 
-@pytest.mark.parametrize("minimize", ["usd_per_million_output_tokens", "devices"])
-@pytest.mark.parametrize("link", [None, "400 Gbit/s,2us"])
-def test_options_are_the_librarys(terminal: Terminal, minimize: str, link: str | None) -> None:
-    splits = () if link is None else ("--link", link)
-    rows = rows_of(terminal, *TIMES, "--minimize", minimize, *splits)
+@pytest.mark.parametrize(
+    ("minimize", "link", "settings"),
+    [
+        ("usd_per_million_output_tokens", None, {}),
+        ("usd_per_million_output_tokens", None, {"runtime": "vllm", "chunk": 1024, "max_batch": 8}),
+        ("devices", "400 Gbit/s,2us", {}),
+    ],
+)
+def test_options_are_the_librarys(
+    terminal: Terminal, minimize: str, link: str | None, settings: dict[str, Any]
+) -> None:
+    most = 256 if link is None else 128
+    options = ["--most-devices", str(most), "--minimize", minimize, *(() if link is None else ("--link", link))]
+    for name, value in settings.items():
+        options += [f"--{name.replace('_', '-')}", str(value)]
+    rows = rows_of(terminal, *TIMES, *options)
     found = plan(
         "llama-3.1-8b",
         rl.Traffic(2048, 256, rate=2),
@@ -34,7 +45,8 @@ def test_options_are_the_librarys(terminal: Terminal, minimize: str, link: str |
         slo=rl.Slo(ttft=0.5, tpot=0.02),
         minimize=minimize,
         link=link,
-        most_devices=256,
+        most_devices=most,
+        **settings,
     )
     expected = [
         {key: None if value in (float("inf"),) else value for key, value in row.items()} for row in found.to_dicts()
