@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	@$(BIN)/roofline
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -q --hypothesis-profile=$(PROFILE)
+	$(BIN)/pytest -q -n auto --dist worksteal --hypothesis-profile=$(PROFILE)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -69,6 +69,11 @@ def kind(value: object) -> str:
 
 
 def _joint_kind(values: tuple[Any, ...]) -> str:
+    for value in values:
+        if _KINDS.get(type(value)) is not SCALAR:
+            break
+    else:  # by far the most frequent
+        return SCALAR
     kinds = {_kind_of_type(type(value)) for value in values}
     if ARRAY in kinds and SYMBOL in kinds:
         raise TypeError("a numpy array and a sympy symbol cannot meet in one equation: substitute one of them first")

@@ -13,6 +13,7 @@ Measure = Callable[[Any, Any], Any]
 """What is asked about, from a batch and its step: requests in flight, or requests per second."""
 
 _POINTS = 513
+_NARROWINGS, _PARTS = 8, 64
 _HALVINGS = 60
 
 
@@ -44,12 +45,11 @@ def smallest_batch(step: StepTime, measure: Measure, wanted: float, limit: float
 def _between(measure: Measure, wanted: float, below: float, ends: tuple[float, float]) -> tuple[float, float]:
     """The batch in (below, below + 1] at which a measure crosses, the step going linearly from end to end."""
     low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if measure(below + middle, ends[0] + (ends[1] - ends[0]) * middle) >= wanted:
-            high = middle
-        else:
-            low = middle
+    for _ in range(_NARROWINGS):
+        parts = np.linspace(low, high, _PARTS + 1)[1:]
+        reached = np.flatnonzero(measure(below + parts, ends[0] + (ends[1] - ends[0]) * parts) >= wanted)
+        first = int(reached[0]) if len(reached) else _PARTS - 1
+        low, high = float(parts[first - 1]) if first else low, float(parts[first])
     return below + high, ends[0] + (ends[1] - ends[0]) * high
 
 

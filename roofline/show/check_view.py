@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from roofline.describe.catalog import accelerator
+from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading, Sentence
@@ -28,22 +29,22 @@ _CHECKS = (
 
 def checked(names: Sequence[str], form: str, *, verbose: bool, examples: int | None = None) -> Answer:
     """Every check and every law on every part; status 1 where one fails."""
+    parts = {name: accelerator(name) for name in names}
     by_name = {}
     with telling("checking") as told:
-        for name in dict.fromkeys(names):
+        for name, part in parts.items():
             told(f"checking {_title(name)}")
-            by_name[name] = check_rows(name, examples)
+            by_name[name] = check_rows(name, part, examples)
     rows = [row for of_part in by_name.values() for row in of_part]
     failed = any(row["verdict"] == FAIL for row in rows)
     return answered(rows, form, lambda width: checks(by_name, width, verbose=verbose), NO if failed else OK)
 
 
-def check_rows(name: str, examples: int | None = None) -> list[Row]:
+def check_rows(name: str, part: HbmAccelerator | SramAccelerator, examples: int | None = None) -> list[Row]:
     """Facts against each other, one row per comparison or one that says which facts a check lacks; then laws.
 
     `difference` is left over right, less one; `cases` on how many estimates a law was tried: `examples`, or none.
     """
-    part = accelerator(name)
     facts = [_row(name, result) for result in cross_check(part)]
     if examples is None:
         return facts

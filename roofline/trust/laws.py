@@ -78,7 +78,7 @@ class LawResult:
 
 def check_law(law: Law, accelerator: Part | str | Path, *, examples: int = EXAMPLES) -> LawResult:
     """One law on the first `examples` of a fixed sequence of cases."""
-    return _checked(law, _cases(accelerator, examples))
+    return on_cases(law, law_cases(accelerator, examples))
 
 
 def check_laws(accelerator: Part | str | Path, *, examples: int = EXAMPLES) -> tuple[LawResult, ...]:
@@ -91,8 +91,8 @@ def check_laws(accelerator: Part | str | Path, *, examples: int = EXAMPLES) -> t
     []
     """
     part = described_part(accelerator)
-    cases = _cases(part, examples)
-    return (*(_checked(law, cases) for law in LAWS), *(_of_facts(result) for result in cross_check(part)))
+    cases = law_cases(part, examples)
+    return (*(on_cases(law, cases) for law in LAWS), *(of_facts(result) for result in cross_check(part)))
 
 
 def assert_laws(accelerator: Part | str | Path, *, examples: int = EXAMPLES) -> None:
@@ -107,13 +107,15 @@ def assert_laws(accelerator: Part | str | Path, *, examples: int = EXAMPLES) -> 
         raise AssertionError(f"{name} breaks {len(failed)} of the laws and cross-checks:{lines}")
 
 
-def _cases(accelerator: Part | str | Path, examples: int) -> tuple[Case, ...]:
+def law_cases(accelerator: Part | str | Path, examples: int = EXAMPLES) -> tuple[Case, ...]:
+    """The first `examples` of the fixed sequence of cases on a part."""
     if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
         raise InvalidInput("examples", given=examples, expected="a whole number from 1")
     return tuple(example_cases(described_part(accelerator), examples))
 
 
-def _checked(law: Law, cases: tuple[Case, ...]) -> LawResult:
+def on_cases(law: Law, cases: tuple[Case, ...]) -> LawResult:
+    """One law on some cases of a part."""
     applied = 0
     for case in cases:
         finding = law.check(case)
@@ -124,7 +126,8 @@ def _checked(law: Law, cases: tuple[Case, ...]) -> LawResult:
     return LawResult(law.name, law.group, law.statement, verdict, applied, law=law)
 
 
-def _of_facts(result: CheckResult) -> LawResult:
+def of_facts(result: CheckResult) -> LawResult:
+    """A cross-check of a part's facts as the result of a law."""
     verdicts: dict[str, Verdict] = {"pass": "holds", "fail": "fails"}
     verdict = verdicts.get(result.verdict, "not applicable")
     said = str(result).removeprefix(f"{result.check.name}: ") if verdict == "fails" else ""

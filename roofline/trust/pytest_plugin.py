@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from roofline.trust.law import Law
+    from roofline.trust.law_cases import Case, Part
     from roofline.trust.laws import LawResult
 
 _OPTION = "--roofline-specs"
@@ -65,24 +67,35 @@ class SpecFileTests(pytest.File):
 
         yield ReadTest.from_parent(self, name="reads")
         for law in LAWS:
-            yield LawTest.from_parent(self, name=law.name, group=law.group)
+            yield LawTest.from_parent(self, name=law.name, law=law)
         for check in CROSS_CHECKS:
-            yield LawTest.from_parent(self, name=check.name, group="facts")
+            yield FactsTest.from_parent(self, name=check.name)
 
     @cached_property
-    def results(self) -> dict[str, list[LawResult]] | None:
-        """What all laws find on the part, computed once for the file; None where it does not read."""
+    def part(self) -> Part | None:
+        """The part that the file describes; None where it does not read."""
+        from roofline.describe.catalog import accelerator  # noqa: PLC0415
         from roofline.errors import RooflineError  # noqa: PLC0415
-        from roofline.trust.laws import check_laws  # noqa: PLC0415
 
         try:
-            found = check_laws(self.path)
+            return accelerator(self.path)
         except RooflineError:
             return None
-        by_name: dict[str, list[LawResult]] = {}
-        for result in found:
-            by_name.setdefault(result.name, []).append(result)
-        return by_name
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """What all laws are tried on, each of which leaves its answers there for the next."""
+        from roofline.trust.laws import law_cases  # noqa: PLC0415
+
+        return () if self.part is None else law_cases(self.part)
+
+    @cached_property
+    def facts(self) -> tuple[LawResult, ...]:
+        """What the cross-checks find."""
+        from roofline.trust.cross_checks import cross_check  # noqa: PLC0415
+        from roofline.trust.laws import of_facts  # noqa: PLC0415
+
+        return () if self.part is None else tuple(map(of_facts, cross_check(self.part)))
 
 
 class _SpecTest(pytest.Item):
@@ -111,25 +124,52 @@ class ReadTest(_SpecTest):
             raise LawsBroken(str(error)) from None
 
 
-class LawTest(_SpecTest):
-    """One law, or one cross-check of facts, on one file."""
+class _ResultTest(_SpecTest):
+    @property
+    def results(self) -> list[LawResult]:
+        raise NotImplementedError
 
-    def __init__(self, *, group: str, **rest: Any) -> None:
-        super().__init__(**rest)
-        self.group = group
+    @property
+    def file(self) -> SpecFileTests:
+        assert isinstance(self.parent, SpecFileTests)
+        return self.parent
 
     def runtest(self) -> None:
         """Fail with the counterexample; skip what does not apply."""
-        assert isinstance(self.parent, SpecFileTests)
-        if self.parent.results is None:
+        if self.file.part is None:
             pytest.skip("the file does not read")
-        results = self.parent.results[self.name]
+        results = self.results
         failed = [result for result in results if result.fails]
         if failed:
             said = "\n".join(result.counterexample for result in failed)
-            raise LawsBroken(f"{self.path.name} breaks {self.name} ({self.group}): {failed[0].statement}\n{said}")
+            first = failed[0]
+            raise LawsBroken(f"{self.path.name} breaks {self.name} ({first.group}): {first.statement}\n{said}")
         if all(result.verdict == "not applicable" for result in results):
             pytest.skip("not applicable to this part")
+
+
+class LawTest(_ResultTest):
+    """One law on one file."""
+
+    def __init__(self, *, law: Law, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.law = law
+
+    @property
+    def results(self) -> list[LawResult]:
+        """What the law finds."""
+        from roofline.trust.laws import on_cases  # noqa: PLC0415
+
+        return [on_cases(self.law, self.file.cases)]
+
+
+class FactsTest(_ResultTest):
+    """One cross-check of facts on one file."""
+
+    @property
+    def results(self) -> list[LawResult]:
+        """What the check finds, comparison by comparison."""
+        return [result for result in self.file.facts if result.name == self.name]
 
 
 def _paths(config: pytest.Config) -> list[Path]:
