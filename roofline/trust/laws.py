@@ -29,6 +29,9 @@ __all__ = [
     "assert_laws",
     "check_law",
     "check_laws",
+    "law_cases",
+    "of_facts",
+    "on_cases",
 ]
 
 LAWS: tuple[Law, ...] = (

@@ -29,7 +29,7 @@ def compiled(name: str, efficiency: str, phase: str, hardware: str | None) -> An
 
 
 @given(cases(), st.sampled_from([None, "all"]), st.data())
-@settings(max_examples=max(100, settings.default.max_examples // 20))
+@settings(max_examples=max(60, settings.default.max_examples // 20))
 def test_closed_form_equals_the_numbers(case: Case, hardware: str | None, data: st.DataObject) -> None:
     if case.name == "dense on LPUs":  # a pipeline of 8 stages has the same shape, and less to compile
         hardware = None
