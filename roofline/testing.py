@@ -1,6 +1,6 @@
 """What tests of hardware assumptions are written with: laws asserted on a part, and hypothesis strategies.
 
-`check_laws` needs nothing else; the strategies need hypothesis: `pip install roofline[testing]`.
+`check_laws` needs nothing else; the strategies need hypothesis: `pip install hypothesis`.
 """
 
 from __future__ import annotations

@@ -124,12 +124,12 @@ class Grid:
         return [{"phase": self.phase, **dict(zip(lists, row, strict=True))} for row in table]
 
     def to_xarray(self, columns: Iterable[str] | None = None) -> Any:
-        """An `xarray.Dataset` with the axes as dimensions; needs the extra `roofline[xarray]`."""
+        """An `xarray.Dataset` with the axes as dimensions; needs xarray."""
         if "xarray" not in sys.modules or sys.modules["xarray"] is None:
             try:
                 import_module("xarray")
             except ImportError:
-                message = 'to_xarray needs xarray, which is not installed: pip install "roofline[xarray]"'
+                message = "to_xarray needs xarray, which is not installed: pip install xarray"
                 raise RooflineError(message) from None
         names = list(self.axes)
         data = {name: (names, self[name]) for name in self._chosen(columns)}

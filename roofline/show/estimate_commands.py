@@ -193,7 +193,7 @@ def plot(
     """Draw a roofline, a pareto front or a breakdown.
 
     KIND roofline: what steps reach beneath the roofs of memory and arithmetic. pareto: speed of a user against tokens
-    of a device. breakdown: what the time of a step is owed to. Needs the extra roofline[plot].
+    of a device. breakdown: what the time of a step is owed to. Needs matplotlib.
     """
     from roofline.show.plot_questions import drawn
 

@@ -1,6 +1,6 @@
 """Pictures: rooflines, fronts and breakdowns, drawn with matplotlib from plain numbers.
 
-Whatever a colour says, a marker, a dash or a hatch says too. Matplotlib is the extra `roofline[plot]` and is loaded
+Whatever a colour says, a marker, a dash or a hatch says too. Matplotlib is loaded
 when something is drawn.
 """
 
@@ -103,7 +103,7 @@ def picture(path: str, title: str, subject: Subject, unit: str = "") -> None:
         drawing: Any = import_module("matplotlib")
         figures: Any = import_module("matplotlib.figure")
     except ImportError:
-        message = 'plot needs matplotlib, which is not installed: pip install "roofline[plot]"'
+        message = "plot needs matplotlib, which is not installed: pip install matplotlib"
         raise RooflineError(message) from None
     with drawing.rc_context(_STYLE):
         rows = len(subject) if isinstance(subject[0], Bar) else 0

