@@ -20,14 +20,15 @@ class Pool:
     """Devices of one part and what they do: sequences in `batch` on one replica, and the share of time they work.
 
     `input_share` is the part of their time, idle time included in proportion, that prompts pay for [1]. `price` of one
-    device [USD/h] and `power` [W], None where nobody published them.
+    device [USD/h] and `power` [W], None where nobody published them. With arrays in the traffic, `layout` and
+    `replicas` are arrays too where a layout that was left open is not the same at all points.
     """
 
     name: str
     part: str
     devices: int
-    replicas: int
-    layout: str
+    replicas: Any
+    layout: Any
     batch: Any
     utilisation: Any
     input_share: Any
@@ -43,7 +44,7 @@ class Service:
     `requests_per_second` over the whole system [1/s]; `queued` requests that wait for room or for a server [1]. `bound`
     is the resource that most of the busiest phase's seconds are owed to, `limit` what keeps the throughput from being
     higher. A rate that the system cannot keep up with has an infinite `ttft`. With arrays in the traffic every number
-    is an array, and points that do not fit are nan with `fits` False.
+    is an array, points that do not fit are nan with `fits` False, and `system` has a line for each layout.
     """
 
     system: str
@@ -167,14 +168,18 @@ def stacked(traffic: Traffic, services: Sequence[Service | None]) -> Service:
             for field in fields(Pool)
             if field.name in ("batch", "utilisation", "input_share")
         }
+        if len({row.layout for row in rows if row is not None}) > 1:
+            varying["layout"] = np.array(["" if row is None else row.layout for row in rows]).reshape(shape)
+            varying["replicas"] = np.array([0 if row is None else row.replicas for row in rows]).reshape(shape)
         pools[name] = replace(pool, **varying)
     words = {
         name: np.array(["" if service is None else getattr(service, name) for service in services]).reshape(shape)
         for name in ("bound", "limit")
     }
+    systems = dict.fromkeys(service.system for service in services if service is not None)
     assumed = dict.fromkeys(text for service in services if service is not None for text in service.assumptions)
     return Service(
-        known.system,
+        "\n".join(systems),
         traffic,
         numbers(column("ttft")),
         numbers(column("tpot")),

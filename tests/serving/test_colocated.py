@@ -145,6 +145,20 @@ def test_arrays_are_their_points() -> None:
     assert together.fits.all()
 
 
+def test_layouts_that_are_left_open_are_those_of_each_point() -> None:
+    server = Deployment("mixtral-8x7b", "h100-sxm", devices=8)
+    crowds = [1, 512]
+    together = serve(server, Traffic(isl=1024, osl=256, concurrency=crowds))
+    alone = [serve(server, Traffic(isl=1024, osl=256, concurrency=crowd)) for crowd in crowds]
+    for name in ("layout", "replicas"):
+        assert getattr(together.pools["devices"], name).tolist() == [
+            getattr(each.pools["devices"], name) for each in alone
+        ]
+    assert together.system.splitlines() == [each.system for each in alone]
+    fixed = serve(server.laid_out(), Traffic(isl=1024, osl=256, concurrency=crowds))
+    assert fixed.pools["devices"].layout == str(server.laid_out().layout)
+
+
 def test_points_that_do_not_fit_are_kept() -> None:
     small = Deployment("llama-3.1-8b", "h100-sxm", quantization="bf16")
     service = serve(small, Traffic(isl=[1000, 900_000], osl=10, concurrency=1))
