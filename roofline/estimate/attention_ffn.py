@@ -233,23 +233,25 @@ class AttentionFfnServer:
         return min(self._depths, key=lambda depth: float(self._cycle(one, context, depth)[0]))
 
     def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
-        """A prompt goes through all layers as one micro-batch; others fill the pool that it is not in."""
-        new, ranks = traffic.new_tokens, self.attention.plan.layout.dp
-        alone = self.attention.prefill(1.0, traffic.isl, traffic.cached_tokens)
-        filled = self.attention.prefill(float(ranks), traffic.isl, traffic.cached_tokens)
-        away = self.ffn.decode(np.array([new]), 2.0)
-        sender = min(self.attention.stage_devices / self.attention.replicas, self.ffn.stage_devices)
-        crossing = self.crossings * (
-            self.system.wire.delay + new * self.row_bytes / 2 / (self.system.wire.rate * sender)
-        )
-        computed = float(alone.total + alone.hops + away.total[0] + 2 * crossing)
-        busiest = max(
-            float(filled.slowest) / ranks / self.attention.replicas,
-            float(away.slowest[0]) / self.ffn.replicas,
-            float(self._on_the_wire(new)),
-        )
+        """A prompt goes through all layers as one micro-batch; others fill the pool that it is not in.
+
+        Decode is spread over all of either pool, and waits for a prompt on any rank; one on every rank takes as long.
+        """
+        new, ranks = traffic.new_tokens, float(self.attention.plan.layout.dp)
+        most = ranks * self.attention.replicas
+        alone, filled = (self.attention.prefill(count, traffic.isl, traffic.cached_tokens) for count in (1.0, ranks))
+        away, all_ = self.ffn.decode(np.array([new]), 2.0), self.tokens(np.array([most * new]))
+        sender = self.system.wire.rate * min(self.attention.stage_devices / most, self.ffn.stage_devices)
+        crossing = self.crossings * (self.system.wire.delay + new * self.row_bytes / 2 / sender)
+        wire = self._on_the_wire(new) * self.bandwidth / sender, self._on_the_wire(most * new)
+        one = max(float(alone.slowest), float(away.slowest[0]), float(wire[0]))
+        full = max(float(filled.slowest), float(all_.slowest[0]), float(wire[1]))
         stack = self.attention.resolved.rates.runtime
-        return Prompt(computed, Passes(((1.0, busiest),)), 0.0 if stack is None else stack.request)
+        return Prompt(
+            float(alone.total + alone.hops + away.total[0] + 2 * crossing),
+            Passes(((1.0, one), (most, full)) if most > 1 and full < most * one else ((1.0, one),)),
+            0.0 if stack is None else stack.request,
+        )
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """Nothing: a prompt is a micro-batch of its own."""

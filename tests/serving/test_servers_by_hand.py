@@ -326,3 +326,21 @@ def test_drafts_serve_no_more_prompts_than_prefill_alone_could() -> None:
     least = SpeculativeServer.of(system, traffic).prompt(traffic).passes.share
     assert serve(system, traffic).requests_per_second * least < 1
     assert serve(system, Traffic(isl=128, osl=8, rate=1.05 / least)).ttft == math.inf
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (4, 1), (1, 3), (2, 2)])
+def test_decode_in_halves_waits_for_a_prompt_on_any_rank(ranks: int, workers: int) -> None:
+    """Alone it takes the whole pool for its time on one rank; one on every rank of every replica takes that once."""
+    attention = Deployment("llama-3.1-8b", "h100-sxm", ranks * workers, tp=1, pp=1, dp=ranks, quantization="fp8")
+    server = AttentionFfnServer.of(AttentionFfn(attention, WIDE, SLOW, micro_batches=1), TRAFFIC)
+    passes = server.prompt(TRAFFIC).passes
+    alone = server.attention.prefill(1.0, 1024, 0.0)
+    wire = 32 * 1024 * 4096 * 2 / 1e9  # 16 bits back, on the wire of one device
+    away = float(server.ffn.decode(np.array([1024.0]), 2.0).slowest[0])
+    assert passes.one == pytest.approx(max(float(alone.slowest), away, wire))
+    most = ranks * workers
+    on_all = 32 * most * 1024 * 4096 * 2 / (min(most, 2) * 1e9)
+    if most == 1 or on_all >= most * passes.one:  # one more on the wire of two devices takes as long again
+        assert passes.points == ((1.0, passes.one),)
+    else:
+        assert passes.points[1] == (most, pytest.approx(on_all))
