@@ -26,6 +26,7 @@ KernelClass = Literal[
     "host_step",
     "host_sequence",
     "host_prompt",
+    "host_request",
     "host_verify",
 ]
 CollectiveClass = Literal["all_reduce", "all_to_all"]
@@ -38,9 +39,9 @@ KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "experts",
     "elementwise",
 )
-HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt", "host_verify")
-"""What a serving stack's host adds: per decode step, sequence in it, pass of prompts and sequence whose drafts are
-verified; overheads, no kernels."""
+HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt", "host_request", "host_verify")
+"""What a serving stack's host adds: per decode step, sequence in it, pass of prompts, request before its first token,
+and sequence whose drafts are verified; overheads, no kernels."""
 COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 

@@ -115,7 +115,13 @@ class Runtime(BaseModel):
     def efficiency(self) -> Efficiency:
         """The stack's figures in the form in which estimates look them up."""
         own = {} if self.kernels is None else dict(self.kernels.kernels)
-        fits = {"step": self.step, "sequence": self.sequence, "prompt": self.prompt, "verify": self.verified}
+        fits = {
+            "step": self.step,
+            "sequence": self.sequence,
+            "prompt": self.prompt,
+            "request": self.request,
+            "verify": self.verified,
+        }
         host = {f"host_{name}": {"any": self._host(seconds)} for name, seconds in fits.items()}
         return Efficiency(name=self.name, source=self.source, kernels={**own, **host})
 

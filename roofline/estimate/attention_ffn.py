@@ -246,11 +246,10 @@ class AttentionFfnServer:
         wire = self._on_the_wire(new) * self.bandwidth / sender, self._on_the_wire(most * new)
         one = max(float(alone.slowest), float(away.slowest[0]), float(wire[0]))
         full = max(float(filled.slowest), float(all_.slowest[0]), float(wire[1]))
-        stack = self.attention.resolved.rates.runtime
         return Prompt(
             float(alone.total + alone.hops + away.total[0] + 2 * crossing),
             Passes(((1.0, one), (most, full)) if most > 1 and full < most * one else ((1.0, one),)),
-            0.0 if stack is None else stack.request,
+            self.attention.resolved.rates.request,
         )
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:

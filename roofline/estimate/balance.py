@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from roofline.describe.workload import Traffic
@@ -16,7 +16,7 @@ from roofline.estimate.door import checked
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Whole
 from roofline.estimate.service import Service
-from roofline.estimate.serving import decoded, serve
+from roofline.estimate.serving import serve, servers_of
 from roofline.estimate.speculative import Speculative
 
 _TRIED = 24
@@ -48,8 +48,9 @@ def balance(
 ) -> Balance:
     """The split of `devices` devices into whole replicas that serves most requests, then with the least latency.
 
-    Each pool keeps the layout of its replicas; the sizes it came with do not matter. `chunk` and `max_batch` are those
-    of `serve`. Raises `DoesNotFit` where not one replica of each goes on the devices.
+    The sizes that the pools came with do not matter but for their replicas, none of which is larger: where a layout is
+    left open, prompts take the fastest one, and decode is tried in the fastest ones of replicas of all sizes. `chunk`
+    and `max_batch` are those of `serve`. Raises `DoesNotFit` where not one replica of each goes on the devices.
     """
     if not isinstance(system, PrefillDecode):
         raise InvalidInput("system", given=type(system).__name__, expected="a PrefillDecode")
@@ -58,28 +59,51 @@ def balance(
     total = int(checked("devices", devices))
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
     worker = prompts.deployment.layout.devices
-    replica, multiple = _unit(system.decode, decoded(traffic, max_batch))
-    most = (total - worker) // replica
-    if most < 1:
+    units = _units(system.decode, traffic, total, max_batch)
+    found = [
+        _balanced(system, traffic, total, prompts, unit, chunk, max_batch)
+        for unit in units
+        if worker + unit.devices <= total
+    ]
+    if not found:
+        replica = min(unit.devices for unit in units)
         need = worker + replica
         raise DoesNotFit(
             f"{total:,} devices hold no split: one replica of each pool takes {worker:,} + {replica:,} = {need:,}",
             shortfall_bytes=0.0,
             min_devices=need,
         )
+    return max(found, key=lambda each: _merit(each.service))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The least decode pool, of so many `devices`, and that pool several `times` over."""
+
+    devices: int
+    times: Callable[[int], Decode]
+
+
+def _balanced(
+    system: PrefillDecode,
+    traffic: Traffic,
+    total: int,
+    prompts: Whole,
+    unit: Unit,
+    chunk: float | None,
+    max_batch: float | None,
+) -> Balance:
+    """The best split of all devices into workers for prompts and units for decode."""
+    worker = prompts.deployment.layout.devices
 
     @cache
     def tried(replicas: int) -> tuple[PrefillDecode, Service]:
-        workers = (total - replicas * replica) // worker
+        workers = (total - replicas * unit.devices) // worker
         prefill = prompts.deployment.resized(workers * worker)
-        candidate = PrefillDecode(prefill, multiple(replicas), system.link)
+        candidate = PrefillDecode(prefill, unit.times(replicas), system.link)
         return candidate, serve(candidate, traffic, chunk=chunk, max_batch=max_batch)
 
-    def merit(replicas: int) -> tuple[float, float]:
-        service = tried(replicas)[1]
-        return (round(service.requests_per_second, 9), -float(service.e2e_latency))
-
-    best = _best(merit, most)
+    best = _best(lambda replicas: _merit(tried(replicas)[1]), (total - worker) // unit.devices)
     candidate, service = tried(best)
     ratio = float("inf")
     if traffic.generated:
@@ -87,24 +111,35 @@ def balance(
         batch = decoding.batch * decoding.replicas / best  # of one unit
         busy = prompts.passes(traffic, PASS_TOKENS if chunk is None else chunk).share
         workers = float(prefill_per_decode(busy, batch, traffic.generated, service.tpot))  # type: ignore[arg-type]
-        ratio = workers * worker / replica
-    prefill_devices = (total - best * replica) // worker * worker
-    idle = total - prefill_devices - best * replica
-    return Balance(prefill_devices, best * replica, idle, ratio, candidate, service)
+        ratio = workers * worker / unit.devices
+    decode = best * unit.devices
+    prefill_devices = (total - decode) // worker * worker
+    return Balance(prefill_devices, decode, total - prefill_devices - decode, ratio, candidate, service)
+
+
+def _merit(service: Service) -> tuple[float, float]:
+    """Most requests, then the least latency."""
+    return (round(service.requests_per_second, 9), -float(service.e2e_latency))
 
 
 Decode = Deployment | AttentionFfn | Speculative
 
 
-def _unit(decode: Decode, traffic: Traffic) -> tuple[int, Callable[[int], Decode]]:
-    """Devices of the least decode pool, and that pool several times over: a replica, or a system as it was given."""
+def _units(decode: Decode, traffic: Traffic, total: int, max_batch: float | None) -> list[Unit]:
+    """Replicas of a deployment, of its share of the traffic on all devices; a system as it was given."""
     if isinstance(decode, Deployment):
-        fixed = Whole.of(decode, traffic, "decode").deployment
-        devices = fixed.layout.devices
-        return devices, lambda times: fixed.resized(times * devices)
+        share = traffic
+        if traffic.concurrency is not None:
+            share = replace(traffic, concurrency=max(1.0, traffic.concurrency * decode.devices / total))
+        return [_replica(server.holder) for server in servers_of(decode, share, max_batch, "decode")]
     if isinstance(decode, AttentionFfn):
-        return decode.attention.devices + decode.ffn.devices, decode.scaled
-    return decode.target.devices + (0 if decode.shared else decode.draft.devices), decode.scaled
+        return [Unit(decode.attention.devices + decode.ffn.devices, decode.scaled)]
+    return [Unit(decode.target.devices + (0 if decode.shared else decode.draft.devices), decode.scaled)]
+
+
+def _replica(decode: Deployment) -> Unit:
+    devices = decode.layout.devices
+    return Unit(devices, lambda times: decode.resized(times * devices))
 
 
 def _best(merit: Callable[[int], tuple[float, float]], most: int) -> int:

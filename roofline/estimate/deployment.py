@@ -147,6 +147,11 @@ class Deployment:
         return self._choice.at(Point("decode", 1.0, float(TYPICAL_CONTEXT), 0), must_fit=False)
 
     @property
+    def is_laid_out(self) -> bool:
+        """Whether the ranks given leave nothing open: one layout serves every point."""
+        return self._choice.settled
+
+    @property
     def replicas(self) -> int:
         """Copies of the model on the devices."""
         return self.devices // self.layout.devices

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
-from roofline.describe.catalog import calibration, part_class, read_efficiency
+from roofline.describe.catalog import accelerator as described
+from roofline.describe.catalog import accelerators, calibration, part_class, read_efficiency
 from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.runtimes import Runtime
@@ -79,6 +81,14 @@ class Rates:
         """Whether costs of a host are counted: a serving stack's, or those of a calibration that has some."""
         measured = (source for source in self.sources if source.name != "ideal")
         return any(not source.kernels.keys().isdisjoint(HOST_CLASSES) for source in measured)
+
+    @property
+    def request(self) -> float:
+        """Seconds that a request waits in the host before its first token, no device with it [s]."""
+        if all(source.name == "ideal" for source in self.sources):
+            return 0.0
+        known = (source.kernels["host_request"]["any"] for source in self.sources if "host_request" in source.kernels)
+        return next((fit.overhead for fit in known), 0.0)
 
     def of_operation(self, operation: Operation) -> tuple[str, KernelFit]:
         """The peak that bounds an operation, and what is reached of it."""
@@ -159,15 +169,28 @@ class Rates:
         borrowed = [
             key
             for key in sorted(self._kernels)
-            if all(source.kernel(*key) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
+            if key[0] not in HOST_CLASSES and all(source.kernel(*key) is None for source in self.sources[:-1] or own)  # type: ignore[arg-type]
         ]
-        scaled = said([*stacked, *borrowed], self.accelerator)
+        scaled = [*self._of_another_part(), *said([*stacked, *borrowed], self.accelerator)]
         if not borrowed:
             return scaled
         named = ", ".join(
             f"{name} {stored if stored == done else f'{stored}-{done}'}" for name, stored, done in borrowed
         )
         return [f"no kernels measured on {self.accelerator.name} for {named}: {default.name}", *scaled]
+
+    def _of_another_part(self) -> list[str]:
+        """A sentence where the figures that a caller gave are those of another part of the catalogue."""
+        name, own = self.own[0].name, (self.accelerator.name, self.accelerator.calibration, "ideal")
+        if name in own or name not in _catalogue():
+            return []
+        return [f"efficiencies of {name} are taken for {self.accelerator.name}"]
+
+
+@cache
+def _catalogue() -> frozenset[str]:
+    """What parts are called: names of the catalogue, and those in their files."""
+    return frozenset(name for key in accelerators() for name in (key, described(key).name))
 
 
 _NO_COST = Efficiency.ideal().kernels["host_step"]["any"]

@@ -244,9 +244,8 @@ class Whole:
 
     def prompt(self, traffic: Traffic, tokens: float = PASS_TOKENS) -> Prompt:
         """A prompt by itself, and what takes it."""
-        stack = self.settled.rates.runtime
         computed = float(self.prefill(traffic).seconds)
-        return Prompt(computed, self.passes(traffic, tokens), 0.0 if stack is None else stack.request)
+        return Prompt(computed, self.passes(traffic, tokens), self.settled.rates.request)
 
     def spared(self, batch: Any, context: float, traffic: Traffic, tokens: int = 1) -> Any:
         """Experts that a prompt and a decode step both need are read once; nothing where stages work apart."""

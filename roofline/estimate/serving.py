@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from roofline.describe.workload import Traffic
-from roofline.errors import DoesNotFit, InvalidInput
+from roofline.errors import DoesNotFit, InvalidInput, LayoutError
 from roofline.estimate.attention_ffn import AttentionFfn, AttentionFfnServer
 from roofline.estimate.colocated import colocated
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode, split
 from roofline.estimate.door import checked
-from roofline.estimate.servers import Server, Whole
+from roofline.estimate.layout import Layout
+from roofline.estimate.servers import Server, Whole, settled_on
 from roofline.estimate.service import Service, stacked
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
@@ -57,14 +59,44 @@ def _one_number(name: str, given: Any) -> float:
 
 
 def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
-    crowd = decoded(traffic, max_batch)
-    if not isinstance(system, PrefillDecode):
-        return colocated(server_of(system, crowd), traffic, chunk, max_batch)
-    return split(system, traffic, server_of(system.decoding, crowd, "decode"), chunk, max_batch)
+    """In the layout that answers soonest where it is left open, replicas of several sizes among them."""
+    if isinstance(system, PrefillDecode):
+        servers = servers_of(system.decoding, traffic, max_batch, "decode")
+        return min((split(system, traffic, server, chunk, max_batch) for server in servers), key=_lateness)
+    servers = servers_of(system, traffic, max_batch, "devices")
+    return min((colocated(server, traffic, chunk, max_batch) for server in servers), key=_lateness)
+
+
+def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str) -> list[Server]:
+    """A system as a server; where its layout is left open, in the fastest ones of replicas of all sizes."""
+    if not isinstance(system, Deployment) or system.is_laid_out:
+        return [server_of(system, decoded(traffic, max_batch), name)]
+    servers: dict[Layout, Server] = {}
+    for replicas in (2**power for power in range(system.devices.bit_length())):
+        crowd = traffic
+        if traffic.concurrency is not None:
+            crowd = replace(traffic, concurrency=max(1.0, traffic.concurrency / replicas))
+        try:
+            whole = Whole.of(system.resized(system.devices // replicas), decoded(crowd, max_batch), name)
+            whole.largest_batch(traffic)
+        except (DoesNotFit, LayoutError):
+            if not servers:
+                raise
+            break
+        layout = whole.settled.layout
+        if layout not in servers:
+            servers[layout] = Whole(system.with_layout(layout), settled_on(system, layout, traffic.longest), name)
+    return list(servers.values())
+
+
+def _lateness(service: Service) -> tuple[float, float]:
+    """What keeps up first, then what answers soonest [s]."""
+    late = float(service.e2e_latency)
+    return (-float(service.requests_per_second), 0.0) if math.isinf(late) else (-math.inf, late)
 
 
 def decoded(traffic: Traffic, max_batch: float | None) -> Traffic:
-    """The requests of a traffic that one replica would decode at once, for which layouts are chosen."""
+    """The requests of a traffic that one replica decodes at once at most, for which layouts are chosen."""
     if max_batch is None or traffic.concurrency is None:
         return traffic
     return replace(traffic, concurrency=min(traffic.concurrency, max_batch))

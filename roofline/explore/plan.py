@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -32,19 +32,25 @@ from roofline.explore.grid import Progress
 from roofline.units import format_quantity, significant
 
 MINIMIZE = (
+    "usd_per_request",
     "usd_per_million_output_tokens",
     "usd_per_million_input_tokens",
-    "usd_per_request",
     "joules_per_output_token",
     "devices",
     "ttft",
     "tpot",
     "e2e_latency",
 )
-"""Attributes of `Service` by which options are ranked."""
+"""Attributes of `Service` by which options are ranked.
+
+A request pays for all devices; the price of its output tokens leaves out what prompts pay for, and falls where these
+take longer.
+"""
 _SHOWN = 8
 _BATCHES = (1.0, 32.0, 512.0)
 """Sequences in a replica for which layouts are tried: experts over all devices pay with many only [1]."""
+_SAME = 6
+"""Digits in which two values must differ for one to be less: at a given rate, equal pools cost the same [1]."""
 _DECODE_SIZES = 3
 """Replica sizes that decode is tried in where prefill has a pool of its own [1]."""
 
@@ -80,6 +86,7 @@ class Option:
             "tokens_per_second",
             "tokens_per_second_per_user",
             "tokens_per_second_per_device",
+            "usd_per_request",
             "usd_per_million_output_tokens",
             "usd_per_million_input_tokens",
             "joules_per_output_token",
@@ -131,7 +138,7 @@ def plan(
     *,
     accelerators: Sequence[HbmAccelerator | SramAccelerator | str | Path],
     slo: Slo,
-    minimize: str = "usd_per_million_output_tokens",
+    minimize: str = "usd_per_request",
     quantization: Quantization | str | None = None,
     link: Link | str | None = None,
     runtime: Runtime | str | None = None,
@@ -142,12 +149,12 @@ def plan(
 ) -> Plan:
     """The ways to serve a traffic within an objective, the least of `minimize` first.
 
-    Each part is tried with replicas on the fewest devices that hold the model and the longest sequence and on
-    doublings, in the layouts that are fastest for one sequence and for more, and with one replica and doublings, up to
-    `most_devices`. With a `link`, every pair of parts is also tried with prefill on one pool and decode on the other,
-    in the split that serves most. Parts run the model's own format or their nearest native one, unless `quantization`
-    names one, under the host costs of a serving stack if `runtime` names one; `chunk` and `max_batch` are those of
-    `serve`.
+    Each part is tried with replicas on the fewest devices that hold the model and the longest sequence, on doublings
+    and on powers of two, in the layouts that are fastest for one sequence and for more, and with one, two, three, four,
+    six, eight replicas and so on, up to `most_devices`. With a `link`, every pair of parts is also tried with prefill
+    on one pool and decode on the other, in the split that serves most. Parts run the model's own format or their
+    nearest native one, unless `quantization` names one, under the host costs of a serving stack if `runtime` names one;
+    `chunk` and `max_batch` are those of `serve`.
     """
     shape = model if isinstance(model, ModelShape) else load_model(model)
     if minimize not in MINIMIZE:
@@ -164,11 +171,12 @@ def plan(
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
+    called = {described_part(given).name: _called(given) for given in accelerators}
     for part in {part.name: part for part in map(described_part, accelerators)}.values():
         try:
             smallest[part.name] = _smallest(shape, part, traffic, quantization, stack, most)
         except RooflineError as error:
-            left_out.append(f"{part.name}: {error}")
+            left_out.append(f"{called[part.name]}: {error}")
     batches = _batches(decoded(traffic, max_batch))
     ways = list(_alone(smallest, traffic, batches, most))
     if link is not None:
@@ -177,10 +185,15 @@ def plan(
     for done, way in enumerate(ways, 1):
         with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
             system, service = way(chunk=chunk, max_batch=max_batch)
-            tried.append(_option(system, service, slo, minimize))
+            tried.append(_option(system, service, slo, minimize, called))
         if progress is not None:
             progress(done, len(ways))
     return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
+
+
+def _called(given: HbmAccelerator | SramAccelerator | str | Path) -> str:
+    """A part as it was asked for: by a name of the catalogue, by a file, or by itself."""
+    return given.name if isinstance(given, HbmAccelerator | SramAccelerator) else str(given)
 
 
 def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
@@ -189,7 +202,8 @@ def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
     if not option.meets:
         limits = ((service.ttft, slo.ttft), (service.tpot, slo.tpot))
         return (2, max(float(value) / limit for value, limit in limits if limit is not None), option.devices)
-    return (int(absent), 0 if absent else option.value, service.tpot, option.devices)
+    value = 0.0 if option.value is None else float(f"{option.value:.{_SAME}g}")
+    return (int(absent), value, service.tpot, option.devices)
 
 
 def _smallest(
@@ -220,8 +234,8 @@ def _alone(smallest: dict[str, Deployment], traffic: Traffic, batches: list[floa
 
     for deployment in smallest.values():
         for layout in _layouts(deployment, traffic, batches, _counts(deployment.devices, most)):
-            for count in _counts(layout.devices, most):
-                yield partial(served, deployment.resized(count).with_layout(layout))
+            for replicas in _replicas(most // layout.devices):
+                yield partial(served, deployment.resized(replicas * layout.devices).with_layout(layout))
 
 
 def _split(
@@ -239,7 +253,7 @@ def _split(
             for prefill in smallest.values():
                 system = PrefillDecode(prefill, decode.resized(layout.devices).with_layout(layout), link)
                 least = prefill.devices + layout.devices
-                yield from (partial(balanced, system, count) for count in _counts(least, most))
+                yield from (partial(balanced, system, least * times) for times in _replicas(most // least))
 
 
 def _batches(traffic: Traffic) -> list[float]:
@@ -259,15 +273,25 @@ def _layouts(deployment: Deployment, traffic: Traffic, batches: list[float], cou
 
 
 def _counts(fewest: int, most: int) -> list[int]:
-    """The fewest and its doublings."""
-    return [fewest * 2**power for power in range(most.bit_length()) if fewest * 2**power <= most]
+    """Devices of one replica: the fewest and its doublings, and powers of two, as nodes have them."""
+    doublings = {fewest * 2**power for power in range(most.bit_length())}
+    powers = {2**power for power in range(most.bit_length())}
+    return sorted(count for count in doublings | powers if fewest <= count <= most)
 
 
-def _option(system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str) -> Option:
+def _replicas(most: int) -> list[int]:
+    """One, two, three, four, six, eight, twelve and so on."""
+    counts = {times * 2**power for times in (1, 3) for power in range(most.bit_length())}
+    return sorted(count for count in counts if count <= most)
+
+
+def _option(
+    system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str, called: Mapping[str, str]
+) -> Option:
     value = getattr(service, minimize)
     meets = bool(slo.met(service.ttft, service.tpot))
     return Option(
-        tuple(pool.part for pool in service.pools.values()),
+        tuple(called[pool.part] for pool in service.pools.values()),
         service.devices,
         " / ".join(dict.fromkeys(each.quantization.label for each in _deployments(system))),
         system,

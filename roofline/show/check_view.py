@@ -147,8 +147,10 @@ def _law_lines(laws: Sequence[Row], verdict: str, *, verbose: bool) -> list[Sequ
     """A line per law that fails, with its counterexample; those that hold by group unless each is asked for."""
     lines: list[Sequence[Cell] | Sentence] = []
     if verdict == PASS and not verbose:
-        for group, of_group in groupby(laws, key=lambda row: row["group"]):
-            kind = list(of_group)
+        groups: dict[str, list[Row]] = {}
+        for row in laws:
+            groups.setdefault(row["group"], []).append(row)
+        for group, kind in groups.items():
             most = max(row["cases"] for row in kind)
             words = f"{len(kind)} {'law holds' if len(kind) == 1 else 'laws hold'} on up to {most} cases"
             lines.append(_line(verdict, f"laws of {group}", words))

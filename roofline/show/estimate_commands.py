@@ -216,9 +216,9 @@ def plot(
 @click.option("--link", metavar="LINK", help='Splits of prefill and decode too, over "400 Gbit/s,2us".')
 @click.option(
     "--minimize",
-    default="usd_per_million_output_tokens",
+    default="usd_per_request",
     metavar="KEY",
-    help="What is to be least.  [usd_per_million_output_tokens]",
+    help="What is to be least.  [usd_per_request]",
 )
 @click.option("--runtime", metavar="NAME", help="A serving stack, whose host costs are added.")
 @click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step, or in a pass of a prefill pool.")

@@ -34,7 +34,8 @@ _OPTIONS = (
     Column("time to the last token", ("last", "token s"), need=9, gap=1),
     Column("requests/s", ("req/s", ""), need=4),
     Column("tokens/s per device", ("tok/s", "/dev"), need=3),
-    Column("USD per million output tokens", ("USD/Mtok", "out")),
+    Column("USD per thousand requests", ("USD", "/kreq")),
+    Column("USD per million output tokens", ("USD/Mtok", "out"), need=1),
     Column("USD per million input tokens", ("", "in"), need=5, gap=1),
     Column("joules per output token", ("J", "/tok"), need=8),
     Column("misses", ("",), left=True, need=2, folds=True, style="yellow"),
@@ -44,9 +45,10 @@ _PLACES = {
     "ttft": 4,
     "tpot": 5,
     "e2e_latency": 6,
-    "usd_per_million_output_tokens": 9,
-    "usd_per_million_input_tokens": 10,
-    "joules_per_output_token": 11,
+    "usd_per_request": 9,
+    "usd_per_million_output_tokens": 10,
+    "usd_per_million_input_tokens": 11,
+    "joules_per_output_token": 12,
 }
 """The column of what is minimized."""
 
@@ -168,6 +170,7 @@ def _line(row: Row) -> list[Cell]:
         _number(row["e2e_latency"]),
         _number(row["requests_per_second"]),
         _number(row["tokens_per_second_per_device"]),
+        _number(None if row["usd_per_request"] is None else 1e3 * row["usd_per_request"]),
         _number(row["usd_per_million_output_tokens"]),
         _number(row["usd_per_million_input_tokens"]),
         _number(row["joules_per_output_token"]),

@@ -241,7 +241,7 @@ def _leaders(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str
         ("the first token is soonest", "ttft", min),
         ("further tokens are fastest", "tpot", min),
         ("a device makes the most", "tokens_per_second_per_device", max),
-        ("an output token is cheapest", "usd_per_million_output_tokens", min),
+        ("a request is cheapest", "usd_per_request", min),
     ]
     leads: dict[str, list[str]] = {}
     for words, key, choose in questions:

@@ -8,12 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from roofline.show.answer import Answer, answered
+from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import Line, figure, paragraph
 from roofline.show.plots import Cloud, picture, writable
 from roofline.show.progress import telling
 from roofline.show.records import Row
-from roofline.trust.validation import Compared, Figures, Validation, validate_file
+from roofline.trust.validation import Compared, Figures, Validation, group, validate_file
 
 QUANTITIES = {
     "tpot": "time per token",
@@ -40,8 +41,8 @@ _SAID = {
     "ok": "Predicted, but taken otherwise than written",
 }
 """What is said of rows beside their errors, by status."""
-_MESSAGES = 4
-"""The most that is said of the rows of one status."""
+_MESSAGES, _NAMED = 6, 5
+"""The most that is said of the rows of one status, and rows that are named where they are one thing's."""
 _UNITS = {"tpot": "ms", "ttft": "ms", "throughput": "1/s", "value": ""}
 _ERRORS = (
     Column("group", ("",), left=True, most=44),
@@ -66,7 +67,10 @@ _LEGEND = (
 
 
 def answer(rows: str, predictions: str | None, plot: str | None, worst: int, form: str) -> Answer:
-    """Errors over the rows of a file; the predictions are written, and drawn, where they were asked for."""
+    """Errors over the rows of a file; the predictions are written, and drawn, where they were asked for.
+
+    Status 1 where no row has a prediction.
+    """
     if plot is not None:
         writable(plot, "--plot")
     with telling("predicting") as told:
@@ -79,7 +83,7 @@ def answer(rows: str, predictions: str | None, plot: str | None, worst: int, for
         written += [] if drawn is None else [drawn]
         return report(found, errors, worst, Path(rows).name, written, width)
 
-    return answered(errors, form, view)
+    return answered(errors, form, view, OK if found.counts()["ok"] else NO)
 
 
 def drawing(found: Validation, path: str) -> str:
@@ -87,8 +91,7 @@ def drawing(found: Validation, path: str) -> str:
     for quantity, name in QUANTITIES.items():
         by_stack: dict[str, list[tuple[float, float]]] = {}
         for each in found.compared(quantity):
-            stack = str(each.prediction.row.get("runtime") or "").strip() or "not stated"
-            by_stack.setdefault(stack, []).append((each.measured, each.predicted))
+            by_stack.setdefault(group(each.prediction.row, "runtime"), []).append((each.measured, each.predicted))
         if by_stack:
             largest = sorted(by_stack, key=lambda stack: -len(by_stack[stack]))
             clouds = [Cloud(stack, by_stack[stack]) for stack in largest[:_CLOUDS]]
@@ -108,15 +111,15 @@ def error_rows(found: Validation) -> list[Row]:
         if every is None:
             continue
         out.append(_row(quantity, "all", "all", every))
-        for group in GROUPS:
-            by = found.by(group, quantity)
+        for column in GROUPS:
+            by = found.by(column, quantity)
             if len(by) > 1:
-                out += [_row(quantity, group, name.split("|", 1)[-1], figures) for name, figures in by.items()]
+                out += [_row(quantity, column, name.split("|", 1)[-1], figures) for name, figures in by.items()]
     return out
 
 
-def _row(quantity: str, group: str, name: str, figures: Figures) -> Row:
-    return {"quantity": quantity, "group": group, "name": name, **asdict(figures)}
+def _row(quantity: str, column: str, name: str, figures: Figures) -> Row:
+    return {"quantity": quantity, "group": column, "name": name, **asdict(figures)}
 
 
 def report(
@@ -131,19 +134,15 @@ def report(
         grid.lines.append(Heading("All rows that count"))
         grid.lines += [_error_line(row, QUANTITIES[row["quantity"]]) for row in every]
     of_main = [row for row in errors if row["quantity"] == main and row["group"] != "all"]
-    for group, rows in groupby(of_main, key=lambda row: row["group"]):
-        grid.lines.append(Heading(f"{QUANTITIES[main].capitalize()} by {GROUPS[group]}"))
+    for column, rows in groupby(of_main, key=lambda row: row["group"]):
+        grid.lines.append(Heading(f"{QUANTITIES[main].capitalize()} by {GROUPS[column]}"))
         grid.lines += [_error_line(row, row["name"]) for row in rows]
     out += [*grid.render(width), Line()] if grid.lines else []
     out += paragraph(_LEGEND, width, style="dim") if grid.lines else []
     out += grid.left_out_line(width)
     if len(every) > 1:
         out += paragraph("--format json has the groups of every quantity", width, style="dim")
-    faster = found.above_floor()
-    if faster:
-        ids = ", ".join(str(each.prediction.row.get("id")) for each in faster[:5])
-        words = f"{len(faster):,} rows were measured faster than their floor, which cannot be: {ids}"
-        out += paragraph(words, width, style="yellow")
+    out += _impossible(found.above_floor(), width)
     out += _messages(found, width)
     furthest = found.worst(worst, main) if worst and main else []
     if furthest:
@@ -153,6 +152,19 @@ def report(
     return [*out, *([Line()] if written else []), *(line for words in written for line in paragraph(words, width))]
 
 
+def _impossible(faster: Sequence[Compared], width: int) -> list[Line]:
+    """Rows faster than their floor, and what is mostly wrong with them; no row is dropped, so errors may be absurd."""
+    if not faster:
+        return []
+    ids = ", ".join(str(each.prediction.row.get("id") or "a row") for each in faster[:_NAMED])
+    ids += f" and {len(faster) - _NAMED:,} more" if len(faster) > _NAMED else ""
+    one = len(faster) == 1
+    were, are = ("row was measured faster than its", "is") if one else ("rows were measured faster than their", "are")
+    said = f"{len(faster):,} {were} floor, which cannot be, and {are} in the errors above: {ids}"
+    cause = "likely times that are not in milliseconds, or other devices or formats than those that ran"
+    return paragraph(f"{said}; {cause}", width, style="yellow")
+
+
 def _messages(found: Validation, width: int) -> list[Line]:
     """Why rows have no prediction, and what was taken otherwise than it is written; the most frequent of each."""
     out: list[Line] = []
@@ -160,12 +172,13 @@ def _messages(found: Validation, width: int) -> list[Line]:
         said = found.messages(status)
         if said:
             out += [Line(), Line((title, "bold"))]
-        for words, ids in list(said.items())[:_MESSAGES]:
-            rows = f"{ids[0] or 'a row'}" if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1:,} more"
+        # A line that says that one is left out takes the place of the one.
+        shown = len(said) if len(said) == _MESSAGES + 1 else _MESSAGES
+        for words, ids in list(said.items())[:shown]:
+            rows = f"{ids[0] or 'a row'}" + (f" and {len(ids) - 1:,} more" if len(ids) > 1 else "")
             out += paragraph(f"{rows}: {words}", width, bullet="  ")
-        more = sum(len(ids) for ids in list(said.values())[_MESSAGES:])
-        if more:
-            out += paragraph(f"{more:,} more, in --predictions OUT.csv", width, bullet="  ")
+        if len(said) > shown:
+            out += paragraph(f"{len(said) - shown:,} more messages, in --predictions OUT.csv", width, bullet="  ")
     return out
 
 

@@ -37,6 +37,7 @@ _SAME_SHAPE = {
     "amd/gpt-oss-120b-w-mxfp4-a-fp8": "gpt-oss-120b",
 }
 _TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
+NO_DRAFTS = ("", "none", "no", "off", "n/a", "unknown")
 _MTP = re.compile(r"mtp[-_ ]?([1-9])")
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
@@ -163,7 +164,7 @@ def load(row: Row) -> Load:
 
 def _draft_length(said: str, launch: Launch | None) -> int:
     """Tokens drafted per step: as said, `mtp3`, else as the launch script has it, else one."""
-    if said in ("", "none", "unknown"):
+    if said in NO_DRAFTS:
         return 0
     stated = _MTP.fullmatch(said)
     if stated:

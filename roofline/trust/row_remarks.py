@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
-from roofline.trust.measured_rows import Row, has_two_pools, number, pool, ranks, served
-from roofline.trust.row_formats import CACHES
+import re
+from functools import cache
+
+from roofline.describe.catalog import accelerator
+from roofline.describe.formats import FORMATS
+from roofline.errors import RooflineError
+from roofline.trust.loose_text import leading_number
+from roofline.trust.measured_rows import (
+    NO_DRAFTS,
+    PoolRow,
+    Row,
+    Served,
+    deployment,
+    described,
+    has_two_pools,
+    load,
+    number,
+    pool,
+    ranks,
+    served,
+)
+from roofline.trust.row_formats import CACHES, formats
 
 KINDS = ("serving", "disaggregated", "static", "decode", "prefill", "offline", "server")
 """Kinds of rows: of service, on one pool or two, and of one phase or one batch."""
+BETWEEN = "; "
+"""What stands between the remarks of a row, and in none of them."""
 _NO_CACHE = ("", "n/a", "none", "auto")
+_DRAFTS = re.compile(r"mtp(?:[-_ ]?[1-9])?")
+_ANYWHERE = PoolRow(1, 1, 1, 1, 1)
 
 
 def remarks(row: Row) -> list[str]:
     """In words, one for each figure of a row that can be predicted."""
-    found = [*_kind(row), *_stack(row), *_cache(row)]
-    for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
-        found += _ranks(row, prefix)
-    if number(row, "tpot_ms", 0) and 0 < number(row, "osl", 2) <= 1:
-        found.append("one output token has no time between tokens: tpot_ms is compared with nothing")
-    return found
+    what = served(row)
+    found = [*_kind(row), *_stack(row, what), *_cache(row, what), *_formats(what)]
+    if str(row.get("metric") or "").strip():
+        found += [*_ranks_of_a_batch(row), *_drafts_of_a_batch(row), *_context_of_a_batch(row, what)]
+    else:
+        for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
+            found += _ranks(row, prefix)
+        found += [*_traffic(row, what), *_drafts(row)]
+    return [each.replace(BETWEEN.strip(), ",") for each in found]
 
 
 def _kind(row: Row) -> list[str]:
@@ -27,16 +54,43 @@ def _kind(row: Row) -> list[str]:
     return [f"kind {kind} is taken as {'static' if row.get('metric') else 'serving'}, one of {', '.join(KINDS)}"]
 
 
-def _stack(row: Row) -> list[str]:
+def _stack(row: Row, what: Served) -> list[str]:
     named = str(row.get("runtime") or "").strip()
-    return [f"runtime {named} is not described: no costs of its host"] if named and not served(row).runtime else []
+    return [f"runtime {named} is not described: no costs of its host"] if named and not what.runtime else []
 
 
-def _cache(row: Row) -> list[str]:
-    said, read = str(row.get("kv_cache") or "").strip().lower(), served(row).kv_cache
-    if read in CACHES or said in _NO_CACHE:
+def _cache(row: Row, what: Served) -> list[str]:
+    said = str(row.get("kv_cache") or "").strip().lower()
+    if what.kv_cache in CACHES or said in _NO_CACHE:
         return []
     return [f"kv_cache {said} is none of {', '.join(CACHES)}: what stack and part default to"]
+
+
+@cache
+def _formats(what: Served) -> tuple[str, ...]:
+    """Formats that the part does not multiply, and a published bulk of weights that is taken instead of the one named.
+
+    Neither depends on the layout. Where the formats cannot be had, the prediction says why.
+    """
+    try:
+        model = described(what.model)
+        chosen = formats(model, what.accelerator, what.runtime, what.quantization, what.kv_cache)
+        taken = chosen if chosen.activations == "bf16" else deployment(what, _ANYWHERE, None).quantization
+        found = []
+        if taken.activations != chosen.activations:
+            asked = {chosen.computation(part) for part in ("linear", "experts")}
+            lacking = " or ".join(sorted(name for name in asked if accelerator(what.accelerator).runs(name) is None))
+            stored = f"weights are stored so and multiplied in {taken.activations}"
+            found.append(f"{what.accelerator} does not multiply in {lacking}: {stored}")
+    except RooflineError:
+        return ()
+    layers = "experts" if model.parameters().experts and taken.experts else "weights"
+    bulk = taken.experts if layers == "experts" and taken.experts else taken.weights
+    named = FORMATS.get(what.quantization)
+    # Names of one width are spellings of each other: weights are widened or narrowed, or as named.
+    if named is not None and named.element_bits != FORMATS[bulk].element_bits:
+        found.append(f"quantization {what.quantization}: the published {layers} have {bulk}")
+    return tuple(found)
 
 
 def _ranks(row: Row, prefix: str) -> list[str]:
@@ -44,9 +98,74 @@ def _ranks(row: Row, prefix: str) -> list[str]:
         return []
     said = {name: ranks(row, f"{prefix}{name}") for name in ("tp", "dp", "ep")}
     said["pp"] = 1 if prefix else ranks(row, "pp")
-    taken = pool(row, prefix)
+    taken, found = pool(row, prefix), []
     if taken.tp < said["tp"] or taken.pp < said["pp"] or taken.dp < said["dp"] or taken.ep < said["ep"]:
         written = ", ".join(f"{prefix}{name} {count}" for name, count in said.items() if count > 1)
         layout = ", ".join(f"{name} {getattr(taken, name)}" for name in said if getattr(taken, name) > 1)
-        return [f"{written} do not fit {prefix}devices {taken.devices}: {layout or 'one rank'} instead"]
-    return []
+        found.append(f"{written} do not fit {prefix}devices {taken.devices}: {layout or 'one rank'} instead")
+    return found + _idle(f"{prefix}devices", taken.devices, taken.tp * taken.pp * taken.dp)
+
+
+def _ranks_of_a_batch(row: Row) -> list[str]:
+    """Of a row with a metric, which has as many devices as its ranks need."""
+    if not str(row.get("devices") or "").strip():
+        return []
+    devices, said = int(number(row, "devices")), {name: ranks(row, name) for name in ("tp", "pp", "dp")}
+    each = said["tp"] * said["pp"] * said["dp"]
+    if each > devices:
+        written = ", ".join(f"{name} {count}" for name, count in said.items() if count > 1)
+        return [f"{written} do not fit devices {devices}: {each} devices instead"]
+    return _idle("devices", devices, each)
+
+
+def _idle(name: str, devices: int, each: int) -> list[str]:
+    """Devices left over by whole replicas of so many."""
+    return [f"{name} {devices} in replicas of {each}: {devices % each} idle"] if devices % each else []
+
+
+def _traffic(row: Row, what: Served) -> list[str]:
+    said = {name: number(row, name) for name in ("isl", "osl", "concurrency")}
+    found = [f"{name} {count:g} is taken as 1" for name, count in said.items() if count < 1]
+    if said["osl"] <= 1 and number(row, "tpot_ms", 0):
+        found.append("one output token has no time between tokens: tpot_ms is compared with nothing")
+    return found + _beyond(what, said["isl"] + said["osl"], "isl + osl")
+
+
+def _context_of_a_batch(row: Row, what: Served) -> list[str]:
+    context, isl, osl = (leading_number(str(row.get(name) or "")) or 0.0 for name in ("context", "isl", "osl"))
+    return _beyond(what, context or isl + osl, "context" if context else "isl + osl")
+
+
+def _beyond(what: Served, tokens: float, name: str) -> list[str]:
+    longest = _longest(what.model)
+    if longest is None or tokens <= longest:
+        return []
+    return [f"{name} goes beyond the {longest:,} tokens that {what.model} declares: predicted all the same"]
+
+
+@cache
+def _longest(model: str) -> int | None:
+    """Tokens that a model declares; None where it does not, or is not described."""
+    try:
+        return described(model).max_context
+    except RooflineError:
+        return None
+
+
+def _drafts(row: Row) -> list[str]:
+    said = _drafting(row)
+    if said in NO_DRAFTS or _DRAFTS.fullmatch(said):
+        return []
+    try:
+        return [f"speculation {said} is none of none, unknown, mtp, mtp1 to mtp9: mtp{load(row).draft_length} instead"]
+    except RooflineError:
+        return []
+
+
+def _drafts_of_a_batch(row: Row) -> list[str]:
+    said = _drafting(row)
+    return [] if said in NO_DRAFTS else [f"speculation {said} is left out: rows with a metric have none"]
+
+
+def _drafting(row: Row) -> str:
+    return str(row.get("speculation") or "").strip().lower()

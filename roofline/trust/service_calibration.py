@@ -13,8 +13,13 @@ from roofline.trust.fitting import Evidence, evidence
 from roofline.trust.measured_rows import Row, served
 from roofline.trust.service_fit import ADVICE, CONFIDENCE, Figure, Fitted, fitted, observations, scaled
 
-HOST: dict[str, KernelClass] = {"step": "host_step", "sequence": "host_sequence", "prompt": "host_prompt"}
-BESIDE = "each figure meets the times beside those kept; its interval is what the times tell with none kept"
+HOST: dict[str, KernelClass] = {
+    "step": "host_step",
+    "sequence": "host_sequence",
+    "prompt": "host_prompt",
+    "request": "host_request",
+}
+USUAL = "what is not identified is about what is usual, in the file as well; it takes what the others leave"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class ServiceCalibration:
         ]
         lines += [f"{name:10s} {described_figure(figure)}" for name, figure in self.figures.items()]
         if not all(figure.identified for figure in self.figures.values()):
-            lines.append(BESIDE)
+            lines.append(USUAL)
         lines += [f"left out: {count} times, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
 
@@ -47,14 +52,15 @@ class ServiceCalibration:
 
 def described_figure(figure: Figure) -> str:
     """A figure with its interval in words, or what to measure for it."""
-    if not figure.identified:
-        return f"not identified, the part's own kept; measure {ADVICE[figure.name]}"
-    interval = f"{CONFIDENCE:.0%} interval"
     if figure.name in HOST:
-        value, low, high = (each * 1e3 for each in (figure.value, figure.low, figure.high))
-        nothing = "" if value else ", as the devices' own time is not below what was measured"
-        return f"{value:.4g} ms ({interval} {low:.4g} to {high:.4g}){nothing}"
-    return f"× {figure.value:.3f} ({interval} {figure.low:.3f} to {figure.high:.3f})"
+        value, low, high = (f"{each * 1e3:.3g}" for each in (figure.value, figure.low, figure.high))
+        value += " ms"
+    else:
+        value, low, high = (f"{each:.3f}" for each in (figure.value, figure.low, figure.high))
+        value = f"× {value}"
+    if not figure.identified:
+        return f"not identified, about the usual kept: {value}; measure {ADVICE[figure.name]}"
+    return f"{value} ({CONFIDENCE:.0%} interval {low} to {high})"
 
 
 def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
@@ -74,7 +80,7 @@ def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
 
 
 def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) -> Efficiency:
-    """The part's own figures and its class's under the factors, with the host's costs that are identified."""
+    """The part's own figures and its class's under the factors, with the host's costs."""
     part = described(name)
     *own, base = Rates.of(part, "calibrated", {}).sources
     for source in reversed(own):
@@ -82,11 +88,7 @@ def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) ->
     figures = fit.figures
     known = scaled(base, figures["memory"].value, figures["compute"].value)
     words = "; ".join(f"{each.name}: {described_figure(each)}" for each in figures.values())
-    host = {
-        HOST[each.name]: {"any": _host(each, shown)}
-        for each in figures.values()
-        if each.name in HOST and each.identified
-    }
+    host = {HOST[each.name]: {"any": _host(each, shown)} for each in figures.values() if each.name in HOST}
     return Efficiency(
         name=part.name,
         source=f"{len(fit.measured)} measured times of service ({_served(rows)}), over {base.source}",

@@ -1,15 +1,15 @@
-"""What measured service identifies of a part and its serving stack: five numbers, by least squares of logarithms.
+"""What measured service identifies of a part and its serving stack: six numbers, by least squares of logarithms.
 
     tpot = step + sequence · batch + decode + share · (prefill - shared + passes · prompt - spared)
-    ttft = prefill + prompt                                                 of one request in flight
-    a whole batch = prefill of all + prompt + generated · (step + sequence · batch + decode)
+    ttft = request + prefill + prompt                                       of one request in flight
+    a whole batch = request + prefill of all + prompt + generated · (step + sequence · batch + decode)
 
 with share = prompts computed meanwhile (`Mix.entering`) / generated tokens. `decode`, `prefill`, what prompts that are
 due together `shared` in their `passes` (`Passes.occupied`) and what they are `spared` (`Whole.spared`) are the
 library's own estimates, with all measured fractions of bandwidth times `memory` and all fractions of peak times
-`compute`. Directions in which the rows say nothing are left out of the solution, and whatever has a part in them is not
-identified. What is not identified keeps the part's own figure, and a host's cost does not fall below zero: the others
-are then solved for once more beside it, so that what is predicted lies about what was measured.
+`compute`. Each has a usual value, from which it is known to lie about so far, and counts as identified where the times
+leave less than half of that doubt. What the times do not tell stays near the usual, so that whatever is predicted lies
+about what was measured, and no figure makes up for another beyond reason.
 """
 
 from __future__ import annotations
@@ -34,38 +34,45 @@ from roofline.trust.predictions import measured_batch, mixed
 from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
-FIGURES = ("step", "sequence", "prompt", "memory", "compute")
+FIGURES = ("step", "sequence", "prompt", "request", "memory", "compute")
 """In the order of the solution; the last two as slowness, the inverse of the factor on the fractions reached [1]."""
 ADVICE = {
     "step": "time per token at several numbers of requests in flight, from one to many",
     "sequence": "time per token at more than a hundred requests in flight as well as at few",
-    "prompt": "time to the first token of prompts of two lengths, one long, with one request in flight",
+    "prompt": "time per token with many requests in flight, and to the first token with one, of the same prompts",
+    "request": "time to the first token with one request in flight, and per token with many, of the same prompts",
     "memory": "time per token at several contexts or several numbers of requests in flight",
     "compute": "time to the first token of prompts of two lengths, one long, with one request in flight",
 }
 """What to measure for a figure that is not identified."""
+USUAL = {
+    "step": (1e-3, 1.0),
+    "sequence": (3e-6, 1.5),
+    "prompt": (1e-2, 0.7),
+    "request": (8e-3, 1.2),
+    "memory": (1.0, 0.25),
+    "compute": (1.0, 0.25),
+}
+"""The usual value [s, 1], and the standard deviation of the logarithm about it [1]: of the host what the stacks in
+`hardware_specs/runtimes` cost, from less to more; of the devices about as far as kernels in service lie from those
+measured alone."""
+TOLD = 0.5
+"""Share of a figure's usual doubt that the times may leave where it is identified [1]."""
 CONFIDENCE = 0.90
 """Share of intervals that hold the true number where rows scatter independently [1]."""
 QUANTILE = 1.6448536269514722
 """Of the normal distribution for that share, both sides [1]."""
-CLOSEST = 1e-4
-"""Singular value of the columns at unit length, over the largest, below which a direction says nothing [1]."""
-PART = 0.05
-"""Share in such a direction from which on a figure is not identified [1]."""
-WIDEST_SCALE = 0.5
-"""Half of an interval over its factor above which the factor is not identified [1]."""
-WIDEST_HOST = 0.1
-"""Half of an interval of a host's cost, as a share of the rows' times, above which it is not identified [1]."""
 FURTHEST = 0.5
 """Median error above which the rows are of something else than they are said to be [1]."""
-LEAST_SCATTER = 1e-3
-"""Scatter that is assumed where rows agree better than that [1]."""
+REPEATED, RUNS = 0.02, 1.0
+"""How far repeated runs lie apart [1], as repeated configurations of InferenceX do, and the runs that it counts for."""
+_SETTLED = 1e-3
 _ROUNDS, _NUDGE = 30, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured time [s], and what it is made of: shares of a decode step, a batch and a prompt [1].
+    """One measured time [s], and what it is made of: shares of a decode step, a batch, a prompt and a request [1].
 
     `together` prompts come at once; others wait for a `part` of their way, in a pipeline the slowest stage's [1].
     `riding`: the share of its prompts that ride in a decode step, and `passes` that each costs, `most` in one [1].
@@ -83,14 +90,12 @@ class Observation:
     seconds: float
     together: float = 1.0
     part: float = 1.0
+    requests: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its interval; where it is not identified, all three are what keeps the part's own.
-
-    The interval is that of the solution for all five figures, and holds the number also where others were kept.
-    """
+    """A number with its interval, and whether the rows tell it; where they do not, it is about the usual one."""
 
     name: str
     value: float
@@ -101,7 +106,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Five figures, the times that they predict and the measured ones behind them [s]."""
+    """All figures, the times that they predict and the measured ones behind them [s]."""
 
     figures: dict[str, Figure]
     predicted: Array
@@ -136,14 +141,27 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     if whole:
         generated = max(0.0, asked.osl - 1)
         found.append(
-            Observation(settled, crowd, mean_context(asked), asked.isl, generated, 1.0, 0.0, 1.0, 1.0, whole, crowd)
+            Observation(
+                settled,
+                crowd,
+                mean_context(asked),
+                asked.isl,
+                generated,
+                1.0,
+                0.0,
+                1.0,
+                1.0,
+                whole,
+                crowd,
+                requests=1.0,
+            )
         )
     if tpot and batch >= 1:
         found.append(_between_tokens(place, asked, batch, tpot))
     elif tpot:
         reasons.append("time per token without a time to the first token: the batch is not known")
     if ttft and alone:
-        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, 1.0, 1.0, ttft))
+        found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, 1.0, 1.0, ttft, requests=1.0))
     elif ttft:
         reasons.append("time to the first token among several requests: it depends on how they arrive")
     return found, reasons
@@ -186,18 +204,19 @@ def scaled(known: Efficiency, memory: float, compute: float) -> Efficiency:
 
 @dataclass(frozen=True)
 class Form:
-    """The times of all observations as a function of the five numbers."""
+    """The times of all observations as a function of the numbers."""
 
     seen: Sequence[Observation]
 
     def predicted(self, numbers: Array) -> Array:
-        """Seconds under step, sequence and prompt [s], and slowness of memory and compute [1]."""
-        step, sequence, prompt, memory, compute = numbers
+        """Seconds under step, sequence, prompt and request [s], and slowness of memory and compute [1]."""
+        step, sequence, prompt, request, memory, compute = numbers
         decode, prefill, shared, spared = self._devices(float(memory), float(compute))
         once, passes = self._column("decodes"), self._column("passes")
         host = once * (step + sequence * self._column("batch"))
         each = prefill - shared * (1 - passes) + passes * prompt - self._column("riding") * spared
-        return np.asarray(host + once * decode + self._column("prompts") * each)
+        waiting = request * self._column("requests")
+        return np.asarray(waiting + host + once * decode + self._column("prompts") * each)
 
     def _column(self, name: str) -> Array:
         return np.array([getattr(each, name) for each in self.seen], dtype=np.float64)
@@ -223,47 +242,59 @@ class Form:
             spared[chosen] = read_once(settled, step, prompt)
         return decode, prefill, shared, spared
 
-    def slopes(self, numbers: Array) -> Array:
-        """Change of the logarithm of every time with every number."""
-        times = self.predicted(numbers)
+    def slopes(self, logarithms: Array) -> Array:
+        """Change of the logarithm of every time with the logarithm of every figure."""
+        times = self.predicted(_numbers(logarithms))
         columns = []
-        for index, at in enumerate(numbers):
-            nudge = _NUDGE * (at if index >= _HOSTS else float(np.median(times)))
-            moved = numbers.copy()
-            moved[index] += nudge
-            columns.append((self.predicted(moved) - times) / (nudge * times))
+        for index in range(len(FIGURES)):
+            moved = logarithms.copy()
+            moved[index] += _NUDGE
+            columns.append(np.log(self.predicted(_numbers(moved)) / times) / _NUDGE)
         return np.array(columns).T
 
 
-_HOSTS = 3
-_OWN = (0.0, 0.0, 0.0, 1.0, 1.0)
-"""The numbers that leave a part as it is."""
+def _numbers(logarithms: Array) -> Array:
+    """Those of a form, from logarithms of figures: of a factor on what is reached, slowness is the inverse."""
+    return np.asarray(np.exp(np.concatenate([logarithms[:_HOSTS], -logarithms[_HOSTS:]])))
+
+
+_HOSTS = 4
+_MEAN = np.log([USUAL[name][0] for name in FIGURES])
+_DOUBT = np.array([USUAL[name][1] for name in FIGURES])
 
 
 def fitted(seen: Sequence[Observation]) -> Fitted:
-    """The five figures with their intervals.
+    """The figures with their intervals.
 
     `InvalidInput` where nothing can be told, and where no figures bring the times near what was measured.
     """
     if len(seen) < 2:
         raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
-    form = Form(seen)
-    measured = np.array([each.seconds for each in seen])
-    numbers = _solved(form, measured, np.full(len(FIGURES), True))
-    _near(form.predicted(numbers), measured)
-    widths, told = _doubts(form, measured, numbers)
-    hosts = np.full(_HOSTS, WIDEST_HOST * np.median(measured))
-    told &= widths <= np.concatenate([hosts, WIDEST_SCALE * numbers[_HOSTS:]])
-    if not told.any():
+    form, measured = Form(seen), np.array([each.seconds for each in seen])
+    found, scatter = _MEAN, 2 * REPEATED
+    for _ in range(_ROUNDS):
+        found = _solved(form, measured, found, scatter)
+        slopes, off = form.slopes(found), np.log(form.predicted(_numbers(found)) / measured)
+        told = slopes.T @ slopes / scatter**2
+        covariance = np.linalg.inv(told + np.diag(_DOUBT**-2))
+        spare = len(measured) - float(np.trace(told @ covariance)) + RUNS
+        before, scatter = scatter, float(np.sqrt((off @ off + RUNS * REPEATED**2) / spare))
+        if abs(scatter / before - 1) < _SETTLED:
+            break
+    doubts = np.sqrt(np.diag(covariance))
+    widths = student(max(1, round(spare))) * doubts
+    times = form.predicted(_numbers(found))
+    _near(times, measured)
+    known = doubts <= TOLD * _DOUBT
+    if not known.any():
         wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
-        raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
-    beside = _beside(form, measured, numbers, told)
+        given = f"times that identify no figure; they scatter by {scatter:.1%}"
+        raise InvalidInput("measured service", given=given, expected=wanted)
+    low, value, high = np.exp([found - widths, found, found + widths])
     figures = {
-        name: _figure(name, float(beside[at]), float(numbers[at]), float(widths[at]), bool(told[at]))
+        name: Figure(name, float(value[at]), float(low[at]), float(high[at]), bool(known[at]))
         for at, name in enumerate(FIGURES)
     }
-    times = form.predicted(beside)
-    _near(times, measured)
     return Fitted(figures, times, measured)
 
 
@@ -275,79 +306,31 @@ def _near(times: Array, measured: Array) -> None:
         raise InvalidInput("measured service", given=given, expected=expected)
 
 
-def _doubts(form: Form, measured: Array, numbers: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Half of the interval of every number, and whether the times tell it from the others."""
-    times, slopes = form.predicted(numbers), form.slopes(numbers)
-    lengths = np.linalg.norm(slopes, axis=0)
-    some = np.where(lengths > 0, lengths, 1.0)
-    _, singular, directions = np.linalg.svd(slopes / some, full_matrices=True)
-    singular = np.concatenate([singular, np.zeros(len(numbers) - len(singular))])
-    seen = singular > CLOSEST * singular[0]
-    spare = len(measured) - int(seen.sum())
-    off = np.log(times / measured)
-    scatter = max(LEAST_SCATTER, float(np.sqrt(off @ off / max(spare, 1))))
-    variance = ((directions[seen].T / singular[seen]) ** 2).sum(axis=1)
-    blind = (directions[~seen] ** 2).sum(axis=0)
-    widths = student(max(spare, 1)) * scatter * np.sqrt(variance) / some
-    return widths, (spare > 0) & (lengths > 0) & (blind < PART**2)
-
-
-def _beside(form: Form, measured: Array, numbers: Array, told: NDArray[np.bool_]) -> Array:
-    """The numbers that are told, solved for beside the others as the part has them; no cost of a host below zero."""
-    free = told.copy()
-    if not told.all():
-        numbers = _solved(form, measured, free)
-    while (numbers[:_HOSTS] < 0).any():
-        free[:_HOSTS] &= numbers[:_HOSTS] > 0
-        numbers = _solved(form, measured, free)
-    return numbers
-
-
-def _figure(name: str, number: float, alone: float, width: float, told: bool) -> Figure:
-    """A figure of the solution, `alone` where none is kept; slowness is turned into the factor it is the inverse of."""
-    if not told:
-        kept = _OWN[FIGURES.index(name)]
-        return Figure(name, kept, kept, kept, False)
-    low, high = min(number, alone - width), max(number, alone + width)
-    if name in ("memory", "compute"):
-        return Figure(name, 1 / number, 1 / high, 1 / low, True)
-    return Figure(name, number, max(0.0, low), max(0.0, high), True)
-
-
-def _solved(form: Form, measured: Array, free: NDArray[np.bool_]) -> Array:
-    """Least squares by steps within the directions that the rows tell, halved where they overshoot.
-
-    Numbers that are not `free` stay as the part has them.
-    """
-    numbers = np.array(_OWN)
-    cost = _cost(form, measured, numbers)
+def _solved(form: Form, measured: Array, start: Array, scatter: float) -> Array:
+    """The most likely figures, as logarithms, where times scatter so far: by steps, halved where they overshoot."""
+    found, cost = start, _cost(form, measured, start, scatter)
     for _ in range(_ROUNDS):
-        slopes = np.where(free, form.slopes(numbers), 0.0)
-        lengths = np.linalg.norm(slopes, axis=0)
-        lengths = np.where(lengths > 0, lengths, 1.0)
-        off = np.log(measured / form.predicted(numbers))
-        move = np.where(free, np.linalg.lstsq(slopes / lengths, off, rcond=CLOSEST)[0] / lengths, 0.0)
+        off = np.log(measured / form.predicted(_numbers(found)))
+        rows = np.concatenate([form.slopes(found) / scatter, np.diag(1 / _DOUBT)])
+        move = np.linalg.lstsq(rows, np.concatenate([off / scatter, (_MEAN - found) / _DOUBT]), rcond=None)[0]
         for size in (1.0, 0.5, 0.25, 0.1, 0.02):
-            near = numbers + size * move
-            near[_HOSTS:] = np.clip(near[_HOSTS:], 0.05, 20.0)
-            reached = _cost(form, measured, near)
+            near = found + size * move
+            reached = _cost(form, measured, near, scatter)
             if reached < cost:
                 break
         else:
-            return numbers
-        done = cost - reached < 1e-10 * max(cost, 1e-12)
-        numbers, cost = near, reached
+            return found
+        done = cost - reached < 1e-9 * cost
+        found, cost = near, reached
         if done:
             break
-    return numbers
+    return found
 
 
-def _cost(form: Form, measured: Array, numbers: Array) -> float:
-    times = form.predicted(numbers)
-    if (times <= 0).any():
-        return float("inf")
-    off = np.log(times / measured)
-    return float(off @ off)
+def _cost(form: Form, measured: Array, found: Array, scatter: float) -> float:
+    off = np.log(form.predicted(_numbers(found)) / measured) / scatter
+    beside = (found - _MEAN) / _DOUBT
+    return float(off @ off + beside @ beside)
 
 
 def student(spare: int) -> float:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput
-from roofline.trust.measured_rows import Row
+from roofline.trust.calibration import catalogue_name
+from roofline.trust.measured_rows import Row, stack_name
 from roofline.trust.predictions import Prediction, predict
+from roofline.trust.row_remarks import BETWEEN
 
 Progress = Callable[[str], None]
 COLUMNS = (
@@ -104,10 +107,10 @@ class Validation:
         return figures(self.compared(quantity, kind=kind, graded=graded))
 
     def by(self, what: str, quantity: str = "tpot", *, kind: str | None = None) -> dict[str, Figures]:
-        """Errors by a column of the rows, or by `"band"` of concurrency."""
+        """Errors by a column of the rows, as it is understood, or by `"band"` of concurrency."""
         groups: dict[str, list[Compared]] = {}
         for each in self.compared(quantity, kind=kind):
-            groups.setdefault(_group(each.prediction.row, what), []).append(each)
+            groups.setdefault(group(each.prediction.row, what), []).append(each)
         return {name: found for name in sorted(groups) if (found := figures(groups[name]))}
 
     def worst(self, count: int = 10, quantity: str = "tpot") -> list[Compared]:
@@ -122,11 +125,15 @@ class Validation:
         return found
 
     def messages(self, status: str) -> dict[str, list[str]]:
-        """The ids of rows of a status by what is said of them, the most frequent first."""
+        """The ids of rows of a status by what is said of them, the most frequent first.
+
+        Of a row that was predicted several things may be said: it is under each.
+        """
         found: dict[str, list[str]] = {}
         for each in self.predictions:
             if each.status == status and each.message:
-                found.setdefault(each.message, []).append(str(each.row.get("id") or ""))
+                for words in each.message.split(BETWEEN) if status == "ok" else [each.message]:
+                    found.setdefault(words, []).append(str(each.row.get("id") or ""))
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
     def covered(self, quantity: str = "tpot") -> float | None:
@@ -253,8 +260,22 @@ def _measured(row: Row, name: str) -> float:
     return value if np.isfinite(value) and value > 0 else 0.0
 
 
-def _group(row: Row, what: str) -> str:
+def group(row: Row, what: str) -> str:
+    """The group of a row by a column, spelled as it is understood, or by `"band"` of concurrency.
+
+    >>> group({"accelerator": "H100-SXM"}, "accelerator"), group({"runtime": "vLLM 0.10"}, "runtime"), group({}, "kind")
+    ('h100-sxm', 'vllm', 'not stated')
+    """
     if what != "band":
-        return str(row.get(what) or "") or "not stated"
+        return _understood(what, str(row.get(what) or "").strip()) or "not stated"
     flying = _measured(row, "concurrency")
     return next(f"{index}|{name}" for index, (most, name) in enumerate(BANDS) if flying <= most)
+
+
+@cache  # thousands of rows say the same few names, which are looked up in folders
+def _understood(what: str, text: str) -> str:
+    if what == "accelerator":
+        return catalogue_name(text)
+    if what == "runtime":
+        return stack_name(text) or text
+    return text.lower() if what in ("quantization", "speculation") else text

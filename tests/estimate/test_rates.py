@@ -249,3 +249,27 @@ def test_what_cannot_run_is_refused_with_what_can() -> None:
         runnable(Quantization(weights="bf16"), accelerator("groq-3-lpu"))
     own = Quantization(weights="fp8", activations="fp8", kv_cache="fp8", experts="mxint4")
     assert runnable(own, accelerator("h100-sxm")).quantization.experts == "mxint4"
+
+
+def test_figures_of_another_part_are_said_to_be() -> None:
+    """And costs of a host that a calibration has not are not missed."""
+    other = Efficiency.ideal().model_copy(update={"name": "NVIDIA H100 SXM5 80GB"})
+    said = rl.Deployment("llama-3.1-8b", "b200-sxm", efficiency=other, runtime="vllm").decode(1, 100).assumptions
+    assert "efficiencies of NVIDIA H100 SXM5 80GB are taken for NVIDIA B200 SXM 180GB" in said
+    own = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=other).decode(1, 100).assumptions
+    mine = other.model_copy(update={"name": "mine", "kernels": {"host_step": other.kernels["host_step"]}})
+    named = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=mine).decode(1, 100).assumptions
+    assert not any("efficiencies of" in sentence or "host" in sentence for sentence in (*own, *named))
+
+
+def test_a_request_waits_as_long_as_the_first_source_says() -> None:
+    plain = rl.Deployment("llama-3.1-8b", "h100-sxm")
+    fit = Efficiency.ideal().kernels["host_step"]["any"].model_copy(update={"overhead": 0.02})
+    mine = Efficiency.ideal().model_copy(update={"name": "mine", "kernels": {"host_request": {"any": fit}}})
+    hosted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=mine)
+    assert (plain.rates.request, hosted.rates.request) == (0.0, 0.02)
+    named = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=mine, runtime="vllm")
+    assert named.rates.request == runtime("vllm").request
+    assert named.rates.under(None).request == 0.02
+    traffic = rl.Traffic(1024, 2, concurrency=1)
+    assert rl.serve(hosted, traffic).ttft == pytest.approx(hosted.prefill(1024).seconds + 0.02)

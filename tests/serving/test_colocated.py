@@ -159,6 +159,25 @@ def test_layouts_that_are_left_open_are_those_of_each_point() -> None:
     assert fixed.pools["devices"].layout == str(server.laid_out().layout)
 
 
+CLOSED = [(8, 1, 1, 1), (1, 1, 1, 1), (1, 1, 8, 8), (2, 1, 4, 8), (2, 1, 1, 1), (4, 1, 2, 1)]
+
+
+@pytest.mark.parametrize("load", [{"concurrency": 1}, {"concurrency": 200}, {"rate": 20.0}], ids=str)
+def test_a_layout_that_is_left_open_answers_as_soon_as_those_one_would_name(load: dict[str, float]) -> None:
+    """Replicas on some of the devices among them."""
+    traffic = Traffic(isl=1024, osl=256, **load)
+    open_ = serve(Deployment("qwen3-30b-a3b", "h200-sxm", devices=8, runtime="vllm"), traffic)
+    named = [
+        serve(
+            Deployment("qwen3-30b-a3b", "h200-sxm", 8, tp=tp, pp=pp, dp=dp, ep=ep, runtime="vllm"), traffic
+        ).e2e_latency
+        for tp, pp, dp, ep in CLOSED
+    ]
+    assert open_.e2e_latency <= min(named) * 1.03
+    if load == {"concurrency": 200}:
+        assert open_.pools["devices"].replicas * open_.pools["devices"].batch == pytest.approx(190, abs=10)
+
+
 def test_points_that_do_not_fit_are_kept() -> None:
     small = Deployment("llama-3.1-8b", "h100-sxm", quantization="bf16")
     service = serve(small, Traffic(isl=[1000, 900_000], osl=10, concurrency=1))

@@ -100,6 +100,19 @@ def test_a_broken_law_shows_its_counterexample(terminal: Terminal, monkeypatch: 
     assert "h100-sxm and groq-lpu-v1 break a law" in run.out
 
 
+def test_laws_that_hold_are_counted_once_a_group(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [
+        LawResult(name, group, "It costs.", "holds", cases)
+        for name, group, cases in (("a", "economics", 2), ("b", "bounds", 1), ("c", "economics", 5))
+    ]
+    monkeypatch.setattr("roofline.trust.laws.check_laws", lambda *_arguments, **_options: held)
+    run = terminal.run("check", "h100-sxm")
+    assert [" ".join(line.split()) for line in run.lines if line.startswith("laws of")] == [
+        "laws of economics pass 2 laws hold on up to 5 cases",
+        "laws of bounds pass 1 law holds on up to 1 cases",
+    ]
+
+
 @pytest.mark.parametrize("width", [80, 140])
 def test_checks_read_as_stored(terminal: Terminal, snapshots: Snapshots, wrong: Path, width: int) -> None:
     run = terminal.run("check", "--examples", "1", str(wrong), width=width)

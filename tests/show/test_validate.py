@@ -89,10 +89,96 @@ def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: 
     assert "kind: kind srving is taken as serving, one of" in said
     assert "kv_cache: kv_cache fp9 is none of fp8," in said
     assert f"tp: tp 1024 do not fit devices {first['devices']}: tp {first['devices']} instead" in said
-    assert "1 more, in --predictions OUT.csv" in said
+    assert "osl: one output token has no time between tokens" in said
+    assert "OUT.csv" not in said
     (alone,) = (each for each in validate_file(path).predictions if each.row["id"] == "osl")
     assert (alone.status, alone.tpot) == ("ok", None)
     assert alone.message == "one output token has no time between tokens: tpot_ms is compared with nothing"
+
+
+PLAIN = {
+    "id": "a",
+    "kind": "serving",
+    "model": "llama-3.1-8b",
+    "accelerator": "h100-sxm",
+    "devices": "2",
+    "tp": "2",
+    "quantization": "fp8",
+    "speculation": "none",
+    "runtime": "vllm",
+    "isl": "1024",
+    "osl": "128",
+    "concurrency": "8",
+    "ttft_ms": "60",
+    "tpot_ms": "6",
+}
+
+
+def written(path: Path, *changes: dict[str, str]) -> Path:
+    """A file of one row several times, each changed in something."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, PLAIN)
+        writer.writeheader()
+        writer.writerows({**PLAIN, **change} for change in changes)
+    return path
+
+
+def test_each_remark_is_told_once_with_all_of_its_rows(terminal: Terminal, tmp_path: Path) -> None:
+    both = {"runtime": "mine", "concurrency": "0"}
+    path = written(tmp_path / "rows.csv", {"id": "x", "runtime": "mine"}, {"id": "y", **both}, {"id": "z", **both})
+    said = " ".join(terminal.run("validate", str(path)).out.split())
+    assert "x and 2 more: runtime mine is not described" in said
+    assert "y and 1 more: concurrency 0 is taken as 1" in said
+    assert len(validate_file(path).messages("ok")) == 2
+
+
+@pytest.mark.parametrize(("messages", "shown"), [(6, 6), (7, 7), (8, 6)])
+def test_six_messages_of_a_status_are_shown_and_not_one_is_hidden(
+    terminal: Terminal, tmp_path: Path, messages: int, shown: int
+) -> None:
+    path = written(tmp_path / "rows.csv", *({"accelerator": f"abacus {index}"} for index in range(messages)))
+    said = " ".join(terminal.run("validate", str(path)).out.split())
+    assert said.count("a: accelerator: got 'abacus ") == shown
+    assert ("OUT.csv" in said) == (shown < messages)
+    assert shown == messages or "2 more messages, in --predictions OUT.csv" in said
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_no_prediction_at_all_is_a_no(terminal: Terminal, tmp_path: Path, form: str) -> None:
+    lost, found = {"accelerator": "abacus"}, {"tpot_ms": "", "ttft_ms": ""}
+    none = written(tmp_path / "none.csv", lost, {"model": "llama-3.1-405b"})
+    run = terminal.run("validate", str(none), "--format", form)
+    assert (run.status, run.err) == (1, "")
+    assert terminal.run("validate", str(written(tmp_path / "empty.csv")), "--format", form).status == 1
+    assert terminal.run("validate", str(written(tmp_path / "one.csv", lost, found)), "--format", form).status == 0
+
+
+def test_groups_are_what_was_understood(tmp_path: Path) -> None:
+    other = {"runtime": " vLLM 0.10.0", "accelerator": "H100-SXM-80GB", "quantization": "FP8", "speculation": "None"}
+    path = written(tmp_path / "rows.csv", {}, other, {"runtime": "Mine", "accelerator": "H200-SXM"}, {"runtime": ""})
+    groups: dict[str, dict[str, int]] = {}
+    for row in error_rows(validate_file(path)):
+        if row["quantity"] == "tpot":
+            groups.setdefault(row["group"], {})[row["name"]] = row["rows"]
+    assert groups == {
+        "all": {"all": 4},
+        "runtime": {"Mine": 1, "not stated": 1, "vllm": 2},
+        "accelerator": {"h100-sxm": 3, "h200-sxm": 1},
+    }
+
+
+def test_rows_that_cannot_be_count_and_their_likely_cause_is_told(terminal: Terminal, tmp_path: Path) -> None:
+    seconds = {"tpot_ms": "0.006"}
+    one = " ".join(terminal.run("validate", str(written(tmp_path / "1.csv", {}, {"id": "s", **seconds}))).out.split())
+    assert "1 row was measured faster than its floor, which cannot be, and is in the errors above: s; likely" in one
+    assert "not in milliseconds, or other devices or formats than" in one
+    path = written(tmp_path / "7.csv", *({"id": f"s{index}", **seconds} for index in range(7)))
+    many = " ".join(terminal.run("validate", str(path)).out.split())
+    assert "7 rows were measured faster than their floor" in many
+    assert "and are in the errors above: s0, s1, s2, s3, s4 and 2 more; likely" in many
+    figures = validate_file(path).figures()
+    assert figures is not None
+    assert figures.rows == 7
 
 
 @pytest.mark.parametrize("worst", [0, 3])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from roofline.errors import InvalidInput
-from roofline.trust.results.reading import is_kernels, read_results
+from roofline.errors import InvalidInput, LayoutError, UnknownName
+from roofline.trust.results.reading import is_kernels, present, read_results, together
 
 SAID = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "2"}
 VLLM: dict[str, Any] = {
@@ -60,7 +60,7 @@ def read(tmp_path: Path, contents: Any, **said: Any) -> list[dict[str, str]]:
     """The rows of a file of some contents, which are JSON unless they are text."""
     path = tmp_path / "results.json"
     path.write_text(contents if isinstance(contents, str) else json.dumps(contents), encoding="utf-8")
-    return read_results(path, {**SAID, **said})
+    return read_results([path], {**SAID, **said})
 
 
 def test_vllm(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_vllm(tmp_path: Path) -> None:
 def test_a_model_that_a_file_names_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(VLLM), encoding="utf-8")
-    (row,) = read_results(path, {"accelerator": "h100-sxm", "tp": "4"})
+    (row,) = read_results([path], {"accelerator": "h100-sxm", "tp": "4"})
     assert (row["model"], row["devices"], row["tp"]) == ("meta-llama/Llama-3.1-8B-Instruct", "4", "4")
 
 
@@ -89,7 +89,7 @@ def test_sglang_writes_a_record_a_line(tmp_path: Path) -> None:
 def test_trtllm_says_its_layout(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps(TRTLLM), encoding="utf-8")
-    (row,) = read_results(path, {"accelerator": "h100-sxm"})
+    (row,) = read_results([path], {"accelerator": "h100-sxm"})
     wanted = {"devices": "4", "tp": "2", "pp": "1", "ep": "", "quantization": "fp8", "concurrency": "7.5"}
     assert {name: row[name] for name in wanted} == wanted
     assert (row["isl"], row["osl"], row["ttft_ms"], row["tpot_ms"]) == ("512", "128", "40", "8")
@@ -125,7 +125,7 @@ def test_what_is_missing_is_asked_for_by_its_option(tmp_path: Path, name: str) -
     path = tmp_path / "results.json"
     path.write_text(json.dumps(SGLANG), encoding="utf-8")
     with pytest.raises(InvalidInput, match=rf"results\.json, result 1, {name}: .*--{name}"):
-        read_results(path, {key: value for key, value in SAID.items() if key != name})
+        read_results([path], {key: value for key, value in SAID.items() if key != name})
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,203 @@ def test_a_cache_of_no_format_is_refused(tmp_path: Path) -> None:
 
 def test_kernels_are_told_from_service_by_content(tmp_path: Path) -> None:
     path = tmp_path / "any.name"
-    for text, kernels in [("id,hardware,op,dtype", True), ("isl,osl,tpot_ms", False), ("[{}]", False), ("", True)]:
+    cases = [("id,hardware,op,dtype", True), ('"op" , "dtype"', True), ("isl,osl,tpot_ms", False)]
+    for text, kernels in [*cases, ('"isl","osl"', False), (" isl, osl", False), ("\n\n[{}]", False)]:
         path.write_text(text, encoding="utf-8")
         assert is_kernels(path) is kernels
+
+
+@pytest.mark.parametrize(("text", "given"), [("", "an empty file"), (" \n", "an empty file"), ("a,b\n1,2", "a, b")])
+def test_columns_of_nothing_known_are_answered_with_those_of_both(tmp_path: Path, text: str, given: str) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=f"any.csv, columns: got '{given}', expected .*latency_us.*ttft_ms") as error:
+        is_kernels(path)
+    assert len(str(error.value)) < 450
+
+
+def test_what_cannot_be_read_is_said_before_what_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "runs.json"
+    with pytest.raises(InvalidInput, match=r"runs\.json: got 'no such file'"):
+        present([path])
+    with pytest.raises(InvalidInput, match="got 'a directory'"):
+        present([tmp_path])
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(InvalidInput, match="no text in UTF-8"):
+        is_kernels(path)
+    with pytest.raises(InvalidInput, match="the same file twice"):
+        present([path, tmp_path / "." / "runs.json"])
+
+
+def stored(folder: Path, name: str, contents: Any) -> Path:
+    """A file of JSON."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(json.dumps(contents), encoding="utf-8")
+    return path
+
+
+def test_rows_of_several_files_are_joined(tmp_path: Path) -> None:
+    paths = [stored(tmp_path, f"run-{n}.json", {**VLLM, "max_concurrency": n}) for n in (1, 8, 64)]
+    assert [row["concurrency"] for row in read_results(paths, SAID)] == ["1", "8", "64"]
+    with pytest.raises(InvalidInput, match=r"run-8\.json, result 1, concurrency: got '1', expected 8"):
+        read_results(paths, {**SAID, "concurrency": 1})
+
+
+def test_files_are_called_by_what_tells_them_apart(tmp_path: Path) -> None:
+    paths = [stored(tmp_path / folder, "run.json", {**VLLM, "max_concurrency": 8}) for folder in ("a", "b")]
+    paths.append(stored(tmp_path / "b", "bad.json", {"answer": 42}))
+    with pytest.raises(InvalidInput, match=r"/b/bad\.json: got 'keys answer'"):
+        read_results(paths, SAID)
+    assert together(paths[1:]) == "run.json, bad.json"
+    assert together([*paths[1:], tmp_path / "1", tmp_path / "2"]) == "run.json and 3 more files"
+
+
+def test_of_files_of_several_parts_those_of_one_are_read(tmp_path: Path) -> None:
+    """A result keeps its place in its file, so that complaints lead to it."""
+    head = "accelerator,isl,osl,concurrency,ttft_ms,tpot_ms\n"
+    paths = [tmp_path / name for name in ("a.csv", "b.csv")]
+    paths[0].write_text(head + "a100-sxm-80gb,1024,128,4,90,19\n", encoding="utf-8")
+    paths[1].write_text(head + "a100-sxm-80gb,1,1,1,1,1\nh100-sxm,1024,128,4,50,9 ms\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"b\.csv, result 2, tpot_ms: got '9 ms', expected a number above 0"):
+        read_results(paths, SAID)
+    with pytest.raises(InvalidInput, match=r"a\.csv, b\.csv, accelerator: got 'b200-sxm', expected .*: a100-sxm-80gb"):
+        read_results(paths, {**SAID, "accelerator": "b200-sxm"})
+
+
+@pytest.mark.parametrize("between", ["", "\n", " \r\n\ufeff", "\n\n"])
+def test_records_may_follow_each_other_without_a_line_between(tmp_path: Path, between: str) -> None:
+    records = [json.dumps({**VLLM, "max_concurrency": n}, indent=n) for n in (1, 8)]
+    rows = read(tmp_path, between.join([*records, json.dumps([VLLM, VLLM])]) + "\n")
+    assert [row["concurrency"] for row in rows] == ["1", "8", "16", "16"]
+    with pytest.raises(InvalidInput, match=r"results\.json: got 'no JSON"):
+        read(tmp_path, between.join(records) + ", 5")
+
+
+def table(**columns: str) -> str:
+    """A CSV of one row."""
+    known = {"isl": "1024", "osl": "128", "concurrency": "4", "ttft_ms": "50", "tpot_ms": "9", **columns}
+    return f"{','.join(known)}\n{','.join(known.values())}\n"
+
+
+@pytest.mark.parametrize("text", ["-7", "7.1ms", "0", "nan", "inf", "-"])
+@pytest.mark.parametrize("name", ["isl", "concurrency", "devices", "tp", "ttft_ms", "tpot_ms", "e2e_latency_ms"])
+def test_numbers_that_are_none_are_refused_with_their_place(tmp_path: Path, name: str, text: str) -> None:
+    whole = "whole " if name in ("devices", "tp") else ""
+    with pytest.raises(
+        InvalidInput, match=rf"results\.json, result 1, {name}: got '{text}', expected a {whole}number above 0"
+    ):
+        read(tmp_path, table(**{name: text}))
+    if name in SAID or name in ("isl", "concurrency", "tp"):
+        with pytest.raises(InvalidInput, match=rf"^{name}: got '{text}', expected a {whole}number above 0"):
+            read(tmp_path, table(), **{name: text})
+
+
+def test_half_a_device_is_refused_and_empty_times_are_not(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"^devices: got '1\.5', expected a whole number above 0"):
+        read(tmp_path, table(), devices=1.5)
+    (row,) = read(tmp_path, table(tpot_ms=" ", ttft_ms="", dp="0", devices="2.0"))
+    assert (row["tpot_ms"], row["ttft_ms"], row["dp"]) == ("", "", "")
+    with pytest.raises(InvalidInput, match="no rows"):
+        read(tmp_path, table().splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"quantization": "fp8"}, {"quantization": "nvfp4"}),
+        ({"quantization": "FP8"}, {"quantization": "bf16"}),
+        ({"quantization": "W4A16_AWQ"}, {"quantization": "fp8"}),
+        ({"quantization": "W8A16_GPTQ"}, {"quantization": "w4a16"}),
+        ({"quantization": "fp4"}, {"quantization": "int4"}),
+        ({"quantization": "w8a16"}, {"quantization": "w8a8"}),
+        ({"kv_cache": "fp8_e4m3"}, {"kv_cache": "bf16"}),
+        ({"kv_cache": "bfloat16"}, {"kv_cache": "fp8"}),
+        ({"runtime": "vLLM 0.10.0 / ROCm 6.4.1"}, {"runtime": "sglang"}),
+        ({"runtime": "llama.cpp"}, {"runtime": "vllm"}),
+        ({"runtime": "trtllm"}, {"runtime": "ollama"}),
+        ({"devices": "11"}, {"devices": "10"}),
+    ],
+)
+def test_formats_and_stacks_of_a_file_are_not_contradicted(
+    tmp_path: Path, own: dict[str, str], said: dict[str, str]
+) -> None:
+    ((name, stated),), ((_, meant),) = own.items(), said.items()
+    with pytest.raises(InvalidInput) as error:
+        read(tmp_path, table(**own), **said)
+    message = f"results.json, result 1, {name}: got '{meant}', expected {stated}, which the file states"
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"quantization": "FP8"}, {"quantization": "fp8_block"}),
+        ({"quantization": "FP8_BLOCK_SCALES"}, {"quantization": "fp8"}),
+        ({"quantization": "fp4"}, {"quantization": "mxfp4"}),
+        ({"quantization": "W4A16_AWQ"}, {"quantization": "w4a16"}),
+        ({"quantization": "int8"}, {"quantization": "w8a16"}),
+        ({"quantization": "nvfp4 experts + bf16 attention"}, {"quantization": "nvfp4"}),
+        ({"quantization": "mine"}, {"quantization": "fp8"}),
+        ({"quantization": "Auto"}, {"quantization": "fp8"}),
+        ({"kv_cache": "auto"}, {"kv_cache": "FP8"}),
+        ({"kv_cache": "bfloat16"}, {"kv_cache": "fp16"}),
+        ({"runtime": "vLLM 0.10.0"}, {"runtime": "vllm"}),
+        ({"runtime": "tensorrt-llm"}, {"runtime": "TRT LLM v0.5"}),
+        ({"runtime": "llama.cpp"}, {"runtime": "ollama/llama.cpp"}),
+        ({"runtime": "vlm"}, {"runtime": "vllm"}),
+        ({"runtime": ""}, {"runtime": "llama.cpp"}),
+    ],
+)
+def test_what_is_spelled_otherwise_or_more_precise_is_the_callers(
+    tmp_path: Path, own: dict[str, str], said: dict[str, str]
+) -> None:
+    (row,) = read(tmp_path, table(**own), **said)
+    assert {name: row[name] for name in said} == said
+    ((name, stated),) = own.items()
+    if stated.lower() == "auto":
+        assert read(tmp_path, table(**own))[0][name] == ""
+
+
+def test_a_client_does_not_say_whose_server_it_asked(tmp_path: Path) -> None:
+    """vLLM's asks any server in OpenAI's way; of its own ways to ask, only those of other stacks tell."""
+    assert read(tmp_path, VLLM, runtime="tensorrt-llm")[0]["runtime"] == "tensorrt-llm"
+    assert read(tmp_path, {**SGLANG, "backend": "vllm"})[0]["runtime"] == "vllm"
+    assert read(tmp_path, {**VLLM, "backend": "tensorrt-llm"})[0]["runtime"] == "tensorrt-llm"
+    with pytest.raises(InvalidInput, match="runtime: got 'vllm', expected sglang, which the file states"):
+        read(tmp_path, SGLANG, runtime="vllm")
+
+
+@pytest.mark.parametrize("name", ["vlm", "VLLLM", "sglan", "sgl", "tensort-llm"])
+def test_a_stack_that_is_nearly_one_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnknownName, match=rf"^runtime: got '{name}', expected one of atom, .* another name; nearest: "):
+        read(tmp_path, table(), runtime=name)
+    with pytest.raises(UnknownName, match=rf"^results\.json, result 1, runtime: got '{name}'"):
+        read(tmp_path, table(runtime=name))
+
+
+@pytest.mark.parametrize("name", ["llama.cpp", "ollama", "lmdeploy", "mlc-llm", "TGI", "vLLM 0.10.0", "TensorRT 10.8"])
+def test_other_stacks_go_by_any_name(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, table(), runtime=name)[0]["runtime"] == name
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "message"),
+    [
+        ({}, {"devices": 1, "tp": 2}, "result 1, devices: got '1', expected a multiple of 2, which tp 2 takes"),
+        ({"pp": "2"}, {"devices": 6, "tp": 4}, "got '6', expected a multiple of 8, which tp 4 · pp 2 takes"),
+        ({"dp": "8", "tp": "8"}, {"devices": 8}, "got '8', expected a multiple of 64, which tp 8 · dp 8 takes"),
+    ],
+)
+def test_ranks_that_the_devices_do_not_make_are_refused(
+    tmp_path: Path, own: dict[str, str], said: dict[str, int], message: str
+) -> None:
+    with pytest.raises(LayoutError, match=message):
+        read(tmp_path, table(**own), **said)
+
+
+def test_ranks_say_how_many_devices_there_are(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, table(pp="2", tp="4"), devices=None)
+    assert row["devices"] == "8"
+    (row,) = read(tmp_path, table(pp="2", tp="4"), devices=16)
+    assert (row["devices"], row["tp"]) == ("16", "4")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 import roofline as rl
 from roofline.describe.catalog import calibration
 from roofline.describe.efficiency import Efficiency
-from roofline.describe.runtimes import runtime
+from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import InvalidInput
 from roofline.trust.calibrating import calibrate_file
 from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import served
 from roofline.trust.predictions import predict
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
-from roofline.trust.service_fit import FIGURES, Form, Observation, fitted, observations, scaled, student
+from roofline.trust.service_fit import FIGURES, USUAL, Form, fitted, observations, scaled, student
 from roofline.trust.static_rows import static_value
 
-TRUE = {"step": 2e-3, "sequence": 4e-5, "prompt": 6e-3, "memory": 0.85, "compute": 0.8}
+TRUE = {"step": 2e-3, "sequence": 4e-5, "prompt": 6e-3, "request": 9e-3, "memory": 0.85, "compute": 0.8}
 LENGTHS, BATCHES, OSL = (512, 2048), (1, 4, 16, 64, 128), 256
 PART = scaled(calibration("h100-sxm"), TRUE["memory"], TRUE["compute"])
 SERVER = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=PART, quantization="bf16")
@@ -34,7 +34,7 @@ def row(isl: float, batch: float, scatter: Iterable[float] = (1.0, 1.0)) -> dict
     first, second = scatter
     prompt = SERVER.prefill(isl).seconds + TRUE["prompt"]
     step = SERVER.decode(batch, isl + (OSL - 1) / 2).seconds + TRUE["step"] + TRUE["sequence"] * batch
-    wait, held, token = prompt * first, float(batch), step * second
+    wait, held, token = (prompt + TRUE["request"]) * first, float(batch), step * second
     for _ in range(20 if batch > 1 else 0):  # how many prompts of others are computed depends on those in flight
         due = min(batch, held - 1) / (OSL - 1)
         token = (step + due * shared(isl, prompt, due)) * second
@@ -61,39 +61,52 @@ def identified(found: ServiceCalibration) -> set[str]:
     return {name for name, figure in found.figures.items() if figure.identified}
 
 
-def test_known_figures_come_back() -> None:
-    found = calibrate_service(ROWS)
-    assert {name: found.figures[name].value for name in FIGURES} == pytest.approx(TRUE, rel=0.01)
+MANY = ROWS * 6
+
+
+@pytest.fixture(scope="module")
+def found() -> ServiceCalibration:
+    """A fit to enough rows that what is usual hardly counts."""
+    return calibrate_service(MANY)
+
+
+def test_known_figures_come_back(found: ServiceCalibration) -> None:
+    assert {name: found.figures[name].value for name in FIGURES} == pytest.approx(TRUE, rel=0.03)
     for name, figure in found.figures.items():
         assert figure.identified
         assert figure.low < TRUE[name] < figure.high
 
 
-def test_a_deployment_under_the_fit_takes_the_measured_times() -> None:
-    found = calibrate_service(ROWS)
+def test_a_deployment_under_the_fit_takes_the_measured_times(found: ServiceCalibration) -> None:
     fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=found.efficiency, quantization="bf16")
     measured = SERVER.decode(32, 1000).seconds + TRUE["step"] + TRUE["sequence"] * 32
     assert fitted.decode(32, 1000).seconds == pytest.approx(measured, rel=2e-3)
-    assert fitted.prefill(1000).seconds == pytest.approx(SERVER.prefill(1000).seconds + TRUE["prompt"], rel=2e-3)
+    lone = SERVER.prefill(1000).seconds + TRUE["prompt"] + TRUE["request"]
+    assert rl.serve(fitted, rl.Traffic(1000, 2, concurrency=1)).ttft == pytest.approx(lone, rel=2e-3)
+    crowd = rl.Traffic(1024, 256, concurrency=64)
+    hosted = SERVER.rates.under(None)
+    assert hosted.request == 0
+    assert rl.serve(fitted, crowd).tpot > rl.serve(SERVER, crowd).tpot
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     random, held, told = np.random.default_rng(1), 0, 0
     for _ in range(30):
-        rows = [row(isl, batch, np.exp(random.normal(0, 0.01, 2))) for isl in LENGTHS for batch in BATCHES]
+        rows = [row(isl, batch, np.exp(random.normal(0, 0.02, 2))) for isl in LENGTHS for batch in BATCHES]
         figures = calibrate_service(rows).figures
         for name in FIGURES:
             told += figures[name].identified
-            held += figures[name].identified and figures[name].low <= TRUE[name] <= figures[name].high
-    assert told > 125
-    assert 0.84 < held / told < 0.96
+            held += figures[name].low <= TRUE[name] <= figures[name].high
+    assert told > 90
+    assert 0.84 < held / (30 * len(FIGURES)) < 0.96
 
 
 @settings(max_examples=10)
 @given(st.permutations(ROWS))
 def test_the_order_of_rows_says_nothing(rows: list[dict[str, str]]) -> None:
-    found = calibrate_service(rows).figures
-    assert {name: found[name].value for name in FIGURES} == pytest.approx(TRUE, rel=1e-3)
+    one, other = (calibrate_service(each).figures for each in (rows, ROWS))
+    expected = {name: other[name].value for name in FIGURES}
+    assert {name: one[name].value for name in FIGURES} == pytest.approx(expected, rel=1e-3)
 
 
 def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
@@ -102,11 +115,9 @@ def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
         calibrate_service(tokens)
     prompts = [{**row(isl, 1), "tpot_ms": ""} for isl in (4096, 8192, 16_384)]
     found = calibrate_service([*prompts, *tokens])
-    assert "compute" in identified(found)
-    assert identified(found) & {"step", "sequence"} == set()
-    assert "step       not identified, the part's own kept; measure time per token at several numbers" in found.report
-    assert "host_step" not in found.efficiency.kernels
-    assert "host_step" not in found.efficiency.kernels
+    assert identified(found) == {"compute"}
+    assert "step       not identified, about the usual kept: " in found.report
+    assert "ms; measure time per token at several numbers of requests" in found.report
 
 
 def test_without_prompts_there_is_no_compute() -> None:
@@ -116,35 +127,34 @@ def test_without_prompts_there_is_no_compute() -> None:
     assert "prompt" not in identified(found)
     assert "memory" in identified(found)
     own = calibration("h100-sxm").kernels["matmul"]["bf16"]
-    assert found.efficiency.kernels["matmul"]["bf16"].compute == own.compute
-    assert "host_prompt" not in found.efficiency.kernels
-
-
-def cost(seen: list[Observation], figures: Mapping[str, float]) -> float:
-    """Sum of squares of the logarithms of predicted over measured."""
-    host = [figures[name] for name in ("step", "sequence", "prompt")]
-    slowness = [1 / figures[name] for name in ("memory", "compute")]
-    predicted = Form(seen).predicted(np.array([*host, *slowness]))
-    return float(np.sum(np.log(predicted / [each.seconds for each in seen]) ** 2))
+    assert found.efficiency.kernels["matmul"]["bf16"].compute == pytest.approx(own.compute)
+    assert found.efficiency.kernels["host_prompt"]["any"].overhead == pytest.approx(USUAL["prompt"][0])
 
 
 @pytest.mark.parametrize("batches", [(1, 4), (1, 2, 4, 8)])
 @pytest.mark.parametrize("faster", [1.0, 0.7])
-def test_beside_what_is_kept_the_others_meet_the_times_best(batches: tuple[int, ...], faster: float) -> None:
-    """Few and scattered batches do not tell every figure, nor a cost of the host of a part faster than it is taken for;
-    no other value of one that is told would come nearer.
+def test_few_rows_are_met_by_figures_within_reason(batches: tuple[int, ...], faster: float) -> None:
+    """Few and scattered times do not tell every figure, and a part may be faster than it is taken for: the times are
+    met nevertheless, and no figure makes up for another beyond what is usual.
     """
     random = np.random.default_rng(0)
-    rows = [row(isl, batch, np.exp(random.normal(0, 0.08, 2)) * [1, faster]) for isl in LENGTHS for batch in batches]
-    seen, _ = observations(rows)
-    figures = fitted(seen).figures
-    told = [figure for figure in figures.values() if figure.identified]
-    assert 0 < len(told) < len(FIGURES)
-    values = {name: figure.value for name, figure in figures.items()}
-    for figure in told:
-        assert 0 <= figure.low <= figure.value <= figure.high
-        for nudge in (0.99, 1.01):
-            assert cost(seen, values) < cost(seen, {**values, figure.name: max(figure.value, 1e-5) * nudge})
+    rows = [row(isl, batch, np.exp(random.normal(0, 0.03, 2)) * [1, faster]) for isl in LENGTHS for batch in batches]
+    found = fitted(observations(rows)[0])
+    assert 0 < sum(figure.identified for figure in found.figures.values()) < len(FIGURES)
+    off = np.log(found.predicted / found.measured)
+    assert float(np.mean(off)) == pytest.approx(0, abs=0.02)
+    assert float(np.sqrt(np.mean(off**2))) < 0.05
+    for name, figure in found.figures.items():
+        usual, doubt = USUAL[name]
+        assert figure.low < figure.value < figure.high
+        assert abs(math.log(figure.value / usual)) < 3 * doubt
+
+
+def test_what_is_usual_is_what_shipped_stacks_cost() -> None:
+    for stack in map(runtime, runtimes()):
+        for name in ("step", "sequence", "prompt", "request"):
+            usual, doubt = USUAL[name]
+            assert abs(math.log(getattr(stack, name) / usual)) < 2 * doubt
 
 
 def test_times_of_something_else_are_refused() -> None:
@@ -160,11 +170,14 @@ def test_what_a_part_sustains_of_its_class_s_arithmetic_is_kept() -> None:
     found = calibrate_service([*rows, *rows])
     assert "compute" not in identified(found)
     rates = rl.Deployment("llama-3.1-8b", "mi300x").rates
-    assert found.efficiency.kernels["matmul"]["bf16"].compute == rates.sources[-1].kernels["matmul"]["bf16"].compute
+    own = rates.sources[-1].kernels["matmul"]["bf16"]
+    assert found.efficiency.kernels["matmul"]["bf16"].compute == pytest.approx(own.compute)
 
 
 def test_rows_that_say_nothing_are_refused_with_what_to_measure() -> None:
-    with pytest.raises(InvalidInput, match="identify no figure', expected for step: time per token at several"):
+    with pytest.raises(
+        InvalidInput, match=r"identify no figure; they scatter by .*%', expected for step: time per token at several"
+    ):
         calibrate_service([ROWS[0]] * 3)
     with pytest.raises(InvalidInput, match="got '1 usable times', expected at least two"):
         calibrate_service([{**ROWS[0], "ttft_ms": ""}])
@@ -197,7 +210,7 @@ def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:
             "median_ttft_ms": float(each["ttft_ms"]),
             "median_tpot_ms": float(each["tpot_ms"]),
         }
-        for each in ROWS
+        for each in MANY
     ]
     results.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     said = {"model": "llama-3.1-8b", "devices": 1, "quantization": "bf16", "kv_cache": "bf16"}
@@ -256,7 +269,7 @@ def test_the_form_that_is_fitted_is_what_the_library_serves_with(layout: dict[st
     assert found.ttft is not None
     measured = row | {"tpot_ms": str(1e3 * found.tpot), "ttft_ms": str(1e3 * found.ttft)}
     form = Form(observations([measured])[0])
-    assert form.predicted(np.array([0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([found.tpot], rel=0.02)
+    assert form.predicted(np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([found.tpot], rel=0.02)
 
 
 def test_a_batch_timed_whole_passes_whole() -> None:
@@ -266,7 +279,7 @@ def test_a_batch_timed_whole_passes_whole() -> None:
         timed = row | {"batch": batch, "concurrency": batch, "e2e_latency_ms": "1000"}
         form = Form(observations([timed])[0])
         expected = static_value(timed, served(timed), None) / 1e3
-        assert form.predicted(np.array([0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([expected], rel=0.01)
+        assert form.predicted(np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0])) == pytest.approx([expected], rel=0.01)
 
 
 def test_batches_timed_whole_are_fitted_too() -> None:
@@ -274,9 +287,9 @@ def test_batches_timed_whole_are_fitted_too() -> None:
     few = calibrate_service(batches((129,))).figures
     assert not any(few[name].identified for name in ("step", "memory"))
     found = calibrate_service(batches((129, 513, 1025, 2049))).figures
-    for name, figure in found.items():
-        assert figure.identified
-        assert figure.value == pytest.approx(TRUE[name], rel=0.05)
+    assert {name for name, figure in found.items() if figure.identified} == {"step", "sequence", "memory", "compute"}
+    for name in ("step", "sequence", "memory", "compute"):
+        assert found[name].low <= TRUE[name] <= found[name].high
 
 
 def batches(lengths: tuple[int, ...]) -> list[dict[str, str]]:

@@ -7,20 +7,26 @@ comes from the caller, who cannot contradict it.
 from __future__ import annotations
 
 import csv
+import difflib
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roofline.describe.model import ModelShape
-from roofline.errors import InvalidInput, RooflineError
+from roofline.describe.runtimes import runtimes
+from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName
 from roofline.trust.calibration import catalogue_name
-from roofline.trust.measured_rows import described
+from roofline.trust.kernels import COLUMNS
+from roofline.trust.measured_rows import described, stack_name
 from roofline.trust.results import aiperf, llama_bench, openai_clients, trtllm, vllm_offline
 from roofline.trust.results.fields import Json, Row
 
 READERS = (openai_clients, vllm_offline, trtllm, aiperf, llama_bench)
 SERVICE_COLUMNS = ("isl", "osl", "concurrency", "ttft_ms", "tpot_ms")
+KERNEL_COLUMNS = ("hardware", "op", "dtype", "shape", "num_devices", "latency_us")
+"""Columns that only measured kernels have."""
 KNOWN = (*(name for reader in READERS for name in reader.NAMES), f"CSV with {', '.join(SERVICE_COLUMNS)}")
 NEEDED = ("model", "accelerator", "devices", "isl", "osl", "concurrency")
 OPTIONS = (
@@ -36,123 +42,284 @@ OPTIONS = (
     "concurrency",
 )
 """What a caller may say of all rows."""
-COUNTED = ("devices", "tp", "isl", "osl", "concurrency")
+RANKS = ("tp", "pp", "dp")
+"""What one replica's devices are cut into."""
+WHOLE = ("devices", *RANKS)
+NUMBERS = (*WHOLE, "isl", "osl", "concurrency", "ttft_ms", "tpot_ms", "e2e_latency_ms")
 SAME = 0.1
-"""Two counts this near are one: lengths that are asked for and those that come out, say [1]."""
+"""Two lengths or requests in flight this near are one: those that are asked for and those that come out, say [1]."""
+NEAR = 0.75
+"""Likeness from which one name is another, mistyped [1]: vlm is vllm, ollama is not."""
 
 CACHES = ("bf16", "fp16", "fp8", "int8", "fp32", "nvfp4")
 """Formats of a cache that a caller may say."""
+FORMATS = {
+    "16 bits": ("bf16", "fp16", "f16", "bfloat16", "float16", "half"),
+    "fp32": ("fp32", "f32", "float32"),
+    "fp8": ("fp8", "float8", "w8a8"),
+    "mxfp8": ("mxfp8", "fp8"),
+    "int8": ("int8", "w8a8"),
+    "w8a16": ("w8a16", "int8", "gptq", "q8"),
+    "w4a16": ("w4a16", "int4", "awq", "gptq", "q4"),
+    "nvfp4": ("nvfp4", "fp4"),
+    "mxfp4": ("mxfp4", "fp4"),
+}
+"""Formats, and the words that may mean them."""
+_BLANKS = re.compile(r"[ \t\r\n\ufeff]*")
+"""What may stand between results: files that were joined may each begin with a mark of their encoding."""
+_A_FILE = "a file of measured kernels or of a serving benchmark"
+Placed = tuple[str, Row, Row]
+"""Where a row stands, what it states, and what is assumed of it where nobody says otherwise."""
 
 
-def read_results(path: str | Path, said: Mapping[str, Any]) -> list[Row]:
-    """The rows of a file, completed by what is `said`; of several parts, those of the one that is said.
+def present(given: Iterable[str | Path]) -> list[Path]:
+    """Files that are there, each once; `InvalidInput` for any other."""
+    paths = [Path(each) for each in given]
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists() or path.is_dir():
+            raise InvalidInput(str(path), given="a directory" if path.is_dir() else "no such file", expected=_A_FILE)
+        if path.resolve() in seen:
+            raise InvalidInput(str(path), given="the same file twice", expected="every file once")
+        seen.add(path.resolve())
+    return paths
 
-    `InvalidInput` for an unknown format, a missing figure, or one that is said otherwise than the file has it.
+
+def called(paths: Sequence[Path]) -> list[str]:
+    """What files are called: by their names, or by their paths where two have one name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def together(paths: Sequence[Path]) -> str:
+    """What files are called as one: each, or of more than three the first and how many more."""
+    names = called(paths)
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more files"
+
+
+def is_kernels(path: Path) -> bool:
+    """Whether a file is a CSV of kernels; `InvalidInput` where its columns are neither of kernels nor of service."""
+    head = _text(path, 10_000).strip()
+    if head[:1] in ("{", "["):
+        return False
+    columns = [name.strip() for name in next(csv.reader(head.splitlines()[:1]), [])]
+    if set(columns) & {*SERVICE_COLUMNS, *KERNEL_COLUMNS}:
+        return not set(columns) & set(SERVICE_COLUMNS)
+    given = ", ".join(columns) if columns else "an empty file"
+    expected = f"those of kernels, {', '.join(COLUMNS)}; or results of service: {'; '.join(KNOWN)}"
+    raise InvalidInput(f"{path.name}, columns", given=given, expected=expected)
+
+
+def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> list[Row]:
+    """The rows of all files, completed by what is `said`; of several parts, those of the one that is said.
+
+    `InvalidInput` for an unknown format, a missing figure, or one that is said otherwise than a file has it.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        expected = "a readable file in UTF-8, of measured kernels or of a serving benchmark"
-        raise InvalidInput(str(path), given="no such text", expected=expected) from None
-    if said.get("kv_cache") not in (None, *CACHES):
+    stated = {name: text for name, value in said.items() if value is not None and (text := str(value).strip())}
+    if stated.get("kv_cache", "bf16").lower() not in CACHES:
         raise InvalidInput("kv_cache", given=said["kv_cache"], expected=f"one of {', '.join(CACHES)}")
-    stated = {name: str(value) for name, value in said.items() if value is not None}
-    found = _of_part(_rows(text, path), stated.get("accelerator"))
+    _check_numbers(stated, "")
+    _check_stack(stated, "")
+    found = [
+        (f"{name}, result {place}", _cleaned(row), assumed)
+        for path, name in zip(paths, called(paths), strict=True)
+        for place, (row, assumed) in enumerate(_rows(_text(path), name), 1)
+    ]
     rows = []
-    for place, row in enumerate(found, 1):
-        where = f"{path.name}, result {place}"
+    for where, row, assumed in _of_part(found, stated.get("accelerator"), together(paths)):
+        _check_numbers(row, f"{where}, ")
         _agree(row, stated, where)
-        rows.append(_complete({**row, **stated}, where))
+        rows.append(_complete({**assumed, **row, **stated}, where))
     return rows
 
 
-def _of_part(rows: list[Row], said: str | None) -> list[Row]:
+def _of_part(found: list[Placed], said: str | None, files: str) -> list[Placed]:
     """The rows that do not name another part than the one that is said."""
-    named = {catalogue_name(part) for row in rows if (part := row.get("accelerator"))}
-    if said is None or not named:
-        return rows
-    kept = [row for row in rows if catalogue_name(row.get("accelerator") or said) == catalogue_name(said)]
+    if said is None:
+        return found
+    kept = [each for each in found if catalogue_name(each[1].get("accelerator") or said) == catalogue_name(said)]
     if not kept:
-        raise InvalidInput("accelerator", given=said, expected=f"one that was measured: {', '.join(sorted(named))}")
+        named = sorted({catalogue_name(row["accelerator"]) for _, row, _ in found})
+        expected = f"one that was measured: {', '.join(named)}"
+        raise InvalidInput(f"{files}, accelerator", given=said, expected=expected)
     return kept
+
+
+def _cleaned(row: Row) -> Row:
+    """A row without blanks around its words, and without words that leave a matter to others."""
+    return {name: "" if text.strip().lower() in _OPEN.get(name, ()) else text.strip() for name, text in row.items()}
+
+
+def _check_numbers(row: Mapping[str, str], where: str) -> None:
+    """Refuse what is no number above zero; what is missing is not complained of here."""
+    for name in NUMBERS:
+        text, whole = row.get(name), name in WHOLE
+        if not text:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0) or (whole and not value.is_integer()):
+            raise InvalidInput(f"{where}{name}", given=text, expected=f"a {'whole ' if whole else ''}number above 0")
+
+
+def _check_stack(row: Mapping[str, str], where: str) -> None:
+    """Refuse a serving stack whose name is nearly that of one described; others go by any name."""
+    name, known = row.get("runtime", ""), runtimes()
+    if not name or stack_name(name):
+        return
+    if any(stack.startswith(name.lower()) or _alike(stack, name) for stack in known):
+        expected = f"one of {', '.join(known)}, or a stack of another name"
+        raise UnknownName(f"{where}runtime", given=name, known=known, expected=expected)
 
 
 def _agree(row: Row, said: Mapping[str, str], where: str) -> None:
     """Refuse what is said against what the file states, where both are known to mean something else."""
-    for name in COUNTED:
-        try:
-            own, other = float(row.get(name) or "nan"), float(said.get(name) or "nan")
-        except ValueError:
-            continue
-        if abs(own - other) > SAME * own:
-            raise InvalidInput(f"{where}, {name}", given=said[name], expected=f"{own:g}, which the file states")
-    model, meant = row.get("model"), said.get("model")
-    if model and meant and (own_shape := _shape(model)) is not None and own_shape != described(meant):
-        raise InvalidInput(f"{where}, model", given=meant, expected=f"{model}, which the file states")
+    for name, other in said.items():
+        own = row.get(name)
+        if own and name in _SAME and not _SAME[name](own, other):
+            raise InvalidInput(f"{where}, {name}", given=other, expected=f"{own}, which the file states")
 
 
-def _shape(model: str) -> ModelShape | None:
-    """The model of a file by its name there, which may be a path that says nothing."""
+def _same_count(own: str, said: str) -> bool:
+    return float(own) == float(said)
+
+
+def _same_length(own: str, said: str) -> bool:
+    return abs(float(own) - float(said)) <= SAME * float(own)
+
+
+def _same_model(own: str, said: str) -> bool:
+    """Whether two names are of one model; that of a file may be a path that says nothing."""
     try:
-        return described(model)
+        shape = described(own)
     except RooflineError:
-        return None
-
-
-def is_kernels(path: str | Path) -> bool:
-    """Whether a file is a CSV of kernels, or so little of anything that it is to be complained of as one."""
-    try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            head = file.readline(10_000)
-    except (OSError, UnicodeDecodeError):
         return True
-    return head.lstrip()[:1] not in ("{", "[") and not set(SERVICE_COLUMNS) & set(head.strip().split(","))
+    return shape == described(said)
 
 
-def _rows(text: str, path: Path) -> list[Row]:
+def _same_format(own: str, said: str) -> bool:
+    """Whether two names may be of one format, one of them more precise than the other, say, or of a format not known.
+
+    >>> _same_format("FP8", "fp8_block"), _same_format("W4A16_AWQ", "int4"), _same_format("fp8", "nvfp4")
+    (True, True, False)
+    """
+    meant, others = _meanings(own), _meanings(said)
+    return not meant or not others or bool(meant & others)
+
+
+def _meanings(name: str) -> set[str]:
+    """The formats that a name may be of: those that all of its known words mean, or any where it names several."""
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    each = [means for word in words if (means := {form for form, known in FORMATS.items() if word in known})]
+    return set.intersection(*each) or set.union(*each) if each else set()
+
+
+def _same_stack(own: str, said: str) -> bool:
+    """Whether two names are of one serving stack, versions and spelling aside."""
+    mine, other = stack_name(own), stack_name(said)
+    if mine and other:
+        return mine == other
+    one, two = own.lower(), said.lower()
+    return one in two or two in one or _alike(mine or one, other or two)
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= NEAR
+
+
+_SAME: Mapping[str, Callable[[str, str], bool]] = {
+    **dict.fromkeys(("devices", "tp"), _same_count),
+    **dict.fromkeys(("isl", "osl", "concurrency"), _same_length),
+    "model": _same_model,
+    **dict.fromkeys(("quantization", "kv_cache"), _same_format),
+    "runtime": _same_stack,
+}
+"""Whether what a file states and what is said mean the same."""
+_OPEN = {
+    **dict.fromkeys(("quantization", "kv_cache", "runtime"), ("auto",)),
+    **dict.fromkeys(("pp", "dp"), ("0",)),
+}
+"""Words that state nothing."""
+
+
+def _text(path: Path, most: int = -1) -> str:
+    """The characters of a file, or its first ones."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(most)
+    except OSError as error:
+        given = error.strerror or "no such text"
+    except UnicodeDecodeError:
+        given = "no text in UTF-8"
+    raise InvalidInput(str(path), given=given, expected=_A_FILE)
+
+
+def _rows(text: str, name: str) -> list[tuple[Row, Row]]:
+    """What the results in a text state, each beside what is assumed of it where nobody says otherwise."""
+    found: list[tuple[Row, Row]] = []
     if text.lstrip()[:1] not in ("{", "["):
-        return [{name: value or "" for name, value in row.items() if name} for row in csv.DictReader(text.splitlines())]
-    found: list[Row] = []
-    for record in _records(text, path):
+        for line in csv.DictReader(text.strip().splitlines()):
+            found.append(({column.strip(): value or "" for column, value in line.items() if column}, {}))
+        if not found:
+            raise InvalidInput(name, given="no rows", expected="a row for each run, below the columns")
+        return found
+    for record in _records(text, name):
         reader = next((each for each in READERS if each.recognised(record)), None)
         if reader is None:
             keys = ", ".join(list(record)[:4])
-            raise InvalidInput(path.name, given=f"keys {keys}", expected=f"a result of {'; '.join(KNOWN)}")
-        found += reader.rows(record)
+            raise InvalidInput(name, given=f"keys {keys}", expected=f"a result of {'; '.join(KNOWN)}")
+        rows = reader.rows(record)
+        found += [_of_client(record, row) if reader is openai_clients else (row, {}) for row in rows]
     if not found:
         given = "results that no time of a step or a prompt can be read from"
         expected = "latencies: of a throughput nothing tells how many requests ran together"
-        raise InvalidInput(path.name, given=given, expected=expected)
+        raise InvalidInput(name, given=given, expected=expected)
     return found
 
 
-def _records(text: str, path: Path) -> list[Json]:
-    """One object, a list of them, or one on each line."""
-    try:
-        whole = json.loads(text)
-    except json.JSONDecodeError:
-        whole = _lines(text, path)
-    records = whole if isinstance(whole, list) else [whole]
+def _of_client(record: Json, row: Row) -> tuple[Row, Row]:
+    """A client asks servers of any stack, in vLLM's or OpenAI's way: unless it says another, its own is assumed."""
+    asked = stack_name(str(record.get("backend") or record.get("endpoint_type") or ""))
+    if asked and asked != "vllm":
+        return {**row, "runtime": asked}, {}
+    return {name: text for name, text in row.items() if name != "runtime"}, {"runtime": asked or row["runtime"]}
+
+
+def _records(text: str, name: str) -> list[Json]:
+    """Objects or lists of them, one after the other, with or without lines between them."""
+    records: list[Any] = []
+    at = _after_blanks(text, 0)
+    while at < len(text):
+        try:
+            value, at = json.JSONDecoder().raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            raise InvalidInput(name, given=f"no JSON ({error.msg})", expected="JSON, or JSON on each line") from None
+        records += value if isinstance(value, list) else [value]
+        at = _after_blanks(text, at)
     if not records or not all(isinstance(record, dict) for record in records):
-        raise InvalidInput(path.name, given="no results", expected=f"a result of {'; '.join(KNOWN)}")
+        raise InvalidInput(name, given="no results", expected=f"a result of {'; '.join(KNOWN)}")
     return records
 
 
-def _lines(text: str, path: Path) -> list[Any]:
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except json.JSONDecodeError as error:
-        raise InvalidInput(path.name, given=f"no JSON ({error.msg})", expected="JSON, or JSON on each line") from None
+def _after_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
 
 
 def _complete(row: Row, where: str) -> Row:
-    """Devices and tensor ranks stand for each other; what nothing tells is asked for."""
-    row["devices"] = row.get("devices") or row.get("tp") or ""
-    stated = any(row.get(name) for name in ("tp", "pp", "dp"))
+    """Devices and ranks stand for each other; what nothing tells is asked for."""
+    stated = [f"{name} {row[name]}" for name in RANKS if row.get(name)]
+    product = math.prod(int(float(row.get(name) or 1)) for name in RANKS)
+    row["devices"] = row.get("devices") or (str(product) if row.get("tp") else "")
     row["tp"] = row.get("tp") or ("" if stated else row["devices"])
     for name in NEEDED:
         if not row.get(name):
             option = f"it from --{name}" if name in OPTIONS else "a result that states it"
             raise InvalidInput(f"{where}, {name}", given="nothing", expected=option)
+    if stated and float(row["devices"]) % product:
+        expected = f"a multiple of {product}, which {' · '.join(stated)} takes"
+        raise LayoutError(f"{where}, devices", given=row["devices"], expected=expected)
+    _check_stack(row, f"{where}, ")
     return row
