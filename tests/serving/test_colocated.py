@@ -267,3 +267,23 @@ def test_a_lone_request_shares_the_devices_out_between_its_phases() -> None:
     assert service.limit == "the requests in flight"
     assert service.pools["devices"].input_share == pytest.approx(prefill / (prefill + decoding))
     assert service.pools["devices"].utilisation == pytest.approx(1)
+
+
+def test_what_prompts_pay_for_is_their_share_of_the_time() -> None:
+    """Of a request's time on the devices: its prompt, and its part of the steps that it is in with others."""
+    server, traffic = GPU.laid_out(), Traffic(isl=2048, osl=512, concurrency=32)
+    service = serve(server, traffic)
+    (pool,) = service.pools.values()
+    step = float(server.decode(np.array([pool.batch]), 2048 + 511 / 2).seconds[0])
+    decoding = 511 * step / pool.batch
+    busy = 1 / service.requests_per_second * pool.utilisation
+    assert pool.input_share == pytest.approx((busy - decoding) / busy, rel=0.02)
+
+
+def test_a_last_chunk_that_is_not_full_takes_a_step_as_well() -> None:
+    """1,000 tokens are two chunks of 600, as they are of 500; what else a chunk's size changes is the passes."""
+    traffic = Traffic(isl=1000, osl=64, concurrency=1)
+    first = {chunk: serve(GPU.laid_out(), traffic, chunk=chunk).ttft for chunk in (500, 600, 999, 1000)}
+    assert first[500] == pytest.approx(first[600])
+    assert first[999] == pytest.approx(first[600])
+    assert first[1000] < first[999]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -193,3 +195,19 @@ def test_a_host_that_takes_long_to_check_drafts_serves_fewer_tokens() -> None:
     assert interval(slow, 0) == interval(quick, 0)
     added = interval(slow, 1) - interval(quick, 1)
     assert added == pytest.approx(1e-4 * 32 / 1.5, rel=0.1)
+
+
+def test_two_in_a_pass_share_what_the_second_does_not_add() -> None:
+    passes = Passes(((1.0, 1.0), (2.0, 1.5)))
+    assert passes.shared == pytest.approx(0.5)
+    assert passes.occupied(1e9) == pytest.approx(0.75)
+
+
+def test_a_pass_that_takes_no_more_prompts_a_second_is_not_one() -> None:
+    """Two on two ranks take more than twice as long as one here, eight less than eight times."""
+    made = SimpleNamespace(
+        layout=SimpleNamespace(dp=2),
+        memory=SimpleNamespace(largest_batch=lambda _: 100.0),
+        evaluate=lambda point, _: np.interp(point.batch, [1.0, 2.0, 8.0], [2.0, 5.0, 12.0]),
+    )
+    assert Passes.of(made, 2048, 0.0, 8192).points == ((1.0, 2.0), (8.0, 12.0))  # type: ignore[arg-type]
