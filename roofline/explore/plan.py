@@ -46,6 +46,8 @@ MINIMIZE = (
 A request pays for all devices; the price of its output tokens leaves out what prompts pay for, and falls where these
 take longer.
 """
+Offer = HbmAccelerator | SramAccelerator | Deployment | str | Path
+"""A part that may be rented."""
 _SHOWN = 8
 _BATCHES = (1.0, 32.0, 512.0)
 """Sequences in a replica for which layouts are tried: experts over all devices pay with many only [1]."""
@@ -136,7 +138,7 @@ def plan(
     model: ModelShape | str | Path | dict[str, Any],
     traffic: Traffic,
     *,
-    accelerators: Sequence[HbmAccelerator | SramAccelerator | str | Path],
+    accelerators: Sequence[Offer] | Mapping[str, Offer],
     slo: Slo,
     minimize: str = "usd_per_request",
     quantization: Quantization | str | None = None,
@@ -154,29 +156,31 @@ def plan(
     six, eight replicas and so on, up to `most_devices`. With a `link`, every pair of parts is also tried with prefill
     on one pool and decode on the other, in the split that serves most. Parts run the model's own format or their
     nearest native one, unless `quantization` names one, under the host costs of a serving stack if `runtime` names one;
-    `chunk` and `max_batch` are those of `serve`.
+    a `Deployment` stands for its part with formats, stack, price, power and efficiency of its own. `chunk` and
+    `max_batch` are those of `serve`. A mapping says what parts are called.
     """
     shape = model if isinstance(model, ModelShape) else load_model(model)
     if minimize not in MINIMIZE:
-        raise UnknownName("minimize", given=minimize, known=MINIMIZE)
+        raise UnknownName("minimize", given=minimize, known=MINIMIZE, expected=f"one of {', '.join(MINIMIZE)}")
     if not isinstance(slo, Slo):
         raise InvalidInput("slo", given=slo, expected="an Slo(ttft=…, tpot=…) in seconds")
     if not isinstance(traffic, Traffic) or traffic.shape:
         raise InvalidInput("traffic", given=traffic, expected="a Traffic of plain numbers")
     if isinstance(accelerators, str | Path) or not accelerators:
-        raise InvalidInput("accelerators", given=accelerators, expected="a list of names or parts")
+        raise InvalidInput("accelerators", given=accelerators, expected="a list of names, parts or deployments")
     if quantization is not None:
         quantization = Quantization.of(quantization)
     stack = None if runtime is None else serving_stack(runtime)
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
-    called = {described_part(given).name: _called(given) for given in accelerators}
-    for part in {part.name: part for part in map(described_part, accelerators)}.values():
+    named = accelerators if isinstance(accelerators, Mapping) else {_called(offer): offer for offer in accelerators}
+    for name, offer in named.items():
+        one = offer if isinstance(offer, Deployment) else _one(shape, described_part(offer), quantization, stack)
         try:
-            smallest[part.name] = _smallest(shape, part, traffic, quantization, stack, most)
+            smallest[name] = _smallest(one, traffic, most)
         except RooflineError as error:
-            left_out.append(f"{called[part.name]}: {error}")
+            left_out.append(f"{name}: {error}")
     batches = _batches(decoded(traffic, max_batch))
     ways = list(_alone(smallest, traffic, batches, most))
     if link is not None:
@@ -184,16 +188,17 @@ def plan(
     tried: list[Option] = []
     for done, way in enumerate(ways, 1):
         with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
-            system, service = way(chunk=chunk, max_batch=max_batch)
-            tried.append(_option(system, service, slo, minimize, called))
+            tried.append(_option(*way(chunk=chunk, max_batch=max_batch), slo, minimize))
         if progress is not None:
             progress(done, len(ways))
     return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
 
 
-def _called(given: HbmAccelerator | SramAccelerator | str | Path) -> str:
+def _called(offer: Offer) -> str:
     """A part as it was asked for: by a name of the catalogue, by a file, or by itself."""
-    return given.name if isinstance(given, HbmAccelerator | SramAccelerator) else str(given)
+    if isinstance(offer, Deployment):
+        return offer.accelerator.name
+    return offer.name if isinstance(offer, HbmAccelerator | SramAccelerator) else str(offer)
 
 
 def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
@@ -206,13 +211,15 @@ def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
     return (int(absent), value, service.tpot, option.devices)
 
 
-def _smallest(
-    model: ModelShape, part: Any, traffic: Traffic, quantization: Quantization | None, stack: Runtime | None, most: int
-) -> Deployment:
-    """A part on the fewest devices that hold the model and one sequence at its longest."""
+def _one(model: ModelShape, part: Any, quantization: Quantization | None, stack: Runtime | None) -> Deployment:
+    """The model on one device of a part."""
     formats = native_quantization(model.checkpoint, part) if quantization is None else quantization
     one = Deployment(model, part, quantization=formats, runtime=stack)
-    one = one.assuming("" if quantization else substitution(model.checkpoint, formats, part))
+    return one.assuming("" if quantization else substitution(model.checkpoint, formats, part))
+
+
+def _smallest(one: Deployment, traffic: Traffic, most: int) -> Deployment:
+    """A part on the fewest devices that hold the model and one sequence at its longest."""
     fewest = one.capacity(context=float(traffic.longest)).min_devices
     if fewest is None or fewest > most:
         needs = (
@@ -222,20 +229,20 @@ def _smallest(
     return one.resized(fewest)
 
 
-Way = Callable[..., tuple[Deployment | PrefillDecode, Service]]
-"""Serves the traffic one way, under the limits of `serve`."""
+Way = Callable[..., tuple[tuple[str, ...], Deployment | PrefillDecode, Service]]
+"""Serves the traffic one way, under the limits of `serve`: what its parts are called, the system and the service."""
 
 
 def _alone(smallest: dict[str, Deployment], traffic: Traffic, batches: list[float], most: int) -> Iterator[Way]:
     """Each part on each number of devices, in replicas of every size."""
 
-    def served(deployment: Deployment, **limits: Any) -> tuple[Deployment, Service]:
-        return deployment, serve(deployment, traffic, **limits)
+    def served(name: str, deployment: Deployment, **limits: Any) -> tuple[tuple[str], Deployment, Service]:
+        return (name,), deployment, serve(deployment, traffic, **limits)
 
-    for deployment in smallest.values():
+    for name, deployment in smallest.items():
         for layout in _layouts(deployment, traffic, batches, _counts(deployment.devices, most)):
             for replicas in _replicas(most // layout.devices):
-                yield partial(served, deployment.resized(replicas * layout.devices).with_layout(layout))
+                yield partial(served, name, deployment.resized(replicas * layout.devices).with_layout(layout))
 
 
 def _split(
@@ -243,17 +250,20 @@ def _split(
 ) -> Iterator[Way]:
     """Every pair of parts, decode in replicas of the smallest size and of a few larger ones."""
 
-    def balanced(system: PrefillDecode, count: int, **limits: Any) -> tuple[PrefillDecode, Service]:
+    def balanced(
+        names: tuple[str, str], system: PrefillDecode, count: int, **limits: Any
+    ) -> tuple[tuple[str, str], PrefillDecode, Service]:
         found = balance(system, traffic, count, **limits)
-        return found.system, found.service
+        return names, found.system, found.service
 
-    for decode in smallest.values():
+    for decoding, decode in smallest.items():
         counts = _counts(decode.devices, most)[:_DECODE_SIZES]
         for layout in _layouts(decode, traffic, batches, counts):
-            for prefill in smallest.values():
+            for prompting, prefill in smallest.items():
                 system = PrefillDecode(prefill, decode.resized(layout.devices).with_layout(layout), link)
                 least = prefill.devices + layout.devices
-                yield from (partial(balanced, system, least * times) for times in _replicas(most // least))
+                names = prompting, decoding
+                yield from (partial(balanced, names, system, least * times) for times in _replicas(most // least))
 
 
 def _batches(traffic: Traffic) -> list[float]:
@@ -286,12 +296,12 @@ def _replicas(most: int) -> list[int]:
 
 
 def _option(
-    system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str, called: Mapping[str, str]
+    parts: tuple[str, ...], system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str
 ) -> Option:
     value = getattr(service, minimize)
     meets = bool(slo.met(service.ttft, service.tpot))
     return Option(
-        tuple(called[pool.part] for pool in service.pools.values()),
+        parts,
         service.devices,
         " / ".join(dict.fromkeys(each.quantization.label for each in _deployments(system))),
         system,

@@ -205,7 +205,12 @@ def plot(
 @click.command(epilog=MODEL_HELP)
 @click.argument("model")
 @click.option(
-    "--on", "parts", multiple=True, required=True, metavar="PART", help="A part to rent, any number. Repeat it."
+    "--on",
+    "parts",
+    multiple=True,
+    required=True,
+    metavar="PART[,KEY=…]",
+    help="A part to rent, any number, with the price, efficiency or formats of a pool. Repeat it.",
 )
 @click.option("--ttft", metavar="TIME", help="Longest wait for the first token, such as 500ms.")
 @click.option("--tpot", metavar="TIME", help="Longest mean gap between tokens, such as 20ms.")

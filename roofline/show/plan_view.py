@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roofline.describe.formats import Quantization
+from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import Slo, Traffic
 from roofline.errors import InvalidInput
+from roofline.estimate.deployment import Deployment
 from roofline.explore.plan import MINIMIZE, Plan, plan
 from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
@@ -17,6 +19,7 @@ from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
 from roofline.show.numbers import number, quantity
 from roofline.show.options import chosen
+from roofline.show.pools import Pool
 from roofline.show.progress import telling
 from roofline.show.records import Row
 from roofline.show.tables import BEST, milliseconds
@@ -25,9 +28,9 @@ from roofline.units import format_quantity
 SHOWN, LATE = 12, 6
 """Options that a table shows, and options that miss the objective."""
 _OPTIONS = (
-    Column("parts", ("parts",), left=True, most=44),
+    Column("parts", ("parts",), left=True, most=26, folds=True),
     Column("devices", ("devices",)),
-    Column("layout", ("replicas ×", "layout"), left=True, need=1, most=40),
+    Column("layout", ("replicas ×", "layout"), left=True, most=28, folds=True),
     Column("format", ("format",), left=True, need=7),
     Column("time to the first token", ("first", "token s")),
     Column("time per token", ("per", "token ms"), gap=1),
@@ -105,7 +108,7 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
         found = plan(
             shape,
             load,
-            accelerators=asked.parts,
+            accelerators={text: _offer(text, shape, quantization, asked.runtime) for text in asked.parts},
             slo=asked.slo,
             minimize=asked.minimize,
             quantization=formats,
@@ -119,6 +122,19 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
     rows = found.to_dicts()
     status = OK if found.best else NO
     return answered(rows, form, lambda width: options(shape.name, load, asked, found, width), status)
+
+
+def _offer(text: str, shape: ModelShape, quantization: str | None, runtime: str | None) -> Deployment | str:
+    """A part, or what is said of it after a comma as of a pool: how many and in which layout is the answer."""
+    name, comma, said = text.partition(",")
+    if not comma:
+        return text
+    pool = Pool.parse(f"{name}:1,{said}")
+    ranks = [rank for rank in ("tp", "pp", "dp", "ep") if rank in pool.options]
+    if ranks:
+        raise InvalidInput("--on", given=text, expected=f"no {ranks[0]}=: the layout is what is looked for")
+    stack = {} if runtime is None else {"runtime": runtime}
+    return replace(pool, options={**stack, **pool.options}).deployment(shape, quantization)
 
 
 def options(model: str, load: Traffic, asked: Asked, found: Plan, width: int) -> list[Line]:

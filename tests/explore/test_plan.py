@@ -150,7 +150,7 @@ def test_bad_questions_are_refused_in_one_line() -> None:
     slo = Slo(tpot=1)
     with pytest.raises(rl.UnknownName, match=r"minimize: got 'usd'.*nearest: usd_per"):
         plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=slo, minimize="usd")
-    with pytest.raises(rl.InvalidInput, match="a list of names or parts"):
+    with pytest.raises(rl.InvalidInput, match="a list of names, parts or deployments"):
         plan("llama-3.1-8b", TRAFFIC, accelerators="h100-sxm", slo=slo)
     with pytest.raises(rl.InvalidInput, match="slo"):
         plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=0.02)  # type: ignore[arg-type]

@@ -56,6 +56,17 @@ def test_options_are_the_librarys(
     assert rows[0][minimize] == getattr(found.best.service, minimize)
 
 
+def test_a_part_may_have_a_price_and_formats_of_its_own(terminal: Terminal) -> None:
+    parts = ("--on", "h100-sxm,price=1.0", "--on", "h100-sxm,price=1.0,quantization=fp8", "--on", "h100-sxm")
+    run = terminal.run("plan", "llama-3.1-8b", *parts, *LOAD, *TIMES, "--most-devices", "1", "--format", "json")
+    assert run.status == 0
+    cheap, fp8, plain = ({row["parts"]: row for row in json.loads(run.out)}[name] for name in parts[1::2])
+    assert (cheap["quantization"], fp8["quantization"], plain["quantization"]) == ("bf16", "fp8", "bf16")
+    assert cheap["usd_per_request"] == pytest.approx(fp8["usd_per_request"])
+    assert cheap["usd_per_request"] < plain["usd_per_request"]
+    assert fp8["tpot"] < cheap["tpot"] == plain["tpot"]
+
+
 def test_no_option_is_a_no(terminal: Terminal) -> None:
     rows = rows_of(terminal, "--tpot", "1us", status=1)
     assert rows
@@ -88,6 +99,8 @@ def test_a_plan_reads_as_stored(terminal: Terminal, snapshots: Snapshots, width:
         (("--ttft", "500"), "a quantity in s, such as 500 ms"),
         (("--ttft", "0ms"), "a quantity in s"),
         (("--tpot", "20 W"), "a quantity in s"),
+        ((*TIMES, "--on", "h100-sxm,tp=4"), "no tp=: the layout is what is looked for"),
+        ((*TIMES, "--on", "h100-sxm,prise=4"), "price"),
         ((*TIMES, "--minimize", "usd"), "nearest: usd_per_request"),
         ((*TIMES, "--minimize", "speed"), MINIMIZE[0]),
         ((*TIMES, "--most-devices", "0"), "most devices"),
