@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.servers import Server, Whole, settled_on
 from roofline.estimate.service import Service, stacked
 from roofline.estimate.speculative import Speculative, SpeculativeServer
+
+_AT_A_RATE = (1.0, 32.0, 512.0)
+"""Requests in flight to one replica for which layouts are tried where only their rate is known [1]."""
 
 
 def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batch: float | None = None) -> Service:
@@ -73,20 +77,33 @@ def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str
         return [server_of(system, decoded(traffic, max_batch), name)]
     servers: dict[Layout, Server] = {}
     for replicas in (2**power for power in range(system.devices.bit_length())):
-        crowd = traffic
-        if traffic.concurrency is not None:
-            crowd = replace(traffic, concurrency=max(1.0, traffic.concurrency / replicas))
         try:
-            whole = Whole.of(system.resized(system.devices // replicas), decoded(crowd, max_batch), name)
-            whole.largest_batch(traffic)
-        except (DoesNotFit, LayoutError):
-            if not servers:
-                raise
+            size = _part(system, replicas)
+        except LayoutError:
             break
-        layout = whole.settled.layout
-        if layout not in servers:
-            servers[layout] = Whole(system.with_layout(layout), settled_on(system, layout, traffic.longest), name)
-    return list(servers.values())
+        found = [Whole.of(size, crowd, name).settled for crowd in _crowds(traffic, replicas, max_batch)]
+        layouts = [each.layout for each in found if each.memory.largest_batch(traffic.longest) >= 1]
+        if not layouts:
+            break
+        for layout in layouts:
+            if layout not in servers:
+                settled = settled_on(system, layout, traffic.longest)
+                servers[layout] = Whole(system.with_layout(layout), settled, name)
+    # Where nothing fits, it is the whole that says by how much.
+    return list(servers.values()) or [server_of(system, decoded(traffic, max_batch), name)]
+
+
+@lru_cache(maxsize=256)
+def _part(system: Deployment, replicas: int) -> Deployment:
+    """A deployment on the devices of one of so many replicas, which remembers the layouts it has chosen."""
+    return system.resized(system.devices // replicas)
+
+
+def _crowds(traffic: Traffic, replicas: int, max_batch: float | None) -> list[Traffic]:
+    """What one of so many replicas may have in flight, for which layouts are chosen: at a rate, few or many."""
+    if traffic.concurrency is None:
+        return [decoded(replace(traffic, rate=None, concurrency=crowd), max_batch) for crowd in _AT_A_RATE]
+    return [decoded(replace(traffic, concurrency=max(1.0, traffic.concurrency / replicas)), max_batch)]
 
 
 def _lateness(service: Service) -> tuple[float, float]:
