@@ -87,8 +87,8 @@ class Rates:
         """Seconds that a request waits in the host before its first token, no device with it [s]."""
         if all(source.name == "ideal" for source in self.sources):
             return 0.0
-        known = (source.kernels["host_request"]["any"] for source in self.sources if "host_request" in source.kernels)
-        return next((fit.overhead for fit in known), 0.0)
+        known = (source.kernels.get("host_request", {}).get("any") for source in self.sources)
+        return next((fit.overhead for fit in known if fit is not None), 0.0)
 
     def of_operation(self, operation: Operation) -> tuple[str, KernelFit]:
         """The peak that bounds an operation, and what is reached of it."""

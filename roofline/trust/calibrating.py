@@ -24,8 +24,8 @@ def calibrate(
 
     `rows` are a CSV of kernels or its rows, or one file or several that a benchmark of serving wrote. `accelerator`
     says whose rows they are; of a benchmark `said` gives what its files do not say: `model`, `devices`, `tp`,
-    `quantization`, `kv_cache`, `runtime`, `isl`, `osl`, `concurrency`. What the rows do not identify is left at the
-    part's own figure, and `.report` says what to measure for it. `InvalidInput` where nothing can be fitted.
+    `quantization`, `kv_cache`, `runtime`, `isl`, `osl`, `concurrency`. What the rows do not identify stays
+    about what is usual, and `.report` says what to measure for it. `InvalidInput` where nothing can be fitted.
     """
     unknown = sorted(set(said) - set(OPTIONS))
     if unknown:

@@ -19,7 +19,7 @@ HOST: dict[str, KernelClass] = {
     "prompt": "host_prompt",
     "request": "host_request",
 }
-USUAL = "what is not identified is about what is usual, in the file as well; it takes what the others leave"
+USUAL = "what is not identified is in the file as well: the likeliest beside the others, from what is usual"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def described_figure(figure: Figure) -> str:
         value, low, high = (f"{each:.3f}" for each in (figure.value, figure.low, figure.high))
         value = f"× {value}"
     if not figure.identified:
-        return f"not identified, about the usual kept: {value}; measure {ADVICE[figure.name]}"
+        kept = "about the usual kept" if figure.usual else "it may make up for what the form does not know"
+        return f"not identified, {kept}: {value}; measure {ADVICE[figure.name]}"
     return f"{value} ({CONFIDENCE:.0%} interval {low} to {high})"
 
 

@@ -29,7 +29,7 @@ from roofline.estimate.passes import shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
-from roofline.trust.measured_rows import Load, Row, load, number, pool, served
+from roofline.trust.measured_rows import Load, Row, has_two_pools, load, number, pool, served
 from roofline.trust.predictions import measured_batch, mixed
 from roofline.trust.stations import Station, mean_context, station
 
@@ -103,6 +103,12 @@ class Figure:
     high: float
     identified: bool
 
+    @property
+    def usual(self) -> bool:
+        """Whether it is about as far from the usual value as it was thought to be."""
+        usual, doubt = USUAL[self.name]
+        return abs(math.log(self.value / usual)) <= doubt
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -127,6 +133,8 @@ def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]
 
 def _said(row: Row) -> tuple[list[Observation], list[str]]:
     """The times of one row that depend on its devices and not on how requests arrive."""
+    if has_two_pools(row):
+        return [], ["prompts have devices of their own"]
     asked = load(row)
     place = station(served(row), pool(row), None)
     settled = place.settled
@@ -274,18 +282,18 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
     found, scatter = _MEAN, 2 * REPEATED
     for _ in range(_ROUNDS):
         found = _solved(form, measured, found, scatter)
-        slopes, off = form.slopes(found), np.log(form.predicted(_numbers(found)) / measured)
-        told = slopes.T @ slopes / scatter**2
-        covariance = np.linalg.inv(told + np.diag(_DOUBT**-2))
-        spare = len(measured) - float(np.trace(told @ covariance)) + RUNS
+        off = np.log(form.predicted(_numbers(found)) / measured)
+        covariance, taken = _doubts(form, found, scatter)
+        spare = len(measured) - taken + RUNS
         before, scatter = scatter, float(np.sqrt((off @ off + RUNS * REPEATED**2) / spare))
         if abs(scatter / before - 1) < _SETTLED:
             break
-    doubts = np.sqrt(np.diag(covariance))
-    widths = student(max(1, round(spare))) * doubts
+    # An interval is never wider than that of what is usual.
+    widths = np.minimum(student(max(1, round(spare))) * np.sqrt(np.diag(covariance)), QUANTILE * _DOUBT)
     times = form.predicted(_numbers(found))
     _near(times, measured)
-    known = doubts <= TOLD * _DOUBT
+    # Judged where figures are usual: where one comes out high, its logarithm would seem to be known better.
+    known = np.sqrt(np.diag(_doubts(form, _MEAN, scatter)[0])) <= TOLD * _DOUBT
     if not known.any():
         wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
         given = f"times that identify no figure; they scatter by {scatter:.1%}"
@@ -296,6 +304,14 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
         for at, name in enumerate(FIGURES)
     }
     return Fitted(figures, times, measured)
+
+
+def _doubts(form: Form, logarithms: Array, scatter: float) -> tuple[Array, float]:
+    """Covariance of all logarithms at a point where times scatter so far, and how many numbers the times tell [1]."""
+    slopes = form.slopes(logarithms)
+    told = slopes.T @ slopes / scatter**2
+    covariance = np.linalg.inv(told + np.diag(_DOUBT**-2))
+    return np.asarray(covariance, dtype=np.float64), float(np.trace(told @ covariance))
 
 
 def _near(times: Array, measured: Array) -> None:
