@@ -16,10 +16,10 @@ from roofline.estimate.door import checked
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Whole
 from roofline.estimate.service import Service
-from roofline.estimate.serving import serve, servers_of
+from roofline.estimate.serving import serve, servers_of, settings
 from roofline.estimate.speculative import Speculative
 
-_TRIED = 24
+_TRIED = 12
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,15 @@ def balance(
     """The split of `devices` devices into whole replicas that serves most requests, then with the least latency.
 
     The sizes that the pools came with do not matter but for their replicas, none of which is larger: where a layout is
-    left open, prompts take the fastest one, and decode is tried in the fastest ones of replicas of all sizes. `chunk`
-    and `max_batch` are those of `serve`. Raises `DoesNotFit` where not one replica of each goes on the devices.
+    left open, prompts take the one that is fastest for one of them on the devices that the pool came with, and decode
+    is tried in the fastest ones of replicas of all sizes. `chunk` and `max_batch` are those of `serve`. Raises
+    `DoesNotFit` where not one replica of each goes on the devices.
     """
     if not isinstance(system, PrefillDecode):
         raise InvalidInput("system", given=type(system).__name__, expected="a PrefillDecode")
     if traffic.shape:
         raise InvalidInput("traffic", given="arrays", expected="plain numbers: one split for one traffic")
-    total = int(checked("devices", devices))
+    total, (chunk, max_batch) = int(checked("devices", devices)), settings(chunk, max_batch)
     prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
     worker = prompts.deployment.layout.devices
     units = _units(system.decode, traffic, total, max_batch)

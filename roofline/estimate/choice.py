@@ -61,6 +61,12 @@ class Choice:
             self._chosen[key] = self._choose(point, must_fit=must_fit)
         return self._chosen[key]
 
+    def fastest(self, point: Point, count: int) -> list[Layout]:
+        """So many of the layouts that hold a point, the fastest first; fewer where there are no more."""
+        placement, corner = self.placement(point), point.largest()
+        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
+        return sorted(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices))[:count]
+
     def every(self, point: Point) -> list[Layout]:
         """Layouts of every width that hold a point: the shortest pipeline, the longest, and some between them."""
         placement = self.placement(point)

@@ -86,6 +86,7 @@ class Deployment:
         self.power = own_power.value if power is None and own_power else _amount("power", power)
         self._machine = self.accelerator.numbers()
         self._settled: dict[Layout, Resolved] = {}
+        self._fastest: dict[tuple[float, float, int], list[Layout]] = {}
         self._choice = self._choose_among(self._given)
 
     def decode(self, batch: Any = 1, context: Any = TYPICAL_CONTEXT) -> Estimate:
@@ -169,6 +170,14 @@ class Deployment:
         layout = self._choice.at(Point("decode", checked("batch", batch), checked("context", context), 0))
         return self.with_layout(layout)
 
+    def fastest_layouts(self, batch: float, context: float, count: int) -> list[Layout]:
+        """So many of the layouts that hold `batch` sequences of `context` tokens on a replica, the fastest first."""
+        key = (batch, context, count)
+        if key not in self._fastest:
+            point = Point("decode", checked("batch", batch), checked("context", context), 0)
+            self._fastest[key] = self._choice.fastest(point, count)
+        return self._fastest[key]
+
     def with_layout(self, layout: Layout) -> Deployment:
         """This deployment with the ranks of one layout."""
         return self._changed(_given={"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep})
@@ -221,7 +230,7 @@ class Deployment:
     def _changed(self, **changes: Any) -> Deployment:
         changed = object.__new__(Deployment)
         changed.__dict__.update(self.__dict__, **changes)
-        changed._settled = {}
+        changed._settled, changed._fastest = {}, {}
         changed._choice = changed._choose_among(changed._given)
         return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,10 @@ from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 _AT_A_RATE = (1.0, 32.0, 512.0)
 """Requests in flight to one replica for which layouts are tried where only their rate is known [1]."""
+_SHARES = (1.0, 2.0, 4.0, 8.0)
+"""Times fewer requests than a replica's share for which they are tried where those in flight are known [1]."""
+_FASTEST = 3
+"""Layouts that are tried for each of these: the fastest in decode need not be it with prompts between [1]."""
 
 
 def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batch: float | None = None) -> Service:
@@ -39,12 +44,7 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batc
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")
-    if chunk is not None:
-        chunk = _one_number("chunk", chunk)
-    if max_batch is not None:
-        max_batch = _one_number("max_batch", max_batch)
-        if max_batch % 1:
-            raise InvalidInput("max_batch", given=max_batch, expected="a whole number of sequences")
+    chunk, max_batch = settings(chunk, max_batch)
     if not traffic.shape:
         return _served(system, traffic, chunk, max_batch)
     services: list[Service | None] = []
@@ -56,6 +56,17 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batc
     return stacked(traffic, services)
 
 
+def settings(chunk: float | None, max_batch: float | None) -> tuple[float | None, float | None]:
+    """What an engine is told, checked: one number each, or nothing."""
+    if chunk is not None:
+        chunk = _one_number("chunk", chunk)
+    if max_batch is not None:
+        max_batch = _one_number("max_batch", max_batch)
+        if max_batch % 1:
+            raise InvalidInput("max_batch", given=max_batch, expected="a whole number of sequences")
+    return chunk, max_batch
+
+
 def _one_number(name: str, given: Any) -> float:
     if np.ndim(given):
         raise InvalidInput(name, given=given, expected="one number, the same for all points")
@@ -63,7 +74,7 @@ def _one_number(name: str, given: Any) -> float:
 
 
 def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
-    """In the layout that answers soonest where it is left open, replicas of several sizes among them."""
+    """In the layout that answers soonest of those tried where it is left open, of replicas of all sizes."""
     if isinstance(system, PrefillDecode):
         servers = servers_of(system.decoding, traffic, max_batch, "decode")
         return min((split(system, traffic, server, chunk, max_batch) for server in servers), key=_lateness)
@@ -81,8 +92,11 @@ def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str
             size = _part(system, replicas)
         except LayoutError:
             break
-        found = [Whole.of(size, crowd, name).settled for crowd in _crowds(traffic, replicas, max_batch)]
-        layouts = [each.layout for each in found if each.memory.largest_batch(traffic.longest) >= 1]
+        layouts = [
+            layout
+            for batch in _batches(traffic, replicas, max_batch)
+            for layout in size.fastest_layouts(batch, float(traffic.longest), _FASTEST)
+        ]
         if not layouts:
             break
         for layout in layouts:
@@ -99,11 +113,15 @@ def _part(system: Deployment, replicas: int) -> Deployment:
     return system.resized(system.devices // replicas)
 
 
-def _crowds(traffic: Traffic, replicas: int, max_batch: float | None) -> list[Traffic]:
-    """What one of so many replicas may have in flight, for which layouts are chosen: at a rate, few or many."""
-    if traffic.concurrency is None:
-        return [decoded(replace(traffic, rate=None, concurrency=crowd), max_batch) for crowd in _AT_A_RATE]
-    return [decoded(replace(traffic, concurrency=max(1.0, traffic.concurrency / replicas)), max_batch)]
+def _batches(traffic: Traffic, replicas: int, max_batch: float | None) -> list[float]:
+    """Sequences on one of so many replicas for which layouts are tried: its share of those in flight, or fewer that are
+    decoded sooner while others wait; at a rate, few and many.
+    """
+    batches: Iterable[float] = _AT_A_RATE
+    if traffic.concurrency is not None:
+        batches = (traffic.concurrency / replicas / fewer for fewer in _SHARES)
+    most = math.inf if max_batch is None else max_batch
+    return list(dict.fromkeys(max(1.0, math.floor(min(batch, most))) for batch in batches))
 
 
 def _lateness(service: Service) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.door import checked
 from roofline.estimate.layout import Layout
+from roofline.estimate.pools import same_model
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
-from roofline.estimate.serving import decoded, serve
+from roofline.estimate.serving import serve, settings
 from roofline.explore.grid import Progress
 from roofline.units import format_quantity, significant
 
@@ -171,20 +173,24 @@ def plan(
     if quantization is not None:
         quantization = Quantization.of(quantization)
     stack = None if runtime is None else serving_stack(runtime)
+    chunk, max_batch = settings(chunk, max_batch)
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
-    named = accelerators if isinstance(accelerators, Mapping) else {_called(offer): offer for offer in accelerators}
-    for name, offer in named.items():
-        one = offer if isinstance(offer, Deployment) else _one(shape, described_part(offer), quantization, stack)
+    for name, offer in _named(accelerators).items():
+        part = offer if isinstance(offer, Deployment) else described_part(offer)
+        if isinstance(part, Deployment):
+            _check(part, shape)
         try:
+            one = part if isinstance(part, Deployment) else _one(shape, part, quantization, stack)
             smallest[name] = _smallest(one, traffic, most)
         except RooflineError as error:
             left_out.append(f"{name}: {error}")
-    batches = _batches(decoded(traffic, max_batch))
-    ways = list(_alone(smallest, traffic, batches, most))
+    batches = _batches(traffic, max_batch)
+    layouts = {name: _layouts(one, traffic, batches, _counts(one.devices, most)) for name, one in smallest.items()}
+    ways = list(_alone(smallest, layouts, traffic, most))
     if link is not None:
-        ways += _split(smallest, traffic, batches, link, most)
+        ways += _split(smallest, layouts, traffic, link, most)
     tried: list[Option] = []
     for done, way in enumerate(ways, 1):
         with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
@@ -192,6 +198,27 @@ def plan(
         if progress is not None:
             progress(done, len(ways))
     return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
+
+
+def _named(accelerators: Sequence[Offer] | Mapping[str, Offer]) -> dict[str, Offer]:
+    """Parts by what they are called; the same name twice is the same part, and two parts of one name are refused."""
+    if isinstance(accelerators, Mapping):
+        return dict(accelerators)
+    named: dict[str, Offer] = {}
+    for offer in accelerators:
+        name = _called(offer)
+        if named.setdefault(name, offer) != offer:
+            expected = "parts of different names, or a mapping that says what each is called"
+            raise InvalidInput("accelerators", given=f"{name} twice", expected=expected)
+    return named
+
+
+def _check(offer: Deployment, model: ModelShape) -> None:
+    """Refuse a deployment of another model, and one whose layout is not looked for."""
+    same_model(f"{offer.accelerator.name}", offer.model, model)
+    if offer.is_laid_out and offer.devices > 1:
+        expected = "a Deployment without ranks: the layout is what is looked for"
+        raise InvalidInput("accelerators", given=repr(offer), expected=expected)
 
 
 def _called(offer: Offer) -> str:
@@ -233,20 +260,26 @@ Way = Callable[..., tuple[tuple[str, ...], Deployment | PrefillDecode, Service]]
 """Serves the traffic one way, under the limits of `serve`: what its parts are called, the system and the service."""
 
 
-def _alone(smallest: dict[str, Deployment], traffic: Traffic, batches: list[float], most: int) -> Iterator[Way]:
+def _alone(
+    smallest: dict[str, Deployment], layouts: dict[str, dict[int, list[Layout]]], traffic: Traffic, most: int
+) -> Iterator[Way]:
     """Each part on each number of devices, in replicas of every size."""
 
     def served(name: str, deployment: Deployment, **limits: Any) -> tuple[tuple[str], Deployment, Service]:
         return (name,), deployment, serve(deployment, traffic, **limits)
 
     for name, deployment in smallest.items():
-        for layout in _layouts(deployment, traffic, batches, _counts(deployment.devices, most)):
+        for layout in dict.fromkeys(chain.from_iterable(layouts[name].values())):
             for replicas in _replicas(most // layout.devices):
                 yield partial(served, name, deployment.resized(replicas * layout.devices).with_layout(layout))
 
 
 def _split(
-    smallest: dict[str, Deployment], traffic: Traffic, batches: list[float], link: Link | str, most: int
+    smallest: dict[str, Deployment],
+    layouts: dict[str, dict[int, list[Layout]]],
+    traffic: Traffic,
+    link: Link | str,
+    most: int,
 ) -> Iterator[Way]:
     """Every pair of parts, decode in replicas of the smallest size and of a few larger ones."""
 
@@ -257,29 +290,34 @@ def _split(
         return names, found.system, found.service
 
     for decoding, decode in smallest.items():
-        counts = _counts(decode.devices, most)[:_DECODE_SIZES]
-        for layout in _layouts(decode, traffic, batches, counts):
+        sizes = list(layouts[decoding].values())[:_DECODE_SIZES]
+        for layout in dict.fromkeys(of_size[-1] for of_size in sizes if of_size):  # for the most sequences
             for prompting, prefill in smallest.items():
                 system = PrefillDecode(prefill, decode.resized(layout.devices).with_layout(layout), link)
                 least = prefill.devices + layout.devices
                 names = prompting, decoding
-                yield from (partial(balanced, names, system, least * times) for times in _replicas(most // least))
+                yield from (
+                    partial(balanced, names, system, least * 2**power) for power in range((most // least).bit_length())
+                )
 
 
-def _batches(traffic: Traffic) -> list[float]:
+def _batches(traffic: Traffic, max_batch: float | None) -> list[float]:
     """Sequences in a replica for which layouts are tried: one and more, up to those in flight."""
-    flying = math.inf if traffic.concurrency is None else float(traffic.concurrency)
-    return sorted({min(batch, flying) for batch in _BATCHES})
+    limits = (traffic.concurrency, max_batch)
+    most = min((float(limit) for limit in limits if limit is not None), default=math.inf)
+    return sorted({min(batch, most) for batch in _BATCHES})
 
 
-def _layouts(deployment: Deployment, traffic: Traffic, batches: list[float], counts: list[int]) -> list[Layout]:
-    """The fastest layouts of one replica on so many devices."""
-    layouts = []
+def _layouts(
+    deployment: Deployment, traffic: Traffic, batches: list[float], counts: list[int]
+) -> dict[int, list[Layout]]:
+    """The fastest layouts of one replica by the devices that it has."""
+    found: dict[int, list[Layout]] = {}
     for count in counts:
-        for batch in batches:
-            with suppress(DoesNotFit):
-                layouts.append(deployment.resized(count).laid_out(batch, float(traffic.longest)).layout)
-    return list(dict.fromkeys(layouts))
+        size = deployment.resized(count)
+        fastest = (size.fastest_layouts(batch, float(traffic.longest), 1) for batch in batches)
+        found[count] = list(dict.fromkeys(chain.from_iterable(fastest)))
+    return found
 
 
 def _counts(fewest: int, most: int) -> list[int]:

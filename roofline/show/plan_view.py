@@ -19,7 +19,7 @@ from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
 from roofline.show.numbers import number, quantity
 from roofline.show.options import chosen
-from roofline.show.pools import Pool
+from roofline.show.pools import InPool, Pool
 from roofline.show.progress import telling
 from roofline.show.records import Row
 from roofline.show.tables import BEST, milliseconds
@@ -104,11 +104,12 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
     """Every option tried; status 1 where none keeps to the objective."""
     shape = load_model(model)
     formats = None if quantization is None else Quantization.of(quantization)
+    offers, left_out = _offers(asked, shape, quantization)
     with telling("planning") as tell:
         found = plan(
             shape,
             load,
-            accelerators={text: _offer(text, shape, quantization, asked.runtime) for text in asked.parts},
+            accelerators=offers,
             slo=asked.slo,
             minimize=asked.minimize,
             quantization=formats,
@@ -119,22 +120,41 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
             most_devices=asked.most_devices,
             progress=lambda done, options: tell(f"planning: {done:,} of {options:,} options"),
         )
+    found = replace(found, left_out=(*found.left_out, *left_out))
     rows = found.to_dicts()
     status = OK if found.best else NO
     return answered(rows, form, lambda width: options(shape.name, load, asked, found, width), status)
 
 
-def _offer(text: str, shape: ModelShape, quantization: str | None, runtime: str | None) -> Deployment | str:
-    """A part, or what is said of it after a comma as of a pool: how many and in which layout is the answer."""
+def _offers(asked: Asked, shape: ModelShape, quantization: str | None) -> tuple[dict[str, Deployment | str], list[str]]:
+    """Parts by what was typed, and why others are out; where all are, the complaint about the first."""
+    stack = {} if asked.runtime is None else {"runtime": asked.runtime}
+    offers: dict[str, Deployment | str] = {}
+    wrong: list[InPool] = []
+    for text, pool in {text: _said(text) for text in asked.parts}.items():
+        try:
+            offers[text] = text if pool is None else _with(pool, stack).deployment(shape, quantization)
+        except InPool as error:
+            wrong.append(error)
+    if wrong and not offers:
+        raise wrong[0]
+    return offers, [str(error) for error in wrong]
+
+
+def _said(text: str) -> Pool | None:
+    """What is said of a part after a comma, as of a pool; None where nothing is."""
     name, comma, said = text.partition(",")
     if not comma:
-        return text
+        return None
     pool = Pool.parse(f"{name}:1,{said}")
     ranks = [rank for rank in ("tp", "pp", "dp", "ep") if rank in pool.options]
     if ranks:
         raise InvalidInput("--on", given=text, expected=f"no {ranks[0]}=: the layout is what is looked for")
-    stack = {} if runtime is None else {"runtime": runtime}
-    return replace(pool, options={**stack, **pool.options}).deployment(shape, quantization)
+    return pool
+
+
+def _with(pool: Pool, stack: dict[str, str]) -> Pool:
+    return replace(pool, options={**stack, **pool.options})
 
 
 def options(model: str, load: Traffic, asked: Asked, found: Plan, width: int) -> list[Line]:

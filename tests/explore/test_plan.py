@@ -81,6 +81,32 @@ def test_of_pools_that_cost_the_same_the_faster_is_first() -> None:
     assert four == sorted(four)
 
 
+def test_offers_are_told_apart_and_are_of_the_model() -> None:
+    slo = Slo(tpot=1)
+    bf16, fp8 = (rl.Deployment("llama-3.1-8b", "h100-sxm", quantization=name) for name in ("bf16", "fp8"))
+    with pytest.raises(rl.InvalidInput, match=r"80GB twice', expected parts of different names, or a mapping"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=[bf16, fp8], slo=slo)
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators={"wide": bf16, "narrow": fp8}, slo=slo, most_devices=1)
+    assert {(option.parts[0], option.quantization) for option in found.options} == {("wide", "bf16"), ("narrow", "fp8")}
+    with pytest.raises(rl.InvalidInput, match=r"model of NVIDIA H100.*llama-3.1-8b"):
+        plan("llama-3.1-70b", TRAFFIC, accelerators=[bf16], slo=slo)
+    with pytest.raises(rl.InvalidInput, match="a Deployment without ranks"):
+        plan("llama-3.1-8b", TRAFFIC, accelerators=[rl.Deployment("llama-3.1-8b", "h100-sxm", 2, tp=2)], slo=slo)
+
+
+def test_a_part_that_cannot_take_the_formats_is_left_out() -> None:
+    parts = ["a100-sxm-80gb", "b200-sxm"]
+    found = plan(
+        "llama-3.1-8b", TRAFFIC, accelerators=parts, slo=Slo(tpot=1), most_devices=1, quantization="nvfp4", max_batch=4
+    )
+    assert {option.parts for option in found.options} == {("b200-sxm",)}
+    assert found.left_out[0].startswith("a100-sxm-80gb: ")
+    assert "nvfp4" in found.left_out[0]
+    for wrong in (0, -1, 2.5, [1, 2], "x"):
+        with pytest.raises(rl.InvalidInput, match="max_batch"):
+            plan("llama-3.1-8b", TRAFFIC, accelerators=parts, slo=Slo(tpot=1), max_batch=wrong)  # type: ignore[arg-type]
+
+
 def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:
     free = rl.accelerator("h100-sxm").with_(price=None)
     found = plan("llama-3.1-8b", TRAFFIC, accelerators=[free], slo=Slo(tpot=1), most_devices=2)

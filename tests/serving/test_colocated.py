@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -176,6 +178,24 @@ def test_a_layout_that_is_left_open_answers_as_soon_as_those_one_would_name(load
     assert open_.e2e_latency <= min(named) * 1.03
     if load == {"concurrency": 200}:
         assert open_.pools["devices"].replicas * open_.pools["devices"].batch == pytest.approx(190, abs=10)
+
+
+@pytest.mark.parametrize("rate", [16.0, 20.0, 30.0])
+def test_near_saturation_an_open_layout_keeps_up_where_a_named_one_does(rate: float) -> None:
+    traffic = Traffic(isl=2048, osl=256, rate=rate)
+    open_ = serve(Deployment("deepseek-v3", "h200-sxm", 16, quantization="fp8"), traffic)
+    named = serve(Deployment("deepseek-v3", "h200-sxm", 16, tp=4, pp=1, dp=2, ep=8, quantization="fp8"), traffic)
+    assert open_.e2e_latency <= named.e2e_latency * 1.0001 < math.inf
+
+
+def test_more_in_flight_do_not_serve_less_in_a_layout_that_is_left_open() -> None:
+    """Those that a shorter pipeline has no room for wait, which serves more than a longer one."""
+    rack = Deployment("llama-3.1-70b", "groq-lpu-v1", 576, quantization="int8")
+    crowds = (16, 32, 64, 128)
+    served = [serve(rack, Traffic(2048, 256, concurrency=crowd)).requests_per_second for crowd in crowds]
+    assert all(more >= few * 0.999 for few, more in pairwise(served))
+    told = serve(rack, Traffic(2048, 256, concurrency=64), max_batch=32).requests_per_second
+    assert told <= served[2] * 1.001
 
 
 def test_points_that_do_not_fit_are_kept() -> None:
