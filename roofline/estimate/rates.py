@@ -85,8 +85,6 @@ class Rates:
     @property
     def request(self) -> float:
         """Seconds that a request waits in the host before its first token, no device with it [s]."""
-        if all(source.name == "ideal" for source in self.sources):
-            return 0.0
         known = (source.kernels.get("host_request", {}).get("any") for source in self.sources)
         return next((fit.overhead for fit in known if fit is not None), 0.0)
 

@@ -22,8 +22,9 @@ from roofline.estimate.servers import Server, Whole, settled_on
 from roofline.estimate.service import Service, stacked
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 
-_AT_A_RATE = (1.0, 32.0, 512.0)
-"""Requests in flight to one replica for which layouts are tried where only their rate is known [1]."""
+FEW_AND_MANY = (1.0, 32.0, 512.0)
+"""Sequences on a replica for which layouts are tried where it is not known how many it has: experts over all devices
+pay with many only [1]."""
 _SHARES = (1.0, 2.0, 4.0, 8.0)
 """Times fewer requests than a replica's share for which they are tried where those in flight are known [1]."""
 _FASTEST = 3
@@ -117,7 +118,7 @@ def _batches(traffic: Traffic, replicas: int, max_batch: float | None) -> list[f
     """Sequences on one of so many replicas for which layouts are tried: its share of those in flight, or fewer that are
     decoded sooner while others wait; at a rate, few and many.
     """
-    batches: Iterable[float] = _AT_A_RATE
+    batches: Iterable[float] = FEW_AND_MANY
     if traffic.concurrency is not None:
         batches = (traffic.concurrency / replicas / fewer for fewer in _SHARES)
     most = math.inf if max_batch is None else max_batch

@@ -33,7 +33,6 @@ from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind, maximum, sqrt
 
 Resource = Literal["compute", "memory", "feed", "network", "overhead", "spill"]
 RESOURCES: tuple[Resource, ...] = ("compute", "memory", "feed", "network", "overhead", "spill")
-_PLAIN = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ def _operation_time(compute: Num, memory: Num, feed: Num, overhead: Num) -> Num:
 
 
 def _absent(seconds: Num) -> bool:
-    return isinstance(seconds, _PLAIN) and seconds == 0
+    return isinstance(seconds, int | float) and seconds == 0
 
 
 def resource_seconds(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
@@ -296,7 +295,7 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
 
 def _sum(*values: Num) -> Num:
     """The sum of what is there: a plain zero costs no pass over an array."""
-    present = [value for value in values if not (isinstance(value, _PLAIN) and value == 0)]
+    present = [value for value in values if not _absent(value)]
     return reduce(operator.add, present) if present else 0
 
 

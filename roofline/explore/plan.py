@@ -29,7 +29,7 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.pools import same_model
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
-from roofline.estimate.serving import serve, settings
+from roofline.estimate.serving import FEW_AND_MANY, serve, settings
 from roofline.explore.grid import Progress
 from roofline.units import format_quantity, significant
 
@@ -48,11 +48,10 @@ MINIMIZE = (
 A request pays for all devices; the price of its output tokens leaves out what prompts pay for, and falls where these
 take longer.
 """
-Offer = HbmAccelerator | SramAccelerator | Deployment | str | Path
+Part = HbmAccelerator | SramAccelerator
+Offer = Part | Deployment | str | Path
 """A part that may be rented."""
 _SHOWN = 8
-_BATCHES = (1.0, 32.0, 512.0)
-"""Sequences in a replica for which layouts are tried: experts over all devices pay with many only [1]."""
 _SAME = 6
 """Digits in which two values must differ for one to be less: at a given rate, equal pools cost the same [1]."""
 _DECODE_SIZES = 3
@@ -177,10 +176,7 @@ def plan(
     most = int(checked("most_devices", most_devices))
     left_out: list[str] = []
     smallest: dict[str, Deployment] = {}
-    for name, offer in _named(accelerators).items():
-        part = offer if isinstance(offer, Deployment) else described_part(offer)
-        if isinstance(part, Deployment):
-            _check(part, shape)
+    for name, part in _named(accelerators, shape).items():
         try:
             one = part if isinstance(part, Deployment) else _one(shape, part, quantization, stack)
             smallest[name] = _smallest(one, traffic, most)
@@ -200,32 +196,35 @@ def plan(
     return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
 
 
-def _named(accelerators: Sequence[Offer] | Mapping[str, Offer]) -> dict[str, Offer]:
+def _named(accelerators: Sequence[Offer] | Mapping[str, Offer], model: ModelShape) -> dict[str, Part | Deployment]:
     """Parts by what they are called; the same name twice is the same part, and two parts of one name are refused."""
     if isinstance(accelerators, Mapping):
-        return dict(accelerators)
+        return {name: _described(offer, model) for name, offer in accelerators.items()}
     named: dict[str, Offer] = {}
     for offer in accelerators:
         name = _called(offer)
         if named.setdefault(name, offer) != offer:
             expected = "parts of different names, or a mapping that says what each is called"
             raise InvalidInput("accelerators", given=f"{name} twice", expected=expected)
-    return named
+    return _named(named, model)
 
 
-def _check(offer: Deployment, model: ModelShape) -> None:
-    """Refuse a deployment of another model, and one whose layout is not looked for."""
+def _described(offer: Offer, model: ModelShape) -> Part | Deployment:
+    """A part; a deployment of another model is refused, and one whose layout is not looked for."""
+    if not isinstance(offer, Deployment):
+        return described_part(offer)
     same_model(f"{offer.accelerator.name}", offer.model, model)
     if offer.is_laid_out and offer.devices > 1:
         expected = "a Deployment without ranks: the layout is what is looked for"
         raise InvalidInput("accelerators", given=repr(offer), expected=expected)
+    return offer
 
 
 def _called(offer: Offer) -> str:
     """A part as it was asked for: by a name of the catalogue, by a file, or by itself."""
     if isinstance(offer, Deployment):
         return offer.accelerator.name
-    return offer.name if isinstance(offer, HbmAccelerator | SramAccelerator) else str(offer)
+    return offer.name if isinstance(offer, Part) else str(offer)
 
 
 def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
@@ -238,7 +237,7 @@ def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
     return (int(absent), value, service.tpot, option.devices)
 
 
-def _one(model: ModelShape, part: Any, quantization: Quantization | None, stack: Runtime | None) -> Deployment:
+def _one(model: ModelShape, part: Part, quantization: Quantization | None, stack: Runtime | None) -> Deployment:
     """The model on one device of a part."""
     formats = native_quantization(model.checkpoint, part) if quantization is None else quantization
     one = Deployment(model, part, quantization=formats, runtime=stack)
@@ -305,7 +304,7 @@ def _batches(traffic: Traffic, max_batch: float | None) -> list[float]:
     """Sequences in a replica for which layouts are tried: one and more, up to those in flight."""
     limits = (traffic.concurrency, max_batch)
     most = min((float(limit) for limit in limits if limit is not None), default=math.inf)
-    return sorted({min(batch, most) for batch in _BATCHES})
+    return sorted({min(batch, most) for batch in FEW_AND_MANY})
 
 
 def _layouts(

@@ -158,12 +158,11 @@ def serve(
     --prefill with --attention and --ffn but no --decode splits three ways. The exit status is 1 where something does
     not fit or cannot keep up.
     """
-    from roofline.show.numbers import number
+    from roofline.show.numbers import given_numbers
     from roofline.show.serve_systems import Asked, Draft
     from roofline.show.serve_view import answer, loads
 
-    allowed = {"chunk": chunk, "max_batch": max_batch}
-    most = {name: number(name, text) for name, text in allowed.items() if text is not None}
+    most = given_numbers(chunk=chunk, max_batch=max_batch)
     offered = loads(isl, osl, concurrency, rate, cached_share)
     asked = Asked(**pools, draft=Draft.parse(draft, draft_length, acceptance, draft_on))
     return answer(model, asked, offered, most, quantization=quantization, form=form)

@@ -30,6 +30,15 @@ def number(what: str, text: str, *, least: float = 1, most: float = 1e9) -> floa
     return float(checked(what, value, least=least, most=most))
 
 
+def given_numbers(**texts: str | None) -> dict[str, float]:
+    """The numbers of the options that were given.
+
+    >>> given_numbers(chunk="512", max_batch=None)
+    {'chunk': 512.0}
+    """
+    return {name: number(name, text) for name, text in texts.items() if text is not None}
+
+
 def numbers(what: str, text: str, *, least: float = 1) -> tuple[float, ...]:
     """Numbers with commas between them, each once, in the order given.
 

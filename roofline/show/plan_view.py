@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.describe.formats import Quantization
@@ -17,7 +17,7 @@ from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
-from roofline.show.numbers import number, quantity
+from roofline.show.numbers import given_numbers, number, quantity
 from roofline.show.options import chosen
 from roofline.show.pools import InPool, Pool
 from roofline.show.progress import telling
@@ -65,8 +65,7 @@ class Asked:
     minimize: str
     link: str | None
     runtime: str | None
-    chunk: float | None
-    max_batch: float | None
+    limits: Mapping[str, float]
     most_devices: int
 
     @classmethod
@@ -93,11 +92,8 @@ class Asked:
         ]
         chosen("--minimize", minimize, MINIMIZE)
         most = number("most devices", most_devices, most=1e6)
-        limits = {
-            name: None if text is None else number(name, text)
-            for name, text in (("chunk", chunk), ("max_batch", max_batch))
-        }
-        return cls(tuple(dict.fromkeys(parts)), Slo(*times), minimize, link, runtime, **limits, most_devices=int(most))
+        limits = given_numbers(chunk=chunk, max_batch=max_batch)
+        return cls(tuple(dict.fromkeys(parts)), Slo(*times), minimize, link, runtime, limits, int(most))
 
 
 def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, form: str) -> Answer:
@@ -115,8 +111,7 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
             quantization=formats,
             link=asked.link,
             runtime=asked.runtime,
-            chunk=asked.chunk,
-            max_batch=asked.max_batch,
+            **asked.limits,
             most_devices=asked.most_devices,
             progress=lambda done, options: tell(f"planning: {done:,} of {options:,} options"),
         )
@@ -128,12 +123,11 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
 
 def _offers(asked: Asked, shape: ModelShape, quantization: str | None) -> tuple[dict[str, Deployment | str], list[str]]:
     """Parts by what was typed, and why others are out; where all are, the complaint about the first."""
-    stack = {} if asked.runtime is None else {"runtime": asked.runtime}
     offers: dict[str, Deployment | str] = {}
     wrong: list[InPool] = []
     for text, pool in {text: _said(text) for text in asked.parts}.items():
         try:
-            offers[text] = text if pool is None else _with(pool, stack).deployment(shape, quantization)
+            offers[text] = pool.under(asked.runtime).deployment(shape, quantization) if pool else text
         except InPool as error:
             wrong.append(error)
     if wrong and not offers:
@@ -151,10 +145,6 @@ def _said(text: str) -> Pool | None:
     if ranks:
         raise InvalidInput("--on", given=text, expected=f"no {ranks[0]}=: the layout is what is looked for")
     return pool
-
-
-def _with(pool: Pool, stack: dict[str, str]) -> Pool:
-    return replace(pool, options={**stack, **pool.options})
 
 
 def options(model: str, load: Traffic, asked: Asked, found: Plan, width: int) -> list[Line]:

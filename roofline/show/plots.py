@@ -1,7 +1,6 @@
 """Pictures: rooflines, fronts and breakdowns, drawn with matplotlib from plain numbers.
 
-Whatever a colour says, a marker, a dash or a hatch says too. Matplotlib is loaded
-when something is drawn.
+Whatever a colour says, a marker, a dash or a hatch says too. Matplotlib is loaded when something is drawn.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class Pool:
     def label(self) -> str:
         """The pool as tables name it."""
         return f"{self.devices:,} × {self.name}"
+
+    def under(self, runtime: str | None) -> Pool:
+        """The pool under a serving stack, unless it says its own."""
+        return self if runtime is None else replace(self, options={"runtime": runtime, **self.options})
 
     def formats(self, model: ModelShape, default: str | None) -> Quantization:
         """The formats said of the pool, else the default, else the model's own or the part's nearest native ones."""

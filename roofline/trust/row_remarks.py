@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 from roofline.describe.catalog import accelerator
@@ -100,8 +101,7 @@ def _ranks(row: Row, prefix: str) -> list[str]:
     said["pp"] = 1 if prefix else ranks(row, "pp")
     taken, found = pool(row, prefix), []
     if taken.tp < said["tp"] or taken.pp < said["pp"] or taken.dp < said["dp"] or taken.ep < said["ep"]:
-        written = ", ".join(f"{prefix}{name} {count}" for name, count in said.items() if count > 1)
-        layout = ", ".join(f"{name} {getattr(taken, name)}" for name in said if getattr(taken, name) > 1)
+        written, layout = _several(said, prefix), _several({name: getattr(taken, name) for name in said})
         found.append(f"{written} do not fit {prefix}devices {taken.devices}: {layout or 'one rank'} instead")
     return found + _idle(f"{prefix}devices", taken.devices, taken.tp * taken.pp * taken.dp)
 
@@ -113,9 +113,13 @@ def _ranks_of_a_batch(row: Row) -> list[str]:
     devices, said = int(number(row, "devices")), {name: ranks(row, name) for name in ("tp", "pp", "dp")}
     each = said["tp"] * said["pp"] * said["dp"]
     if each > devices:
-        written = ", ".join(f"{name} {count}" for name, count in said.items() if count > 1)
-        return [f"{written} do not fit devices {devices}: {each} devices instead"]
+        return [f"{_several(said)} do not fit devices {devices}: {each} devices instead"]
     return _idle("devices", devices, each)
+
+
+def _several(counts: Mapping[str, int], prefix: str = "") -> str:
+    """Ranks in words, but for those of which there is one."""
+    return ", ".join(f"{prefix}{name} {count}" for name, count in counts.items() if count > 1)
 
 
 def _idle(name: str, devices: int, each: int) -> list[str]:

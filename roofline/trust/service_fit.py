@@ -1,4 +1,4 @@
-"""What measured service identifies of a part and its serving stack: six numbers, by least squares of logarithms.
+"""What measured service identifies of a part and its serving stack: six numbers, the likeliest ones.
 
     tpot = step + sequence · batch + decode + share · (prefill - shared + passes · prompt - spared)
     ttft = request + prefill + prompt                                       of one request in flight
@@ -35,7 +35,7 @@ from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
 FIGURES = ("step", "sequence", "prompt", "request", "memory", "compute")
-"""In the order of the solution; the last two as slowness, the inverse of the factor on the fractions reached [1]."""
+"""In the order of the solution: the costs of a host [s], then the factors on the fractions reached [1]."""
 ADVICE = {
     "step": "time per token at several numbers of requests in flight, from one to many",
     "sequence": "time per token at more than a hundred requests in flight as well as at few",
@@ -54,8 +54,8 @@ USUAL = {
     "compute": (1.0, 0.25),
 }
 """The usual value [s, 1], and the standard deviation of the logarithm about it [1]: of the host what the stacks in
-`hardware_specs/runtimes` cost, from less to more; of the devices about as far as kernels in service lie from those
-measured alone."""
+`hardware_specs/runtimes` cost, from less to more; of the devices about as much as the times per token of the widest of
+them lie apart from what is predicted, 0.76 to 1.36 times as long for the middle 80 %."""
 TOLD = 0.5
 """Share of a figure's usual doubt that the times may leave where it is identified [1]."""
 CONFIDENCE = 0.90
@@ -65,7 +65,7 @@ QUANTILE = 1.6448536269514722
 FURTHEST = 0.5
 """Median error above which the rows are of something else than they are said to be [1]."""
 REPEATED, RUNS = 0.02, 1.0
-"""How far repeated runs lie apart [1], as repeated configurations of InferenceX do, and the runs that it counts for."""
+"""How far repeated runs of one stack lie apart [1], from docs/validation.md, and the runs that it counts for."""
 _SETTLED = 1e-3
 _ROUNDS, _NUDGE = 30, 1e-3
 
@@ -217,7 +217,7 @@ class Form:
     seen: Sequence[Observation]
 
     def predicted(self, numbers: Array) -> Array:
-        """Seconds under step, sequence, prompt and request [s], and slowness of memory and compute [1]."""
+        """Seconds under step, sequence, prompt and request [s], and the factors on memory and compute [1]."""
         step, sequence, prompt, request, memory, compute = numbers
         decode, prefill, shared, spared = self._devices(float(memory), float(compute))
         once, passes = self._column("decodes"), self._column("passes")
@@ -237,7 +237,7 @@ class Form:
         for key in dict.fromkeys(id(each.settled) for each in self.seen):
             chosen = [index for index, each in enumerate(self.seen) if id(each.settled) == key]
             rates = self.seen[chosen[0]].settled.rates
-            sources = tuple(scaled(source, 1 / memory, 1 / compute) for source in rates.sources)
+            sources = tuple(scaled(source, memory, compute) for source in rates.sources)
             settled = replace(self.seen[chosen[0]].settled, rates=replace(rates, sources=sources))
             batch, context, isl, most = (self._column(name)[chosen] for name in ("batch", "context", "isl", "most"))
             together, part = self._column("together")[chosen], self._column("part")[chosen]
@@ -252,21 +252,15 @@ class Form:
 
     def slopes(self, logarithms: Array) -> Array:
         """Change of the logarithm of every time with the logarithm of every figure."""
-        times = self.predicted(_numbers(logarithms))
+        times = self.predicted(np.exp(logarithms))
         columns = []
         for index in range(len(FIGURES)):
             moved = logarithms.copy()
             moved[index] += _NUDGE
-            columns.append(np.log(self.predicted(_numbers(moved)) / times) / _NUDGE)
+            columns.append(np.log(self.predicted(np.exp(moved)) / times) / _NUDGE)
         return np.array(columns).T
 
 
-def _numbers(logarithms: Array) -> Array:
-    """Those of a form, from logarithms of figures: of a factor on what is reached, slowness is the inverse."""
-    return np.asarray(np.exp(np.concatenate([logarithms[:_HOSTS], -logarithms[_HOSTS:]])))
-
-
-_HOSTS = 4
 _MEAN = np.log([USUAL[name][0] for name in FIGURES])
 _DOUBT = np.array([USUAL[name][1] for name in FIGURES])
 
@@ -282,7 +276,7 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
     found, scatter = _MEAN, 2 * REPEATED
     for _ in range(_ROUNDS):
         found = _solved(form, measured, found, scatter)
-        off = np.log(form.predicted(_numbers(found)) / measured)
+        off = np.log(form.predicted(np.exp(found)) / measured)
         covariance, taken = _doubts(form, found, scatter)
         spare = len(measured) - taken + RUNS
         before, scatter = scatter, float(np.sqrt((off @ off + RUNS * REPEATED**2) / spare))
@@ -290,7 +284,7 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
             break
     # An interval is never wider than that of what is usual.
     widths = np.minimum(student(max(1, round(spare))) * np.sqrt(np.diag(covariance)), QUANTILE * _DOUBT)
-    times = form.predicted(_numbers(found))
+    times = form.predicted(np.exp(found))
     _near(times, measured)
     # Judged where figures are usual: where one comes out high, its logarithm would seem to be known better.
     known = np.sqrt(np.diag(_doubts(form, _MEAN, scatter)[0])) <= TOLD * _DOUBT
@@ -326,7 +320,7 @@ def _solved(form: Form, measured: Array, start: Array, scatter: float) -> Array:
     """The most likely figures, as logarithms, where times scatter so far: by steps, halved where they overshoot."""
     found, cost = start, _cost(form, measured, start, scatter)
     for _ in range(_ROUNDS):
-        off = np.log(measured / form.predicted(_numbers(found)))
+        off = np.log(measured / form.predicted(np.exp(found)))
         rows = np.concatenate([form.slopes(found) / scatter, np.diag(1 / _DOUBT)])
         move = np.linalg.lstsq(rows, np.concatenate([off / scatter, (_MEAN - found) / _DOUBT]), rcond=None)[0]
         for size in (1.0, 0.5, 0.25, 0.1, 0.02):
@@ -344,7 +338,7 @@ def _solved(form: Form, measured: Array, start: Array, scatter: float) -> Array:
 
 
 def _cost(form: Form, measured: Array, found: Array, scatter: float) -> float:
-    off = np.log(form.predicted(_numbers(found)) / measured) / scatter
+    off = np.log(form.predicted(np.exp(found)) / measured) / scatter
     beside = (found - _MEAN) / _DOUBT
     return float(off @ off + beside @ beside)
 
