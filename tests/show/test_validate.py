@@ -11,6 +11,7 @@ from roofline.show.validate_view import error_rows, report
 from roofline.trust.validation import COLUMNS, Validation, validate_file
 from tests.show.conftest import Snapshots
 from tests.show.support import CONFIG, DATA, Terminal, structure
+from tests.support.rows import PLAIN
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "measured"
 
@@ -96,30 +97,15 @@ def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: 
     assert alone.message == "one output token has no time between tokens: tpot_ms is compared with nothing"
 
 
-PLAIN = {
-    "id": "a",
-    "kind": "serving",
-    "model": "llama-3.1-8b",
-    "accelerator": "h100-sxm",
-    "devices": "2",
-    "tp": "2",
-    "quantization": "fp8",
-    "speculation": "none",
-    "runtime": "vllm",
-    "isl": "1024",
-    "osl": "128",
-    "concurrency": "8",
-    "ttft_ms": "60",
-    "tpot_ms": "6",
-}
+TIMED = {**PLAIN, "speculation": "none", "ttft_ms": "60", "tpot_ms": "6"}
 
 
 def written(path: Path, *changes: dict[str, str]) -> Path:
     """A file of one row several times, each changed in something."""
     with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, PLAIN)
+        writer = csv.DictWriter(out, TIMED)
         writer.writeheader()
-        writer.writerows({**PLAIN, **change} for change in changes)
+        writer.writerows({**TIMED, **change} for change in changes)
     return path
 
 

@@ -7,21 +7,9 @@ import pytest
 from roofline.trust.predictions import predict
 from roofline.trust.row_remarks import remarks
 from roofline.trust.validation import read_rows
+from tests.support.rows import PLAIN
 
 SERVING = Path(__file__).resolve().parents[2] / "benchmarks/measured/serving.csv"
-PLAIN = {
-    "id": "a",
-    "kind": "serving",
-    "model": "llama-3.1-8b",
-    "accelerator": "h100-sxm",
-    "devices": "2",
-    "tp": "2",
-    "quantization": "fp8",
-    "runtime": "vllm",
-    "isl": "1024",
-    "osl": "128",
-    "concurrency": "8",
-}
 STEP = {**PLAIN, "kind": "decode", "metric": "ms_per_step", "batch": "1", "concurrency": ""}
 SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp": "2", "decode_devices": "4"}
 

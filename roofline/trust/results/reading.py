@@ -7,20 +7,19 @@ comes from the caller, who cannot contradict it.
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roofline.describe.runtimes import runtimes
-from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName
+from roofline.errors import InvalidInput, LayoutError
 from roofline.trust.calibration import catalogue_name
 from roofline.trust.kernels import COLUMNS
-from roofline.trust.measured_rows import described, stack_name
+from roofline.trust.measured_rows import stack_name
 from roofline.trust.results import aiperf, llama_bench, openai_clients, trtllm, vllm_offline
+from roofline.trust.results.agreement import agree, check_stack
 from roofline.trust.results.fields import Json, Row
 
 READERS = (openai_clients, vllm_offline, trtllm, aiperf, llama_bench)
@@ -46,25 +45,8 @@ RANKS = ("tp", "pp", "dp")
 """What one replica's devices are cut into."""
 WHOLE = ("devices", *RANKS)
 NUMBERS = (*WHOLE, "isl", "osl", "concurrency", "ttft_ms", "tpot_ms", "e2e_latency_ms")
-SAME = 0.1
-"""Two lengths or requests in flight this near are one: those that are asked for and those that come out, say [1]."""
-NEAR = 0.75
-"""Likeness from which one name is another, mistyped [1]: vlm is vllm, ollama is not."""
-
 CACHES = ("bf16", "fp16", "fp8", "int8", "fp32", "nvfp4")
 """Formats of a cache that a caller may say."""
-FORMATS = {
-    "16 bits": ("bf16", "fp16", "f16", "bfloat16", "float16", "half"),
-    "fp32": ("fp32", "f32", "float32"),
-    "fp8": ("fp8", "float8", "w8a8"),
-    "mxfp8": ("mxfp8", "fp8"),
-    "int8": ("int8", "w8a8"),
-    "w8a16": ("w8a16", "int8", "gptq", "q8"),
-    "w4a16": ("w4a16", "int4", "awq", "gptq", "q4"),
-    "nvfp4": ("nvfp4", "fp4"),
-    "mxfp4": ("mxfp4", "fp4"),
-}
-"""Formats, and the words that may mean them."""
 _BLANKS = re.compile(r"[ \t\r\n\ufeff]*")
 """What may stand between results: files that were joined may each begin with a mark of their encoding."""
 _A_FILE = "a file of measured kernels or of a serving benchmark"
@@ -119,7 +101,7 @@ def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> list[Row]:
     if stated.get("kv_cache", "bf16").lower() not in CACHES:
         raise InvalidInput("kv_cache", given=said["kv_cache"], expected=f"one of {', '.join(CACHES)}")
     _check_numbers(stated, "")
-    _check_stack(stated, "")
+    check_stack(stated, "")
     found = [
         (f"{name}, result {place}", _cleaned(row), assumed)
         for path, name in zip(paths, called(paths), strict=True)
@@ -128,7 +110,7 @@ def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> list[Row]:
     rows = []
     for where, row, assumed in _of_part(found, stated.get("accelerator"), together(paths)):
         _check_numbers(row, f"{where}, ")
-        _agree(row, stated, where)
+        agree(row, stated, where)
         rows.append(_complete({**assumed, **row, **stated}, where))
     return rows
 
@@ -164,79 +146,6 @@ def _check_numbers(row: Mapping[str, str], where: str) -> None:
             raise InvalidInput(f"{where}{name}", given=text, expected=f"a {'whole ' if whole else ''}number above 0")
 
 
-def _check_stack(row: Mapping[str, str], where: str) -> None:
-    """Refuse a serving stack whose name is nearly that of one described; others go by any name."""
-    name, known = row.get("runtime", ""), runtimes()
-    if not name or stack_name(name):
-        return
-    if any(stack.startswith(name.lower()) or _alike(stack, name) for stack in known):
-        expected = f"one of {', '.join(known)}, or a stack of another name"
-        raise UnknownName(f"{where}runtime", given=name, known=known, expected=expected)
-
-
-def _agree(row: Row, said: Mapping[str, str], where: str) -> None:
-    """Refuse what is said against what the file states, where both are known to mean something else."""
-    for name, other in said.items():
-        own = row.get(name)
-        if own and name in _SAME and not _SAME[name](own, other):
-            raise InvalidInput(f"{where}, {name}", given=other, expected=f"{own}, which the file states")
-
-
-def _same_count(own: str, said: str) -> bool:
-    return float(own) == float(said)
-
-
-def _same_length(own: str, said: str) -> bool:
-    return abs(float(own) - float(said)) <= SAME * float(own)
-
-
-def _same_model(own: str, said: str) -> bool:
-    """Whether two names are of one model; that of a file may be a path that says nothing."""
-    try:
-        shape = described(own)
-    except RooflineError:
-        return True
-    return shape == described(said)
-
-
-def _same_format(own: str, said: str) -> bool:
-    """Whether two names may be of one format, one of them more precise than the other, say, or of a format not known.
-
-    >>> _same_format("FP8", "fp8_block"), _same_format("W4A16_AWQ", "int4"), _same_format("fp8", "nvfp4")
-    (True, True, False)
-    """
-    meant, others = _meanings(own), _meanings(said)
-    return not meant or not others or bool(meant & others)
-
-
-def _meanings(name: str) -> set[str]:
-    """The formats that a name may be of: those that all of its known words mean, or any where it names several."""
-    words = re.split(r"[^a-z0-9]+", name.lower())
-    each = [means for word in words if (means := {form for form, known in FORMATS.items() if word in known})]
-    return set.intersection(*each) or set.union(*each) if each else set()
-
-
-def _same_stack(own: str, said: str) -> bool:
-    """Whether two names are of one serving stack, versions and spelling aside."""
-    mine, other = stack_name(own), stack_name(said)
-    if mine and other:
-        return mine == other
-    one, two = own.lower(), said.lower()
-    return one in two or two in one or _alike(mine or one, other or two)
-
-
-def _alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= NEAR
-
-
-_SAME: Mapping[str, Callable[[str, str], bool]] = {
-    **dict.fromkeys(("devices", "tp"), _same_count),
-    **dict.fromkeys(("isl", "osl", "concurrency"), _same_length),
-    "model": _same_model,
-    **dict.fromkeys(("quantization", "kv_cache"), _same_format),
-    "runtime": _same_stack,
-}
-"""Whether what a file states and what is said mean the same."""
 _OPEN = {
     **dict.fromkeys(("quantization", "kv_cache", "runtime"), ("auto",)),
     **dict.fromkeys(("pp", "dp"), ("0",)),
@@ -321,5 +230,5 @@ def _complete(row: Row, where: str) -> Row:
     if stated and float(row["devices"]) % product:
         expected = f"a multiple of {product}, which {' · '.join(stated)} takes"
         raise LayoutError(f"{where}, devices", given=row["devices"], expected=expected)
-    _check_stack(row, f"{where}, ")
+    check_stack(row, f"{where}, ")
     return row
