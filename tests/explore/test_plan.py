@@ -107,6 +107,16 @@ def test_a_part_that_cannot_take_the_formats_is_left_out() -> None:
             plan("llama-3.1-8b", TRAFFIC, accelerators=parts, slo=Slo(tpot=1), max_batch=wrong)  # type: ignore[arg-type]
 
 
+def test_misses_are_in_the_order_of_how_far_they_miss() -> None:
+    """By whichever limit they miss further; here wide replicas have the sooner first token and the longer steps."""
+    asked, slo = Traffic(isl=8192, osl=1024, rate=4), Slo(ttft=1, tpot=0.001)
+    formats = {"quantization": "fp8", "most_devices": 16}
+    found = plan("llama-3.1-70b", asked, accelerators=["h100-sxm"], slo=slo, **formats)  # type: ignore[arg-type]
+    misses = [max(option.service.ttft / 1, option.service.tpot / 0.001) for option in found.options]
+    assert misses == sorted(misses)
+    assert len({option.service.ttft < 1 for option in found.options}) == 2
+
+
 def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:
     free = rl.accelerator("h100-sxm").with_(price=None)
     found = plan("llama-3.1-8b", TRAFFIC, accelerators=[free], slo=Slo(tpot=1), most_devices=2)
