@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measured.validation_page import BEYOND, SUMMARY, page, summary
+from benchmarks.measured.earlier_stacks import GROUPS, earlier, without
+from benchmarks.measured.validation_page import BEYOND, EARLIER, STACKS, SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
@@ -23,7 +24,7 @@ from roofline.trust.measured_rows import Row, load, number, pool, served
 from roofline.trust.predictions import Prediction, decode_pool, measured_batch, measured_rate, predict, two_pools
 from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
 from roofline.trust.stations import ACCEPTANCE
-from roofline.trust.validation import Validation, read_rows, validate
+from roofline.trust.validation import Validation, counts, read_rows, validate
 from roofline.trust.waits_fit import fitted_apart, fitted_waits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,6 @@ SERVING = ROOT / "benchmarks/measured/serving.csv"
 PHASES = ROOT / "benchmarks/measured/phases.csv"
 SPECS = ROOT / "hardware_specs/runtimes"
 PAGE = ROOT / "docs/validation.md"
-STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
 COMMAND = "python -m benchmarks.measured.refit_runtimes"
 NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence", "skew")
 """What `fitted` gives, in its order."""
@@ -194,7 +194,9 @@ def capped(rows: Sequence[Row]) -> tuple[int, int]:
 
 def to_toml(stack: Runtime) -> str:
     """A stack's file."""
-    lines = [f"# Made by `{COMMAND}`.", f'name = "{stack.name}"', f'source = "{stack.source}"']
+    lines = [f"# Made by `{COMMAND}`."]
+    said = (name for name in ("name", "source", "of", "below", "until", "told_by") if getattr(stack, name))
+    lines += [f'{name} = "{getattr(stack, name)}"' for name in said]
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]
@@ -228,13 +230,20 @@ def main() -> None:
         ttft = spread(judged, name, lambda each: each.ttft, "ttft_ms")
         stack = stack.model_copy(update={"tpot": tpot, "ttft": ttft})
         (SPECS / f"{name}.toml").write_text(to_toml(stack), encoding="utf-8")
+    phases = read_rows(PHASES)
+    usual = constants("all", known, shared)
+    found_earlier = [earlier(name, usual, [row for row in phases if counts(row)]) for name in EARLIER]
+    for each in found_earlier:
+        (SPECS / f"{each.stack.name}.toml").write_text(to_toml(each.stack), encoding="utf-8")
     described.cache_clear()
     shipped = {name: runtime(name) for name in STACKS}
     outside = {
         name: Validation(tuple(replace(each, stack=shipped[each.row["runtime"]]) for each in found.values()))
         for name, found in (("model", without_model), ("part", without_part))
     }
-    found = summary(before, validate(rows), outside, validate(PHASES))
+    batches = {"within": validate(phases)}
+    batches.update({group: without(group, found_earlier, batches["within"]) for group in GROUPS})
+    found = summary(before, validate(rows), outside, batches)
     split = [row for row in counted if row["kind"] != "serving"]
     found["outrun"], found["capped"] = outrun(split), capped(split)
     SUMMARY.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

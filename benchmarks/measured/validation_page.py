@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from roofline.describe.runtimes import runtime, runtimes
+from roofline.describe.runtimes import Runtime, runtime
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.trust.launch_scripts import ASKED, MIDDLE, SMALL
 from roofline.trust.runtimes_fit import HELD
 from roofline.trust.stations import MOST_DRAFTED
 from roofline.trust.validation import FEWEST, Figures, Validation
 
+STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
+"""Stacks whose service was measured."""
+EARLIER = ("fastertransformer", "tensorrt-llm-2024", "vllm-2024")
+"""Stacks of which batches and single steps were."""
 SUMMARY = Path(__file__).with_name("validation.json")
 SAMPLE = 37
 """Every so many rows, the predictions are stored, so that a test can tell whether the page is up to date [1]."""
@@ -37,13 +41,12 @@ BEYOND = 0.06
 
 
 def summary(
-    before: Validation, within: Validation, outside: Mapping[str, Validation], phases: Validation
+    before: Validation, within: Validation, outside: Mapping[str, Validation], batches: Mapping[str, Validation]
 ) -> dict[str, Any]:
-    """All figures of the page."""
+    """All figures of the page; `batches` are rows of one phase or one batch, within the fit and outside of it."""
     runs = {"before": before, "within": within, **outside}
     return {
         "counts": within.counts(),
-        "phase_counts": phases.counts(),
         "faster": len(within.above_floor()),
         "overall": {name: _overall(each) for name, each in runs.items()},
         "apart": {kind: _plain(within.figures(kind=kind, graded=False)) for kind in ("serving", "disaggregated")},
@@ -53,9 +56,8 @@ def summary(
         "odd": _odd(outside["model"]),
         "ages": _ages(within),
         "worst": [[*_row(each.prediction.row), each.measured, each.predicted] for each in outside["model"].worst(12)],
-        "phases": {name: asdict(each) for name, each in phases.by("source", "value").items()},
-        "kinds": {name: asdict(each) for name, each in phases.by("kind", "value").items()},
-        "unsupported": _reasons(phases),
+        "batches": {column: _of_batches(batches, column) for column in ("kind", "source")},
+        "unsupported": _reasons(batches["within"]),
         "sample": {
             each.row["id"]: [_short(each.ttft), _short(each.tpot), _short(each.floor)]
             for each in within.predictions[::SAMPLE]
@@ -83,6 +85,14 @@ def _table(outside: Validation, within: Validation, column: str, kind: str) -> d
         for quantity in ("tpot", "ttft"):
             for group, figures in each.by(column, quantity, kind=kind).items():
                 found.setdefault(group, {}).setdefault(name, {})[quantity] = asdict(figures)
+    return found
+
+
+def _of_batches(runs: Mapping[str, Validation], column: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, each in runs.items():
+        for group, figures in each.by(column, "value").items():
+            found.setdefault(group, {})[name] = asdict(figures)
     return found
 
 
@@ -125,9 +135,9 @@ def _row(row: Mapping[str, str]) -> list[str]:
     return [row[name] for name in names]
 
 
-def _reasons(phases: Validation) -> dict[str, int]:
+def _reasons(batches: Validation) -> dict[str, int]:
     found: dict[str, int] = {}
-    for each in phases.predictions:
+    for each in batches.predictions:
         if each.status != "ok":
             reason = each.message.split(":")[0]
             found[reason] = found.get(reason, 0) + 1
@@ -154,7 +164,8 @@ def page(found: Mapping[str, Any]) -> str:
         "odd": _odd_table(found),
         "ages": _ages_table(found),
         "worst": _worst(found),
-        "phases": _phases(found),
+        "batches": _batches(found),
+        "earlier": _earlier(),
         "rows": f"{sum(found['counts'].values()):,}",
         "faster": "none" if not found["faster"] else str(found["faster"]),
         "unsupported": _unsupported(found),
@@ -244,16 +255,20 @@ def _constants() -> str:
         "| rows | TPOT error | TPOT range | TTFT error |",
         "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
-    for name in runtimes():
+    for name in STACKS:
         each = runtime(name)
-        slower = ", ".join(f"{vendor} × {times:g}" for vendor, times in each.slower.items())
         lines.append(
-            f"| {name} | {each.step * 1e3:.3g} ms | {each.verified * 1e6:.3g} μs | {each.prompt * 1e3:.3g} ms "
-            f"| {slower} | {each.request * 1e3:.3g} ms | {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
+            f"| {name} | {each.step * 1e3:.3g} ms | {each.verified * 1e6:.3g} μs "
+            f"| {each.prompt * 1e3:.3g} ms | {_slower(each)} | {each.request * 1e3:.3g} ms "
+            f"| {each.first:.3g} | {each.aligned:.3g} | {each.bunch:.3g} "
             f"| {each.in_step:.3g} | {each.tpot.points:,} | {each.tpot.error:.1%} "
             f"| {each.tpot.low:.2f} to {each.tpot.high:.2f} | {each.ttft.error:.1%} |"
         )
     return "\n".join(lines)
+
+
+def _slower(stack: Runtime) -> str:
+    return ", ".join(f"{vendor} × {times:g}" for vendor, times in stack.slower.items())
 
 
 def _covered(found: Mapping[str, Any]) -> str:
@@ -304,12 +319,33 @@ def _worst(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _phases(found: Mapping[str, Any]) -> str:
-    lines = ["| source | rows | median | bias |", "|---|---:|---:|---:|"]
-    both = {**found["kinds"], **found["phases"]}
-    for name, each in both.items():
-        shown = f"all of kind {name}" if name in found["kinds"] else name
-        lines.append(f"| {shown} | {each['rows']:,} | {_percent(each, 'median')} | {_percent(each, 'bias')} |")
+def _batches(found: Mapping[str, Any]) -> str:
+    lines = [
+        "| rows of | rows | median | bias | without its model | without its part |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for column, groups in found["batches"].items():
+        for name, each in groups.items():
+            shown = f"all of kind {name}" if column == "kind" else name
+            outside = " | ".join(_percent(each.get(run), "median") for run in ("model", "part"))
+            within = each["within"]
+            figures = f"{_percent(within, 'median')} | {_percent(within, 'bias')} | {outside}"
+            lines.append(f"| {shown} | {within['rows']:,} | {figures} |")
+    return "\n".join(lines)
+
+
+def _earlier() -> str:
+    lines = [
+        "| stack | versions of | below | or until | step | sequence | prompt | slower | rows | error | range |",
+        "|---|---|---|---|---:|---:|---:|---|---:|---:|---|",
+    ]
+    for name in EARLIER:
+        each = runtime(name)
+        lines.append(
+            f"| {name} | {each.of} | {each.below} | {each.until} | {each.step * 1e3:.3g} ms "
+            f"| {each.sequence * 1e6:.3g} μs | {each.prompt * 1e3:.3g} ms | {_slower(each)} | {each.tpot.points:,} "
+            f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} |"
+        )
     return "\n".join(lines)
 
 

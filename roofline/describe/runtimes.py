@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +35,10 @@ CONSTANTS = (
     "skew",
 )
 """Names of a stack's numbers, in the order of its file."""
+
+
+_VERSION = r"^(\d+(\.\d+)*)?$"
+_MONTH = r"^(\d{4}-\d{2})?$"
 
 
 class Spread(BaseModel):
@@ -72,6 +77,10 @@ class Runtime(BaseModel):
     scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
     the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
+
+    `of`: the stack of which this is an earlier generation, versions below `below`, or where no version is stated of
+    months up to `until`. `told_by`: what its constants were fitted to, service, in which a front end streams tokens to
+    clients, or batches that an engine was given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +88,10 @@ class Runtime(BaseModel):
     name: str
     source: str = Field(min_length=3)
     note: str = ""
+    of: str = ""
+    below: str = Field(default="", pattern=_VERSION)
+    until: str = Field(default="", pattern=_MONTH)
+    told_by: Literal["service", "batches"] = "service"
     step: float = Field(ge=0, lt=1)
     alone: float = Field(ge=0, lt=1)
     sequence: float = Field(ge=0, lt=1)
@@ -107,6 +120,10 @@ class Runtime(BaseModel):
         """The stack of a pool that only decodes."""
         return self.model_copy(update={"step": self.alone})
 
+    def without_front_end(self) -> Runtime:
+        """The stack as its engine alone is measured: what a sequence costs in service is to stream its tokens."""
+        return self.model_copy(update={"sequence": 0.0}) if self.told_by == "service" else self
+
     def gathering(self, ranks: int) -> float:
         """Decode steps for which prompts of so many attention-data ranks are gathered [1]."""
         return self.aligned if ranks > 1 else 0.0
@@ -132,6 +149,26 @@ class Runtime(BaseModel):
 def runtimes() -> list[str]:
     """Names of the described serving stacks, sorted."""
     return sorted(path.stem for path in (specs_directory() / "runtimes").glob("*.toml"))
+
+
+@cache  # asked for thousands of rows
+def generation(name: str, version: str, month: str) -> str:
+    """The name of a stack as it was in a version, or where none is stated in a month; its own name in later ones.
+
+    >>> generation("vllm", "0.6.1", ""), generation("vllm", "", "2024-10"), generation("vllm", "0.10", "2024-10")
+    ('vllm-2024', 'vllm-2024', 'vllm')
+    """
+    for earlier in map(runtime, runtimes()):
+        if earlier.of != name:
+            continue
+        stated = bool(version and earlier.below)
+        if _numbers(version) < _numbers(earlier.below) if stated else "" < month <= earlier.until:
+            return earlier.name
+    return name
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def runtime(name: str | Runtime) -> Runtime:

@@ -5,7 +5,7 @@
 
 from roofline.numeric import Num
 
-__all__ = ["direct_all_gather", "direct_all_to_all", "mesh_bandwidth"]
+__all__ = ["direct_all_gather", "direct_all_to_all", "fanned_all_to_all", "mesh_bandwidth", "nodes_reached"]
 
 
 def mesh_bandwidth(bandwidth: Num, ranks: Num, domain: Num) -> Num:
@@ -67,3 +67,60 @@ def direct_all_to_all(size: Num, ranks: Num, bandwidth: Num, latency: Num) -> Nu
     4.0
     """
     return latency + (ranks - 1) / ranks * size / bandwidth
+
+
+def nodes_reached(ranks_across: Num, copies: Num) -> Num:
+    """The nodes that hold at least one of the experts that a token is sent to.
+
+    Arguments:
+        ranks_across : nodes, that of the token among them [1]
+        copies : experts of a token on different ranks [1]
+
+    Returns the number of nodes that are expected [1].
+
+    Source: Feller 1968, "An Introduction to Probability Theory and Its Applications", volume 1, section IV.2 (the cells
+    that are not empty when each of `copies` balls falls into any of `ranks_across` cells alike).
+
+    A router that is limited to some nodes, as DeepSeek-V3's to four, reaches no more than those: this is then too many.
+
+    >>> nodes_reached(4, 2)
+    1.75
+    """
+    return ranks_across * (1 - (1 - 1 / ranks_across) ** copies)
+
+
+def fanned_all_to_all(
+    size: Num,
+    copies: Num,
+    ranks_inside: Num,
+    ranks_across: Num,
+    bandwidth_inside: Num,
+    bandwidth_across: Num,
+    latency_inside: Num,
+    latency_across: Num,
+) -> Num:
+    """The time to send copies of every row to experts, each row once to every node that has some, and on inside it.
+
+    Arguments:
+        size : the copies of all rows of one rank [B]
+        copies : experts of a token on different ranks [1]
+        ranks_inside : ranks of one node [1]
+        ranks_across : nodes [1]
+        bandwidth_inside : one direction of one rank inside its node [B/s]
+        bandwidth_across : one direction of one rank between nodes [B/s]
+        latency_inside : per message inside a node [s]
+        latency_across : per message between nodes [s]
+
+    Returns the time [s].
+
+    Source: DeepSeek-AI 2024, "DeepSeek-V3 Technical Report", arXiv:2412.19437, section 3.2.2 (a token crosses to the
+    rank of the same number in each of its nodes, and is forwarded there); the way back sums inside first.
+
+    Crossing and forwarding follow each other here; kernels overlap them in part.
+
+    >>> fanned_all_to_all(8, 2, 4, 4, 2, 1, 1, 5)
+    14.25
+    """
+    crossing = size * nodes_reached(ranks_across, copies) / copies
+    outside = direct_all_to_all(crossing, ranks_across, bandwidth_across, latency_across)
+    return outside + direct_all_to_all(size, ranks_inside, bandwidth_inside, latency_inside)

@@ -14,7 +14,7 @@ from roofline.equations.collectives import (
     switch_all_reduce,
     two_shot_all_reduce,
 )
-from roofline.equations.exchanges import direct_all_gather, direct_all_to_all, mesh_bandwidth
+from roofline.equations.exchanges import direct_all_gather, direct_all_to_all, fanned_all_to_all, mesh_bandwidth
 from roofline.errors import LayoutError, MissingNumber
 from roofline.estimate.work import Transfer
 from roofline.numeric import Num, minimum
@@ -79,6 +79,9 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
         within = direct_all_gather(size, taken.group, bandwidth, latency)
         joined = two_shot_all_reduce(size / taken.group, taken.groups, bandwidth_across, latency_across)
         return fit.staged_overhead + 2 * within + joined
+    if transfer.copies > 1:
+        shape = (taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across)
+        return fit.staged_overhead + fanned_all_to_all(size, transfer.copies, *shape)
     # What leaves a group crosses the outer wire; one group's share stays on the inner one.
     direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
     outside = direct(size, taken.groups, bandwidth_across, latency_across)

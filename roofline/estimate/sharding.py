@@ -11,9 +11,7 @@ from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix, Projection
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.experts import dispatch_bytes, largest_deviate
-from roofline.estimate.layout import Layout
-from roofline.estimate.work import (
-    HIDDEN_WIDTH,
+from roofline.estimate.kernels import (
     AttentionKernel,
     ExpertKernel,
     ExpertRow,
@@ -23,9 +21,9 @@ from roofline.estimate.work import (
     StateKernel,
     StreamKernel,
     TransferKernel,
-    activation_width,
-    exact_width,
 )
+from roofline.estimate.layout import Layout
+from roofline.estimate.work import HIDDEN_WIDTH, activation_width, exact_width
 
 
 def layer_kernels(
@@ -141,7 +139,8 @@ def _expert_kernels(
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
         # Every device of an expert needs the token; one of them returns the sum.
         sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
-        return TransferKernel(term, "all_to_all", float(sent) / layout.tp, 0, layout.expert_group)  # type: ignore[arg-type]
+        row_bytes = float(sent) / layout.tp  # type: ignore[arg-type]
+        return TransferKernel(term, "all_to_all", row_bytes, 0, layout.expert_group, copies=copies)
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
         exchange("dispatch", activation_width(kernel.computed), 0),

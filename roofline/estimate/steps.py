@@ -10,11 +10,12 @@ from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
 from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
+from roofline.estimate.kernels import HostKernel, Kernel, one_token
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
-from roofline.estimate.work import HIDDEN_WIDTH, HostKernel, Kernel, Load, one_token
+from roofline.estimate.work import HIDDEN_WIDTH, Load
 from roofline.numeric import Num, ceil
 
 

@@ -1,7 +1,6 @@
 """What a phase must do: operations with their FLOP and bytes, and transfers with theirs. Knows no hardware.
 
-A kernel is what one device runs whatever the load; given a load it becomes an operation or a transfer. All numbers are
-per device and per pass of one micro-batch.
+All numbers are per device and per pass of one micro-batch.
 """
 
 from __future__ import annotations
@@ -10,19 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
-from roofline.describe.mixers import Mixer
-from roofline.equations.experts import (
-    busiest_rank_experts,
-    distinct_experts,
-    expert_row_bytes,
-    routed_row_bytes,
-    skewed_experts,
-)
-from roofline.equations.matmul import matmul_flops, weight_bytes
-from roofline.numeric import SCALAR, Num, kind, minimum
+from roofline.numeric import Num
 
 Phase = Literal["prefill", "decode"]
 Collective = Literal["all_reduce", "all_gather", "all_to_all"]
@@ -83,309 +72,22 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One collective over `ranks` devices: `size` [B] of the full buffer per rank, `fewest` [B] that must cross."""
+    """One collective over `ranks` devices: `size` [B] of the full buffer per rank, `fewest` [B] that must cross.
+
+    Where rows have `copies`, a row crosses once to each node that is sent some, and is copied there [1].
+    """
 
     term: str
     collective: Collective
     size: Num
     fewest: Num
     ranks: int
+    copies: float = 1
 
 
 Item = Operation | Transfer
-BLOCK_ROWS = 128
-"""Queries of one head that a core works on at a time, all their keys in turn [1].
-
-Shah et al. 2024, "FlashAttention-3", arXiv:2407.08608, blocks of 128 rows; 64 to 128 in FlashAttention-2.
-"""
-_LEAST_SKEW = 1e-6
-"""Below this skew the count of experts is that without one, to as many digits, and its equation loses them [1]."""
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
 """Stands for the hand-over between two stages where its rate on the wires is looked up."""
-
-
-@dataclass(frozen=True, slots=True)
-class MatmulKernel:
-    """Matrices that share an input and run as one kernel, as one rank holds them."""
-
-    term: str
-    stored: str
-    computed: str
-    inner: int
-    columns: int
-    last_row_only: bool = False
-
-    def item(self, load: Load) -> Operation:
-        """Each row is multiplied with every weight; weights are read once."""
-        rows = load.outputs if self.last_row_only else load.rows
-        weights = weight_bytes(self.inner, self.columns, exact_width(self.stored))
-        row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
-        flops = rows * matmul_flops(1, self.inner, self.columns)
-        return Operation(
-            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionKernel:
-    """Scores and values of one mixer over the cache, as one rank computes them."""
-
-    mixer: Mixer
-    head_share: float
-    key_elements: int
-    computed: str
-    cache_format: str
-
-    def item(self, load: Load) -> Operation:
-        """Reads what each sequence can see and writes what it adds; latent keys are rebuilt where that costs less."""
-        mixer, sequences = self.mixer, load.sequences
-        if load.phase == "decode":
-            keys_read = mixer.visible_keys(load.context)
-            flops = keys_read * (load.new * (mixer.pair_flops * self.head_share))
-            index_pairs = load.new * mixer.indexed_keys(load.context) if mixer.index_flops else 0
-        else:
-            # The first query sees itself and what it reaches of the cache; each further one brings its own key.
-            keys_read = mixer.visible_keys(load.cached + 1) - 1 + load.new
-            pairs = mixer.attended_pairs(load.new, load.cached)
-            index_pairs = mixer.indexed_pairs(load.new, load.cached) if mixer.index_flops else 0
-            flops = pairs * (mixer.pair_flops * self.head_share)
-            if isinstance(mixer, LatentAttention):
-                rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
-                flops = minimum(flops, rebuilt * self.head_share)
-        width = exact_width(self.cache_format)
-        written = 0 if getattr(mixer, "shares_kv", False) else load.new
-        moved = (keys_read + written) * (self.key_elements * width)
-        if mixer.index_flops:
-            flops = flops + index_pairs * (mixer.index_flops * self.head_share)
-            moved = moved + mixer.index_elements(load.context) * width
-        flops = sequences * flops
-        cache = sequences * moved
-        query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
-        return Operation(
-            "attention",
-            self._class(load.phase),
-            self.cache_format,
-            self.computed,
-            flops,
-            0,
-            cache,
-            load.rows * (query * self.head_share * HIDDEN_WIDTH),
-            flops,
-            0,
-            longest=self._last_block(load),
-        )
-
-    def _last_block(self, load: Load) -> Num:
-        """Of a prompt: what the last of its queries ask of one head, with all keys that they see [FLOP]."""
-        heads = getattr(self.mixer, "heads", 0)
-        if load.phase == "decode" or not heads:
-            return 0
-        each = self.mixer.pair_flops
-        if isinstance(self.mixer, LatentAttention):
-            each = min(each, self.mixer.rebuilt_pair_flops)
-        return minimum(load.new, BLOCK_ROWS) * self.mixer.visible_keys(load.context) * (each / heads)
-
-    def _class(self, phase: Phase) -> KernelClass:
-        if isinstance(self.mixer, LatentAttention):
-            return "latent_decode" if phase == "decode" else "latent_prefill"
-        return "attention_decode" if phase == "decode" else "attention_prefill"
-
-
-@dataclass(frozen=True, slots=True)
-class StateKernel:
-    """A recurrent mixer's state, read and written once per pass, as one rank holds it."""
-
-    state_bytes: float
-    flops_per_token: float
-    computed: str
-
-    def item(self, load: Load) -> Operation:
-        """The state does not grow with the context."""
-        moved = load.sequences * (2 * self.state_bytes)
-        flops = load.rows * self.flops_per_token
-        return Operation("state", "elementwise", "fp32", self.computed, flops, 0, moved, 0, flops, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertRow:
-    """A row of activations on its way through one expert: elements [1], of the whole expert.
-
-    `hidden` go into the first matrices and come out of the last, `columns` out of the first and `inner` into the last.
-    """
-
-    hidden: int
-    columns: int
-    inner: int
-
-    def product_bytes(self, computed: str, cut: float) -> Num:
-        """What the matrices read and write of it where each is cut over `cut` devices [B]."""
-        width = activation_width(computed)
-        return expert_row_bytes(self.hidden, self.columns / cut, self.inner / cut, width, HIDDEN_WIDTH)
-
-    def routing_bytes(self, computed: str, cut: float) -> Num:
-        """What kernels of their own move of it there [B]."""
-        width = activation_width(computed)
-        return routed_row_bytes(self.hidden, self.columns / cut, self.inner / cut, width, HIDDEN_WIDTH)
-
-
-def touched_experts(experts: Num, chosen: Num, tokens: Num, held: Num, deviate: Num, skew: float) -> Num:
-    """Of the experts that the busiest rank has `held`, those that at least one token is routed to [1]."""
-    if skew > _LEAST_SKEW:
-        touched = skewed_experts(experts, chosen, tokens, skew)
-    else:
-        touched = distinct_experts(experts, chosen, tokens)
-    return busiest_rank_experts(experts, touched, tokens, held, deviate)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertKernel:
-    """The routed experts of one layer, as the busiest device of the expert group holds them.
-
-    A device has `held` experts, each cut over `cut` devices; `deviate` says how many standard deviations the busiest
-    rank lies above the mean. Of a token's `top_k` choices, those among the `empty` experts cost nothing. `skew`:
-    squared coefficient of variation of how often experts are chosen, 0 where all are alike.
-    """
-
-    experts: int
-    top_k: int
-    expert_elements: int
-    row: ExpertRow
-    group: int
-    held: int
-    cut: int
-    deviate: float
-    stored: str
-    computed: str
-    empty: int = 0
-    skew: float = 0.0
-
-    def item(self, load: Load) -> Operation:
-        """An expert's weights are read if at least one token is routed to it; devices share the tokens evenly."""
-        tokens, width, chosen = load.group_tokens, exact_width(self.stored), self.chosen
-        fewest = max(self.top_k - self.empty, 0)
-        per_expert = self.expert_elements * width
-        flops = tokens * (chosen * matmul_flops(1, self.expert_elements, 1) / self.group)
-        return Operation(
-            "routed_experts",
-            "experts",
-            self.stored,
-            self.computed,
-            flops * self.uneven,
-            self.touched(tokens) * (per_expert / self.cut),
-            0,
-            self.rows(load) * self.row.product_bytes(self.computed, self.cut),
-            flops if fewest == chosen else flops * (fewest / chosen),
-            fewest * (per_expert / self.group),
-        )
-
-    def touched(self, tokens: Num) -> Num:
-        """Experts of the busiest rank that tokens of the whole group are routed to [1]."""
-        skew = self.skew if self.chosen < self.experts else 0.0  # where all are chosen, all are alike
-        return touched_experts(self.experts, self.chosen, tokens, self.held, self.deviate, skew)
-
-    @property
-    def chosen(self) -> float:
-        """Experts of a token that cost something, as many as are expected [1]."""
-        return self.top_k * self.experts / (self.experts + self.empty) if self.empty else self.top_k
-
-    @property
-    def uneven(self) -> float:
-        """Times the mean that the fullest rank holds where ranks do not divide the experts [1]."""
-        return self.held * self.group / (self.experts * self.cut)
-
-    def rows(self, load: Load) -> Num:
-        """Rows that are routed to the experts of one device; devices that cut an expert all see its rows whole [1]."""
-        return load.group_tokens * (self.chosen * self.cut / self.group * self.uneven)
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingKernel:
-    """What brings rows to experts, gates them between matrices, and sums what comes back; launched with `experts`."""
-
-    experts: ExpertKernel
-
-    def item(self, load: Load) -> Operation:
-        """Moves its bytes and computes next to nothing."""
-        moved = self.experts.rows(load) * self.experts.row.routing_bytes(self.experts.computed, self.experts.cut)
-        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, kernels=0)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamKernel:
-    """Elementwise work: norms, activations, rotary positions, residual additions, lookups."""
-
-    term: str
-    row_bytes: float
-    kernels: int
-    last_row_only: bool = False
-
-    def item(self, load: Load) -> Operation:
-        """Moves its bytes for each row and computes next to nothing."""
-        rows = load.outputs if self.last_row_only else load.rows
-        return Operation(
-            self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, kernels=self.kernels
-        )
-
-
-def one_token(new: Num) -> bool:
-    """Whether each sequence has one new token, and it is known: the common step, in which no drafts are verified."""
-    return kind(new) == SCALAR and new == 1
-
-
-@dataclass(frozen=True, slots=True)
-class HostKernel:
-    """What a serving stack's host adds to a pass: once, for each sequence of a decode step, or for each `verified` one.
-
-    A step's sequences are those of all ranks; drafts are verified rank by rank, side by side.
-    """
-
-    per: Literal["pass", "sequence", "verified"]
-
-    def item(self, load: Load) -> Operation:
-        """Overhead alone; a prefill pays once, whatever it takes."""
-        name, times = self._paid(load)
-        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
-
-    def _paid(self, load: Load) -> tuple[KernelClass, Num]:
-        """Which cost, and how often."""
-        decoding = load.phase == "decode"
-        if self.per == "pass":
-            return ("host_step" if decoding else "host_prompt"), 1
-        if self.per == "sequence":
-            return "host_sequence", load.group_tokens / load.new if decoding else 0
-        return "host_verify", load.sequences if decoding and not one_token(load.new) else 0
-
-
-@dataclass(frozen=True, slots=True)
-class TransferKernel:
-    """A collective whose size grows with the rows of a rank, or with the tokens of the whole expert group."""
-
-    term: str
-    collective: Collective
-    row_bytes: float
-    fewest_row_bytes: float
-    ranks: int
-    over_group: bool = False
-    last_row_only: bool = False
-
-    def item(self, load: Load) -> Transfer:
-        """The buffer of one rank."""
-        rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
-        size = rows * self.row_bytes
-        fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
-        return Transfer(self.term, self.collective, size, fewest, self.ranks)
-
-
-Kernel = (
-    MatmulKernel
-    | AttentionKernel
-    | StateKernel
-    | ExpertKernel
-    | RoutingKernel
-    | StreamKernel
-    | HostKernel
-    | TransferKernel
-)
 
 
 @cache

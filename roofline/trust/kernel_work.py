@@ -25,19 +25,8 @@ from roofline.describe.efficiency import CollectiveClass
 from roofline.describe.formats import FORMATS
 from roofline.equations.experts import dispatch_bytes, expert_weight_bytes
 from roofline.errors import InvalidInput, UnknownName
-from roofline.estimate.work import (
-    HIDDEN_WIDTH,
-    AttentionKernel,
-    ExpertKernel,
-    ExpertRow,
-    Item,
-    Load,
-    MatmulKernel,
-    Phase,
-    StreamKernel,
-    Transfer,
-    exact_width,
-)
+from roofline.estimate.kernels import AttentionKernel, ExpertKernel, ExpertRow, MatmulKernel, StreamKernel
+from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Phase, Transfer, exact_width
 
 LATENT_HEAD = 128
 """Elements of a key without its rotated part, and of a value, in every published model with latent attention [1]."""

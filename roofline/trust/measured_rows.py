@@ -13,7 +13,7 @@ from roofline.describe.catalog import accelerator
 from roofline.describe.formats import Quantization
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
-from roofline.describe.runtimes import Runtime, runtime, runtimes
+from roofline.describe.runtimes import Runtime, generation, runtime, runtimes
 from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
@@ -39,6 +39,14 @@ _SAME_SHAPE = {
 _TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
 NO_DRAFTS = ("", "none", "no", "off", "n/a", "unknown")
 _MTP = re.compile(r"mtp[-_ ]?([1-9])")
+_VERSION = re.compile(r"[ :=_-]*v?(\d+(?:\.\d+)+)")
+_MONTH = re.compile(r"\d{4}-\d{2}")
+_OTHER_PARTS = (("LLM-Inference-Bench", "a100-sxm-80gb", "a100-sxm-40gb"),)
+"""Parts that were other than a source's rows have it: source, part named and part measured on.
+
+LLM-Inference-Bench (arXiv:2411.00136) does not say how much memory its A100s have. Llama-3-8B in 16 bits under vLLM
+takes 66 s for 32 sequences of 2,048 tokens in and out, and 126 s for 64: twice, as where 40 GB hold 32 but not 64.
+"""
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
 
@@ -58,7 +66,8 @@ class PoolRow:
 class Served:
     """What a row says was served, in plain values that can be compared and cached.
 
-    `scripted`: by a launch script of InferenceX, which sets what the row does not record.
+    `runtime`: the serving stack, and `stack` its generation. `scripted`: by a launch script of InferenceX, which sets
+    what the row does not record.
     """
 
     model: str
@@ -66,6 +75,7 @@ class Served:
     quantization: str
     kv_cache: str
     runtime: str
+    stack: str
     scripted: bool = False
 
 
@@ -116,28 +126,45 @@ def has_two_pools(row: Row) -> bool:
 
 def served(row: Row) -> Served:
     """Model, part, formats and serving stack of a row."""
+    stack = stack_name(str(row.get("runtime") or ""), str(row.get("date") or ""))
     return Served(
         str(row.get("model") or "").strip(),
-        catalogue_name(str(row.get("accelerator") or "").strip()),
+        part_of(row),
         str(row.get("quantization") or "").strip().lower(),
         _FORMATS.get(text := str(row.get("kv_cache") or "").strip().lower(), text),
-        stack_name(str(row.get("runtime") or "")),
+        (runtime(stack).of or stack) if stack else "",
+        stack,
         _scripted(row),
     )
 
 
+def part_of(row: Row) -> str:
+    """The part of the catalogue that a row was measured on: the one named, but where runs show that it was another."""
+    named = catalogue_name(str(row.get("accelerator") or "").strip())
+    return next((part for source, said, part in _OTHER_PARTS if _from(row, source) and said == named), named)
+
+
+def _from(row: Row, source: str) -> bool:
+    return str(row.get("source") or "").startswith(source)
+
+
 def _scripted(row: Row) -> bool:
-    return str(row.get("source") or "").startswith("InferenceX") or str(row.get("id") or "").startswith("ix-")
+    return _from(row, "InferenceX") or str(row.get("id") or "").startswith("ix-")
 
 
-def stack_name(text: str) -> str:
-    """The described serving stack that a row's runtime is a version of; empty where there is none.
+def stack_name(text: str, date: str = "") -> str:
+    """The described serving stack that a row's runtime is a version of, or was at a date; empty where there is none.
 
     >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("llama.cpp")
-    ('tensorrt-llm', 'tensorrt-llm', '')
+    ('tensorrt-llm-2024', 'tensorrt-llm', '')
+    >>> stack_name("vLLM"), stack_name("vLLM", "2024-10"), stack_name("vLLM 0.10.0 / ROCm 6.4.1", "2024-10")
+    ('vllm', 'vllm-2024', 'vllm')
     """
     lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower())
-    return next((name for name in runtimes() if name in lowered), "")
+    found = next((name for name in sorted(runtimes(), key=len, reverse=True) if name in lowered), "")
+    version = _VERSION.match(lowered.partition(found)[2]) if found else None
+    month = _MONTH.match(date)
+    return generation(found, version[1] if version else "", month[0] if month else "")
 
 
 def load(row: Row) -> Load:
@@ -154,7 +181,7 @@ def load(row: Row) -> Load:
         max(1.0, isl * least),
         max(1.0, osl * least),
         concurrency,
-        _draft_length(said, launch),
+        draft_length(said, launch),
         said == "unknown",
         not scripted,
         0.0 if launch is None else launch.waiting,
@@ -162,8 +189,8 @@ def load(row: Row) -> Load:
     )
 
 
-def _draft_length(said: str, launch: Launch | None) -> int:
-    """Tokens drafted per step: as said, `mtp3`, else as the launch script has it, else one."""
+def draft_length(said: str, launch: Launch | None = None) -> int:
+    """Tokens drafted per step: as said, `mtp3`, else as the launch script has it, else one; 0 where none are."""
     if said in NO_DRAFTS:
         return 0
     stated = _MTP.fullmatch(said)
@@ -269,7 +296,7 @@ def _laid_out(what: Served, where: PoolRow, chosen: Quantization, stack: Runtime
 
 def stack_of(what: Served) -> Runtime | None:
     """The serving stack of a row, or None where it is not described."""
-    return runtime(what.runtime) if what.runtime else None
+    return runtime(what.stack) if what.stack else None
 
 
 def message(error: RooflineError) -> str:

@@ -60,7 +60,7 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
     """The prediction for one row; `stacks` replaces the shipped constants by name, None for no host costs."""
     try:
         what, said = served(row), "; ".join(remarks(row))
-        stack = stack_of(what) if stacks is None else stacks.get(what.runtime)
+        stack = stack_of(what) if stacks is None else stacks.get(what.stack)
         if _single_phase(row):
             return Prediction(row, "ok", said, value=static_value(row, what, stack), stack=stack)
         answer = _split if has_two_pools(row) else _together

@@ -9,6 +9,7 @@ from functools import cache
 from roofline.describe.catalog import accelerator
 from roofline.describe.formats import FORMATS
 from roofline.errors import RooflineError
+from roofline.trust.calibration import catalogue_name
 from roofline.trust.loose_text import leading_number
 from roofline.trust.measured_rows import (
     NO_DRAFTS,
@@ -17,6 +18,7 @@ from roofline.trust.measured_rows import (
     Served,
     deployment,
     described,
+    draft_length,
     has_two_pools,
     load,
     number,
@@ -25,6 +27,7 @@ from roofline.trust.measured_rows import (
     served,
 )
 from roofline.trust.row_formats import CACHES, formats
+from roofline.trust.static_rows import drafting, room_of_a_batch
 
 KINDS = ("serving", "disaggregated", "static", "decode", "prefill", "offline", "server")
 """Kinds of rows: of service, on one pool or two, and of one phase or one batch."""
@@ -38,13 +41,14 @@ _ANYWHERE = PoolRow(1, 1, 1, 1, 1)
 def remarks(row: Row) -> list[str]:
     """In words, one for each figure of a row that can be predicted."""
     what = served(row)
-    found = [*_kind(row), *_stack(row, what), *_cache(row, what), *_formats(what)]
+    found = [*_kind(row), *_part(row, what), *_stack(row, what), *_cache(row, what), *_formats(what)]
     if str(row.get("metric") or "").strip():
-        found += [*_ranks_of_a_batch(row), *_drafts_of_a_batch(row), *_context_of_a_batch(row, what)]
+        found += [*_ranks_of_a_batch(row), *_context_of_a_batch(row, what), *room_of_a_batch(row, what)]
     else:
         for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
             found += _ranks(row, prefix)
-        found += [*_traffic(row, what), *_drafts(row)]
+        found += _traffic(row, what)
+    found += _drafts(row)
     return [each.replace(BETWEEN.strip(), ",") for each in found]
 
 
@@ -53,6 +57,11 @@ def _kind(row: Row) -> list[str]:
     if not kind or kind in KINDS:
         return []
     return [f"kind {kind} is taken as {'static' if row.get('metric') else 'serving'}, one of {', '.join(KINDS)}"]
+
+
+def _part(row: Row, what: Served) -> list[str]:
+    named = catalogue_name(str(row.get("accelerator") or "").strip())
+    return [] if named == what.accelerator else [f"accelerator {named} is taken as {what.accelerator}: runs show it"]
 
 
 def _stack(row: Row, what: Served) -> list[str]:
@@ -157,19 +166,11 @@ def _longest(model: str) -> int | None:
 
 
 def _drafts(row: Row) -> list[str]:
-    said = _drafting(row)
+    said = drafting(row)
     if said in NO_DRAFTS or _DRAFTS.fullmatch(said):
         return []
     try:
-        return [f"speculation {said} is none of none, unknown, mtp, mtp1 to mtp9: mtp{load(row).draft_length} instead"]
+        length = draft_length(said) if row.get("metric") else load(row).draft_length
     except RooflineError:
         return []
-
-
-def _drafts_of_a_batch(row: Row) -> list[str]:
-    said = _drafting(row)
-    return [] if said in NO_DRAFTS else [f"speculation {said} is left out: rows with a metric have none"]
-
-
-def _drafting(row: Row) -> str:
-    return str(row.get("speculation") or "").strip().lower()
+    return [f"speculation {said} is none of none, unknown, mtp, mtp1 to mtp9: mtp{length} instead"]

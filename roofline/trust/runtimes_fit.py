@@ -25,11 +25,12 @@ from roofline.describe.runtimes import Runtime
 from roofline.equations.serving import passes_per_prompt
 from roofline.errors import RooflineError
 from roofline.estimate.colocated import SELDOM
+from roofline.estimate.kernels import ExpertKernel, touched_experts
 from roofline.estimate.passes import shared_seconds
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Step, item_seconds, step_terms
-from roofline.estimate.work import ExpertKernel, Operation, touched_experts
 from roofline.estimate.work import Load as Rows
+from roofline.estimate.work import Operation
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch, mixed
 from roofline.trust.stations import Station, mean_context

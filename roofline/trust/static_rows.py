@@ -4,48 +4,54 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from roofline.describe.runtimes import Runtime
-from roofline.errors import DoesNotFit, InvalidInput
+from roofline.errors import DoesNotFit, InvalidInput, RooflineError
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
 from roofline.trust.loose_text import leading_number, sequences
-from roofline.trust.measured_rows import PoolRow, Row, Served, number, ranks
-from roofline.trust.stations import station
+from roofline.trust.measured_rows import PoolRow, Row, Served, draft_length, number, ranks
+from roofline.trust.stations import Station, station
 
 METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_ms", "e2e_latency_ms")
 UNSTATED_CONTEXT = 1024.0
 """Tokens in the cache of a decode step of which no length is published [token]."""
 _NEEDED = "a stated number: without it the row has no prediction"
 _LAYERED = re.compile(r"llama\.cpp|ollama")
+_MTP = re.compile(r"\bMTP(?:\(NEXTN )?([1-9])?")
+_PER_NODE = re.compile(r"per (\d+)-gpu node", re.IGNORECASE)
 _AT_MOST = re.compile(r"max-num-seqs (\d+)")
 
 
 def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
-    """The row's metric as the library estimates it, in the row's own unit."""
-    metric = str(row.get("metric") or "").strip()
-    if metric not in METRICS:
-        raise InvalidInput("metric", given=metric, expected=f"one of {', '.join(METRICS)}")
-    kind = str(row.get("kind") or "").strip()
-    place = station(what, _pool(row), stack)
-    settled = place.settled
+    """The row's metric as the library estimates it, in the row's own unit; engines were measured without front ends."""
+    metric, kind = _asked(row)
+    place = station(what, _pool(row), None if stack is None else stack.without_front_end())
+    settled, drafted = place.settled, draft_length(drafting(row))
     batch = _batch(row, kind, metric, settled) / settled.replicas
     if metric == "ttft_ms":
         return 1e3 * _prefill(settled, batch, _count(row, "isl"))
+    counted = settled.replicas * batch * _share(row)
     if kind == "prefill":
         isl = _count(row, "isl")
         seconds = _prefill(settled, batch, isl)
-        return settled.replicas * batch * isl / seconds if metric != "e2e_latency_ms" else 1e3 * seconds
-    if metric == "e2e_latency_ms" or kind in ("static", "offline", "server"):
+        return counted * isl / seconds if metric != "e2e_latency_ms" else 1e3 * seconds
+    if _whole_batch(metric, kind):
         isl, osl = _count(row, "isl"), _count(row, "osl")
-        decoding = (osl - 1) * _step(settled, batch, isl + osl / 2)
-        seconds = _prefill(settled, batch, isl) + decoding
-        return _whole(metric, settled.replicas * batch, osl, seconds)
-    seconds = _step(settled, batch, _context(row))
+        return _whole(metric, counted, osl, _in_turns(place, batch, isl, osl, drafted))
+    seconds = _step(place, batch, _context(row), drafted)
     return {
         "ms_per_step": 1e3 * seconds,
         "tokens_per_s_per_user": 1 / seconds,
-        "tokens_per_s_total": settled.replicas * batch / seconds,
+        "tokens_per_s_total": counted / seconds,
     }[metric]
+
+
+def _share(row: Row) -> float:
+    """Of all devices, those whose tokens a rate counts: all, unless its unit is per node of so many [1]."""
+    node = _PER_NODE.search(str(row.get("unit") or ""))
+    return 1.0 if node is None else int(node[1]) / number(row, "devices", int(node[1]))
 
 
 def _whole(metric: str, batch: float, osl: float, seconds: float) -> float:
@@ -55,8 +61,74 @@ def _whole(metric: str, batch: float, osl: float, seconds: float) -> float:
     return per_user if metric == "tokens_per_s_per_user" else batch * per_user
 
 
-def _step(settled: Resolved, batch: float, context: float) -> float:
-    return float(settled.evaluate(Point("decode", batch, max(1.0, context), 0), step_seconds))
+def turns(settled: Resolved, batch: float, tokens: float) -> list[tuple[float, float]]:
+    """How a replica takes a batch: sequences at once, and how many times; those that memory holds, then the rest.
+
+    Sequences of one length that begin together end together. At least one fits, since the batch was measured; whole
+    lengths are counted from the start, where engines with paged caches count them as they grow.
+    """
+    held = max(1.0, float(settled.memory.largest_batch(tokens)))
+    whole, rest = divmod(batch, held)
+    return [(held, whole), (rest, 1.0)] if whole and rest else [(min(batch, held), max(1.0, whole))]
+
+
+def room_of_a_batch(row: Row, what: Served) -> list[str]:
+    """In words, a batch that a replica's memory does not hold at once; nothing where it does, or has no prediction."""
+    try:
+        metric, kind = _asked(row)
+        settled = station(what, _pool(row), None).settled
+        batch, tokens = _batch(row, kind, metric, settled) / settled.replicas, _most_tokens(row, metric, kind)
+    except RooflineError:
+        return []
+    held = float(settled.memory.largest_batch(tokens))
+    if batch <= held:
+        return []
+    if held < 1:
+        missing = float(settled.memory.shortfall(1.0, tokens)) / 1e9
+        return [f"memory lacks {missing:,.1f} GB for a sequence of {tokens:,g} tokens: predicted all the same"]
+    how = "taken in turns" if _whole_batch(metric, kind) else "predicted all the same"
+    return [f"memory holds {held:,g} of {batch:,g} sequences of {tokens:,g} tokens: {how}"]
+
+
+def drafting(row: Row) -> str:
+    """What a row says of drafted tokens, in its own column or beside its runtime: `TensorRT-LLM MTP3`."""
+    said = str(row.get("speculation") or "").strip().lower()
+    beside = _MTP.search(str(row.get("runtime") or ""))
+    return said if said or beside is None else f"mtp{beside[1] or ''}"
+
+
+def _asked(row: Row) -> tuple[str, str]:
+    """What was measured, and the kind of row; `InvalidInput` for a metric that is not known."""
+    metric = str(row.get("metric") or "").strip()
+    if metric not in METRICS:
+        raise InvalidInput("metric", given=metric, expected=f"one of {', '.join(METRICS)}")
+    return metric, str(row.get("kind") or "").strip()
+
+
+def _whole_batch(metric: str, kind: str) -> bool:
+    """Whether a row was measured from prompts to last tokens."""
+    apart = metric == "ttft_ms" or kind == "prefill"
+    return not apart and (metric == "e2e_latency_ms" or kind in ("static", "offline", "server"))
+
+
+def _most_tokens(row: Row, metric: str, kind: str) -> float:
+    """Tokens of a sequence when the cache holds the most of them."""
+    if _whole_batch(metric, kind):
+        return _count(row, "isl") + _count(row, "osl")
+    return _count(row, "isl") if metric == "ttft_ms" or kind == "prefill" else _context(row)
+
+
+def _in_turns(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
+    """Seconds from prompts to last tokens of a batch [s]."""
+    return sum(
+        times * (_prefill(place.settled, each, isl) + (osl - 1) * _step(place, each, isl + osl / 2, drafted))
+        for each, times in turns(place.settled, batch, isl + osl)
+    )
+
+
+def _step(place: Station, batch: float, context: float, drafted: int) -> float:
+    """Seconds between two tokens of a sequence [s]."""
+    return float(place.seconds(np.array([batch]), max(1.0, context), drafted)[0])
 
 
 def _prefill(settled: Resolved, batch: float, isl: float) -> float:

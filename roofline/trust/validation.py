@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput
-from roofline.trust.calibration import catalogue_name
-from roofline.trust.measured_rows import Row, stack_name
+from roofline.trust.measured_rows import Row, part_of, stack_name
 from roofline.trust.predictions import Prediction, predict
 from roofline.trust.row_remarks import BETWEEN
 
@@ -94,8 +93,7 @@ class Validation:
         found = []
         for each in self.predictions:
             row = each.row
-            counts = str(row.get("grade") or "") in COUNTED and str(row.get("status") or "measured") == "measured"
-            if counts != graded or (kind and str(row.get("kind") or "") != kind):
+            if counts(row) != graded or (kind and str(row.get("kind") or "") != kind):
                 continue
             predicted, measured = _pair(each, quantity)
             if predicted is not None and measured:
@@ -172,6 +170,11 @@ class Validation:
                 errors = f"median error {each.median:.1%}, mean {each.mean:.1%}, bias {each.bias:+.1%}"
                 lines.append(f"{quantity}: {each.rows:,} rows, {errors}")
         return "\n".join(lines)
+
+
+def counts(row: Row) -> bool:
+    """Whether a row is measured, and of a grade that counts."""
+    return str(row.get("grade") or "") in COUNTED and str(row.get("status") or "measured") == "measured"
 
 
 def figures(rows: Sequence[Compared]) -> Figures | None:
@@ -266,16 +269,17 @@ def group(row: Row, what: str) -> str:
     >>> group({"accelerator": "H100-SXM"}, "accelerator"), group({"runtime": "vLLM 0.10"}, "runtime"), group({}, "kind")
     ('h100-sxm', 'vllm', 'not stated')
     """
+    if what == "accelerator":
+        return part_of(row) or "not stated"
+    if what == "runtime":
+        return _stack(str(row.get(what) or "").strip(), str(row.get("date") or "")) or "not stated"
     if what != "band":
-        return _understood(what, str(row.get(what) or "").strip()) or "not stated"
+        text = str(row.get(what) or "").strip()
+        return (text.lower() if what in ("quantization", "speculation") else text) or "not stated"
     flying = _measured(row, "concurrency")
     return next(f"{index}|{name}" for index, (most, name) in enumerate(BANDS) if flying <= most)
 
 
 @cache  # thousands of rows say the same few names, which are looked up in folders
-def _understood(what: str, text: str) -> str:
-    if what == "accelerator":
-        return catalogue_name(text)
-    if what == "runtime":
-        return stack_name(text) or text
-    return text.lower() if what in ("quantization", "speculation") else text
+def _stack(text: str, date: str) -> str:
+    return stack_name(text, date) or text

@@ -142,6 +142,20 @@ def test_gathers_over_groups_cross_with_what_leaves_the_group() -> None:
         assert seconds(collective, 800, 16, fit=FITTED) == pytest.approx(0.5 + across + inside)
 
 
+def test_copies_of_a_row_cross_to_a_node_once_and_fan_out_there() -> None:
+    """Two copies of each row on two nodes of eight: 1.5 nodes of two copies are reached, half of them the other one."""
+    transfer = Transfer("any", "all_to_all", 800, 0, 16, copies=2)
+    across, inside = 2 * 3 + 1 / 2 * (800 * 1.5 / 2) / 10, 2 + 7 / 8 * 800 / 100
+    assert transfer_time(transfer, WIRES, PLAIN, "a part") == pytest.approx(across + inside)
+    across, inside = 2 * 3 + 1 / 2 * (800 * 1.5 / 2) / 5, 2 + 7 / 8 * 800 / 50
+    assert transfer_time(transfer, WIRES, FITTED, "a part") == pytest.approx(0.5 + across + inside)
+
+
+def test_copies_within_a_node_are_sent_as_any_others() -> None:
+    copied = transfer_time(Transfer("any", "all_to_all", 800, 0, 8, copies=2), WIRES, FITTED, "a part")
+    assert copied == seconds("all_to_all", 800, 8, fit=FITTED)
+
+
 def test_least_bytes_over_every_wire_and_one_latency() -> None:
     assert least_transfer(Transfer("any", "all_reduce", 500, 200, 8), WIRES, "a part") == (200 / 100, 2)
     assert least_transfer(Transfer("any", "all_reduce", 500, 220, 16), WIRES, "a part") == (220 / 110, 2)

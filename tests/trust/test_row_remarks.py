@@ -50,7 +50,18 @@ SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp":
         ({"runtime": "a; b"}, "runtime a, b is not described: no costs of its host"),
         ({**STEP, "devices": "5"}, "devices 5 in replicas of 2: 1 idle"),
         ({**STEP, "tp": "4"}, "tp 4 do not fit devices 2: 4 devices instead"),
-        ({**STEP, "speculation": "mtp"}, "speculation mtp is left out: rows with a metric have none"),
+        (
+            {**STEP, "speculation": "eagle"},
+            "speculation eagle is none of none, unknown, mtp, mtp1 to mtp9: mtp1 instead",
+        ),
+        (
+            {**STEP, "batch": "100000"},
+            "memory holds 2,031 of 100,000 sequences of 1,088 tokens: predicted all the same",
+        ),
+        (
+            {"accelerator": "a100-sxm-80gb", "source": "LLM-Inference-Bench (Argonne)", "quantization": "bf16"},
+            "accelerator a100-sxm-80gb is taken as a100-sxm-40gb: runs show it",
+        ),
         (
             {**STEP, "context": "200,000 (mean)"},
             "context goes beyond the 131,072 tokens that llama-3.1-8b declares: predicted all the same",

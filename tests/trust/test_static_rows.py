@@ -1,9 +1,14 @@
 """Rows of one phase: read as their publishers write them, and predicted as the library estimates."""
 
+import numpy as np
 import pytest
 
+from roofline.describe.runtimes import runtime
 from roofline.estimate.deployment import Deployment
+from roofline.trust.measured_rows import PoolRow, served
 from roofline.trust.predictions import predict
+from roofline.trust.static_rows import turns
+from roofline.trust.stations import station
 
 ROW = {
     "id": "x",
@@ -80,3 +85,62 @@ def test_a_model_that_leaves_no_room_does_not_fit() -> None:
     changes = {"model": "meta-llama/Llama-3.1-405B", "accelerator": "l4", "devices": "1"}
     row = {**ROW, **changes, "kind": "offline", "metric": "tokens_per_s_total", "batch": "max"}
     assert predict(row).status == "does_not_fit"
+
+
+WHOLE = {"kind": "static", "metric": "e2e_latency_ms", "isl": "1000", "osl": "200", "context": "", "devices": "1"}
+
+
+def test_a_batch_that_memory_does_not_hold_is_taken_in_turns() -> None:
+    """Llama-3.1-8B in 16 bits on 40 GB."""
+    row = {**WHOLE, "accelerator": "a100-sxm-40gb", "isl": "3400", "runtime": "vllm"}
+    held = int(Deployment("llama-3.1-8b", "a100-sxm-40gb").capacity(3600).max_batch)
+    assert 30 < held < 50
+    once, rest = milliseconds(**row, batch=f"{held}"), milliseconds(**row, batch="7")
+    assert milliseconds(**row, batch=f"{2 * held + 7}") == pytest.approx(2 * once + rest)
+    assert milliseconds(**row, batch=f"{3 * held}") == pytest.approx(3 * once)
+    said = predict({**ROW, **row, "batch": f"{3 * held}"}).message
+    assert said == f"memory holds {held} of {3 * held} sequences of 3,600 tokens: taken in turns"
+    assert not predict({**ROW, **row, "batch": f"{held}"}).message
+
+
+@pytest.mark.parametrize("batch", [1.0, 19.0, 20.0, 21.0, 60.0, 64.0])
+def test_turns_take_every_sequence_once(batch: float) -> None:
+    settled = Deployment("llama-3.1-8b", "a100-sxm-40gb").settled()
+    tokens = 31_000 / 4
+    held = settled.memory.largest_batch(tokens)
+    found = turns(settled, batch, tokens)
+    assert sum(each * times for each, times in found) == batch
+    assert all(0 < each <= held for each, _ in found)
+
+
+def test_a_batch_that_was_measured_though_nothing_fits_is_taken_one_by_one() -> None:
+    row = {**WHOLE, "accelerator": "l4", "devices": "1", "tp": "1", "model": "meta-llama/Llama-3.1-70B"}
+    assert milliseconds(**row, batch="3") == pytest.approx(3 * milliseconds(**row, batch="1"))
+    assert "memory lacks 1" in predict({**ROW, **row, "batch": "3"}).message
+
+
+@pytest.mark.parametrize(("said", "length"), [("TensorRT-LLM MTP3", 3), ("SGLang + MTP(NEXTN 2)", 2), ("vLLM MTP", 1)])
+def test_drafts_may_be_stated_beside_the_runtime(said: str, length: int) -> None:
+    name, _, _ = said.partition(" ")
+    row = {**ROW, "model": "deepseek-ai/DeepSeek-R1", "devices": "8", "quantization": "fp8", "runtime": said}
+    place = station(served(row), PoolRow(8, 8, 1, 1, 1), runtime(served(row).runtime).without_front_end())
+    expected = float(place.seconds(np.array([8.0]), 1024.0, length)[0])
+    assert milliseconds(**row) == pytest.approx(1e3 * expected)
+    assert milliseconds(**row) < milliseconds(**{**row, "runtime": name})
+    assert milliseconds(**{**row, "runtime": name}, speculation=f"mtp{length}") == milliseconds(**row)
+
+
+def test_a_rate_may_be_one_of_each_node() -> None:
+    whole = {"metric": "tokens_per_s_total", "devices": "16", "tp": "8", "pp": "2"}
+    of_all = milliseconds(**whole, unit="output tok/s")
+    assert milliseconds(**whole, unit="output tok/s PER 8-GPU NODE") == pytest.approx(of_all / 2)
+
+
+def test_engines_are_measured_without_their_front_ends() -> None:
+    """What a sequence costs in service is not in a step that an engine took; what batches told of a host is."""
+    stack = runtime("vllm")
+    expected = 1e3 * (float(MODEL.decode(8, 1024).seconds) + stack.step)
+    assert milliseconds(runtime="vLLM 0.12") == pytest.approx(expected)
+    older = runtime("vllm-2024")
+    expected = 1e3 * (float(MODEL.decode(8, 1024).seconds) + older.step + 8 * older.sequence)
+    assert milliseconds(runtime="vLLM 0.5") == pytest.approx(expected)

@@ -132,6 +132,31 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
     assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm"
 
 
+@pytest.mark.parametrize(
+    ("said", "date", "stack"),
+    [
+        ("vLLM", "", "vllm"),
+        ("vLLM", "2024-12-24", "vllm-2024"),
+        ("vLLM", "2025-01", "vllm"),
+        ("vLLM", "last year", "vllm"),
+        ("vLLM 0.6.1", "2026-01", "vllm-2024"),
+        ("vllm:v0.6.10", "", "vllm"),
+        ("vLLM 0.12.0", "2024-10", "vllm"),
+        ("TensorRT-LLM v0.5 static batch", "2026-01", "tensorrt-llm-2024"),
+        ("trtllm-1.0.0rc3", "", "tensorrt-llm"),
+        ("dynamo-trtllm", "2024-10", "tensorrt-llm-2024"),
+        ("FasterTransformer (Triton)", "2026-01", "fastertransformer"),
+        ("sglang", "2024-10", "sglang"),
+        ("vllm-2024", "2026-01", "vllm-2024"),
+        ("Ollama", "2024-10", ""),
+    ],
+)
+def test_a_stack_is_of_the_generation_of_its_version_or_else_its_date(said: str, date: str, stack: str) -> None:
+    assert stack_name(said, date) == stack
+    found = served({"runtime": said, "date": date, "accelerator": "h100-sxm"})
+    assert (found.stack, found.runtime) == (stack, stack.removesuffix("-2024"))
+
+
 def test_waits_are_found_again_in_times_made_with_them() -> None:
     true = np.array([0.03, 4.0, 12.0, 0.3, 0.8])
     count = 600

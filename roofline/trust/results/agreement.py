@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 
-from roofline.describe.runtimes import runtimes
+from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import InvalidInput, RooflineError, UnknownName
 from roofline.trust.measured_rows import described, stack_name
 from roofline.trust.results.fields import Row
@@ -83,7 +83,7 @@ def _meanings(name: str) -> set[str]:
 
 def _same_stack(own: str, said: str) -> bool:
     """Whether two names are of one serving stack, versions and spelling aside."""
-    mine, other = stack_name(own), stack_name(said)
+    mine, other = (name and (runtime(name).of or name) for name in map(stack_name, (own, said)))
     if mine and other:
         return mine == other
     one, two = own.lower(), said.lower()
