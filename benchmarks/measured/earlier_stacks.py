@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from roofline.describe.catalog import accelerator
+from roofline.describe.catalog import accelerator, part_class
+from roofline.describe.efficiency import Efficiency, KernelClass, KernelFit
 from roofline.describe.runtimes import Runtime, Spread, runtime
-from roofline.trust.batches_fit import HOST, Measured, fitted, is_time, measured
+from roofline.trust.batches_fit import HOST, Figure, Fit, Measured, arithmetic, fitted, is_time, measured
 from roofline.trust.measured_rows import Row, number, part_of, served
 from roofline.trust.predictions import Prediction
 from roofline.trust.validation import Validation
@@ -19,6 +21,23 @@ KINDS = ("decode", "prefill", "static")
 ENOUGH = 20
 """Others' rows below which rows are not predicted without those of their group [1]."""
 SOURCE = "python -m benchmarks.measured.refit_runtimes, benchmarks/measured/phases.csv"
+SAID = ("name", "note", "of", "below", "until", "chunk", "accumulates")
+"""What a stack's file says that is not fitted."""
+OWN: tuple[tuple[KernelClass, str], ...] = (
+    ("matmul", "bf16"),
+    ("matmul", "int4-bf16"),
+    ("attention_prefill", "bf16"),
+)
+"""Kernels of llama.cpp that compute for longer than those measured: it dequantises weights for every pass of a prompt,
+and without FlashAttention it writes the scores to memory."""
+LEAST = 1.5
+"""Times as long that kernels of such a stack compute at least [1], so that few of them read for longer than that."""
+FIGURES: Mapping[str, Mapping[str, Figure]] = {
+    "llama.cpp": {f"{name} {key}": arithmetic(name, key) for name, key in OWN}
+}
+"""What is fitted of stacks that have kernels of their own, on parts of all vendors; of others their host.
+
+What llama.cpp's host adds to a step of one sequence its rows do not tell: decode is predicted better without."""
 GROUPS: Mapping[str, Callable[[Row], str]] = {"model": lambda row: row["model"], "part": part_of}
 """What rows are left out by."""
 
@@ -36,32 +55,64 @@ class Earlier:
 def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
     """A stack with the constants that rows give; what they do not tell is as `usual`, of all stacks with service.
 
-    Where it is one that only decodes it has no other step, since no row tells one.
+    In a pool that only decodes it has no other step, since no row tells one.
     """
-    shipped = runtime(name)
-    said = {each: getattr(shipped, each) for each in ("name", "of", "below", "until")}
-    free = {"slower": {}, **dict.fromkeys(HOST, 0.0)}
-    bare = usual.model_copy(update={**said, **free, "source": SOURCE, "told_by": "batches"})
-    own = measured((row for row in rows if row["kind"] in KINDS and served(row).stack == name), bare)
-    found = fitted(own)
-    outside = {group: _outside(own, group) for group in GROUPS}
-    spread = _spread(len(own), [ratio for ratios in outside.values() for ratio in ratios.values() if ratio is not None])
-    seconds = {each: _digits(value, 3) for each, value in found.host.items()}
+    figures, bare = FIGURES.get(name, HOST), _bare(name, usual)
+    own = measured((row for row in rows if row["kind"] in KINDS and served(row).stack == name), bare, figures)
+    fit = partial(fitted, figures=figures, by_vendor=name not in FIGURES)
+    found = fit(own)
+    outside = {group: _outside(own, group, fit) for group in GROUPS}
+    stack = bare
+    for each, figure in figures.items():
+        stack = figure.added(stack, _digits(found.figures[each], 3))
     vendors = {accelerator(served(each.row).accelerator).vendor for each in own if each.borrowed}
-    slower = {vendor: _digits(found.slower, 3) for vendor in sorted(vendors)}
-    update = {**seconds, "alone": seconds["step"], "slower": slower, "tpot": spread, "ttft": spread}
-    return Earlier(bare.model_copy(update=update), outside)
+    slower = {} if found.slower == 1 else dict.fromkeys(sorted(vendors), _digits(found.slower, 3))
+    prompts = [each for each in own if each.row["kind"] == "prefill"]
+    steps = [each for each in own if each.row["kind"] != "prefill"]
+    tpot = _spread(steps, outside)
+    ttft = _spread(prompts, outside) if len(prompts) >= ENOUGH else tpot
+    kernels = _as_uncertain(stack.kernels, ttft) if name in FIGURES else stack.kernels
+    update = {"alone": stack.step, "slower": slower, "tpot": tpot, "ttft": ttft, "kernels": kernels}
+    return Earlier(stack.model_copy(update=update), outside)
 
 
-def _outside(rows: Sequence[Measured], group: str) -> dict[str, float | None]:
+def _bare(name: str, usual: Runtime) -> Runtime:
+    """A stack as it is described, that adds nothing yet."""
+    shipped, free = runtime(name), {"slower": {}, **dict.fromkeys(HOST, 0.0)}
+    said = {each: getattr(shipped, each) for each in SAID}
+    kernels = {"kernels": own_kernels()} if name in FIGURES else {}
+    return usual.model_copy(update={**said, **free, **kernels, "source": SOURCE, "told_by": "batches"})
+
+
+def own_kernels() -> Efficiency:
+    """Kernels that are not those measured: they compute for `LEAST` times as long as the class has it, or longer."""
+    known, source = part_class("hbm").efficiency.kernels, f"class-hbm, arithmetic as fitted by {SOURCE}"
+    kernels: dict[KernelClass, dict[str, KernelFit]] = {}
+    for name, key in OWN:
+        fit = known[name][key]
+        kernels.setdefault(name, {})[key] = fit.model_copy(update={"compute": fit.compute / LEAST, "source": source})
+    return Efficiency(name="own kernels", source=source, kernels=kernels)
+
+
+def _as_uncertain(kernels: Efficiency | None, spread: Spread) -> Efficiency:
+    """Kernels with the evidence of the prompts that they were fitted to."""
+    assert kernels is not None
+    fits = {
+        name: {key: fit.model_copy(update=spread.model_dump()) for key, fit in by_format.items()}
+        for name, by_format in kernels.kernels.items()
+    }
+    return kernels.model_copy(update={"kernels": fits})
+
+
+def _outside(rows: Sequence[Measured], group: str, fit: Callable[[Sequence[Measured]], Fit]) -> dict[str, float | None]:
     """Predicted over measured times of rows whose group was left out of the fit."""
     found: dict[str, float | None] = {}
     groups = [GROUPS[group](each.row) for each in rows]
     for value in sorted(set(groups)):
         others = [each for each, own in zip(rows, groups, strict=True) if own != value]
-        fit = fitted(others) if len(others) >= ENOUGH else None
+        without = fit(others) if len(others) >= ENOUGH else None
         within = (each for each, own in zip(rows, groups, strict=True) if own == value)
-        found.update({each.row["id"]: None if fit is None else fit.ratio(each) for each in within})
+        found.update({each.row["id"]: None if without is None else without.ratio(each) for each in within})
     return found
 
 
@@ -83,11 +134,12 @@ def _scaled(prediction: Prediction, ratio: float | None) -> Prediction:
     return replace(prediction, value=number(prediction.row, "value") * times)
 
 
-def _spread(points: int, ratios: Sequence[float]) -> Spread:
-    """Of predicted over measured times."""
-    low, high = np.quantile(1 / np.array(ratios), [0.1, 0.9])
-    error, low, high = (_digits(float(each)) for each in (np.median(np.abs(np.array(ratios) - 1)), low, high))
-    return Spread(points=points, error=error, low=low, high=high)
+def _spread(rows: Sequence[Measured], outside: Mapping[str, Mapping[str, float | None]]) -> Spread:
+    """How far rows lie from predictions made without their model, and without their part."""
+    told = [ratios[each.row["id"]] for ratios in outside.values() for each in rows]
+    ratios = np.array([ratio for ratio in told if ratio is not None])
+    error, low, high = np.median(np.abs(ratios - 1)), *np.quantile(1 / ratios, [0.1, 0.9])
+    return Spread(points=len(rows), error=_digits(error), low=_digits(low), high=_digits(high))
 
 
 def _digits(number: float, count: int = 4) -> float:

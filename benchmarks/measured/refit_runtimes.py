@@ -194,9 +194,10 @@ def capped(rows: Sequence[Row]) -> tuple[int, int]:
 
 def to_toml(stack: Runtime) -> str:
     """A stack's file."""
-    lines = [f"# Made by `{COMMAND}`."]
-    said = (name for name in ("name", "source", "of", "below", "until", "told_by") if getattr(stack, name))
-    lines += [f'{name} = "{getattr(stack, name)}"' for name in said]
+    said = {name: getattr(stack, name) for name in ("name", "source", "note", "of", "below", "until", "told_by")}
+    lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
+    if stack.chunk:
+        lines += [f"chunk = {stack.chunk}", f'accumulates = "{stack.accumulates}"']
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]
@@ -205,11 +206,12 @@ def to_toml(stack: Runtime) -> str:
         lines += ["", f"[{name}]", *(f"{key} = {value:g}" for key, value in figures.items())]
     assert stack.kernels is not None
     lines += ["", "[kernels]", f'name = "{stack.kernels.name}"', f'source = "{stack.kernels.source}"']
-    for key, fit in stack.kernels.kernels["experts"].items():
-        figures = fit.model_dump(exclude_none=True)
-        source = figures.pop("source")
-        lines += ["", f"[kernels.kernels.experts.{key}]", *(f"{name} = {value:g}" for name, value in figures.items())]
-        lines.append(f'source = "{source}"')
+    for kernel_class, fits in stack.kernels.kernels.items():
+        for key, fit in fits.items():
+            figures = fit.model_dump(exclude_none=True)
+            source = figures.pop("source")
+            lines += ["", f"[kernels.kernels.{kernel_class}.{key}]"]
+            lines += [*(f"{name} = {value:.4g}" for name, value in figures.items()), f'source = "{source}"']
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from roofline.describe.catalog import part_class
+from roofline.describe.efficiency import KernelClass
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.trust.launch_scripts import ASKED, MIDDLE, SMALL
@@ -19,7 +21,7 @@ from roofline.trust.validation import FEWEST, Figures, Validation
 
 STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
 """Stacks whose service was measured."""
-EARLIER = ("fastertransformer", "tensorrt-llm-2024", "vllm-2024")
+EARLIER = ("fastertransformer", "llama.cpp", "tensorrt-llm-2024", "vllm-2024")
 """Stacks of which batches and single steps were."""
 SUMMARY = Path(__file__).with_name("validation.json")
 SAMPLE = 37
@@ -56,6 +58,7 @@ def summary(
         "odd": _odd(outside["model"]),
         "ages": _ages(within),
         "worst": [[*_row(each.prediction.row), each.measured, each.predicted] for each in outside["model"].worst(12)],
+        "all_batches": {name: _plain(run.figures("value")) for name, run in batches.items()},
         "batches": {column: _of_batches(batches, column) for column in ("kind", "source")},
         "unsupported": _reasons(batches["within"]),
         "sample": {
@@ -166,6 +169,7 @@ def page(found: Mapping[str, Any]) -> str:
         "worst": _worst(found),
         "batches": _batches(found),
         "earlier": _earlier(),
+        **_own_kernels(),
         "rows": f"{sum(found['counts'].values()):,}",
         "faster": "none" if not found["faster"] else str(found["faster"]),
         "unsupported": _unsupported(found),
@@ -324,7 +328,7 @@ def _batches(found: Mapping[str, Any]) -> str:
         "| rows of | rows | median | bias | without its model | without its part |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for column, groups in found["batches"].items():
+    for column, groups in {"all": {"all": found["all_batches"]}, **found["batches"]}.items():
         for name, each in groups.items():
             shown = f"all of kind {name}" if column == "kind" else name
             outside = " | ".join(_percent(each.get(run), "median") for run in ("model", "part"))
@@ -347,6 +351,20 @@ def _earlier() -> str:
             f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} |"
         )
     return "\n".join(lines)
+
+
+def _own_kernels() -> dict[str, str]:
+    """How many times as long as the class's the kernels of llama.cpp compute."""
+    own, known = runtime("llama.cpp").kernels, part_class("hbm").efficiency.kernels
+    assert own is not None
+    named: dict[str, tuple[KernelClass, str]] = {
+        "products": ("matmul", "bf16"),
+        "dequantised": ("matmul", "int4-bf16"),
+        "scores": ("attention_prefill", "bf16"),
+    }
+    return {
+        word: f"{known[name][key].compute / own.kernels[name][key].compute:.2g}" for word, (name, key) in named.items()
+    }
 
 
 def _unsupported(found: Mapping[str, Any]) -> str:

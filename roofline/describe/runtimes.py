@@ -78,6 +78,10 @@ class Runtime(BaseModel):
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
     the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
 
+    `chunk`: tokens of a prompt in one pass, of a stack that cuts prompts so short that they fill a pipeline; else 0.
+    `accumulates`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
+    `facts.fp16_accumulate_fp16` says.
+
     `of`: the stack of which this is an earlier generation, versions below `below`, or where no version is stated of
     months up to `until`. `told_by`: what its constants were fitted to, service, in which a front end streams tokens to
     clients, or batches that an engine was given.
@@ -108,6 +112,8 @@ class Runtime(BaseModel):
     unscaled: float = Field(gt=0, lt=10)
     skew: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
+    chunk: int = Field(default=0, ge=0)
+    accumulates: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
     ttft: Spread
     kernels: Efficiency | None = None

@@ -131,6 +131,9 @@ class Rates:
             return fit
         if self.slower != 1:
             fit = _slower_kernels(fit, self.slower)
+        if operation.kernel_class in _PRODUCTS and operation.computed in ("bf16", "fp16"):
+            # The printed peak, with sums in 32 bits, stays what floors are made of.
+            fit = fit.model_copy(update={"compute": min(1.0, fit.compute * self.faster_sums)})
         if self.unscaled(operation):
             fit = _slower_kernels(fit, self.runtime.unscaled)
         if self.scaled_experts(operation):
@@ -140,9 +143,17 @@ class Rates:
             fit = fit.model_copy(update=reached)
         return fit
 
+    @property
+    def faster_sums(self) -> float:
+        """Times its printed peak at which the part multiplies in 16 bits, where the stack sums in 16 bits too [1]."""
+        fact = self.accelerator.facts.get("fp16_accumulate_fp16")
+        if fact is None or self.runtime is None or self.runtime.accumulates != "fp16":
+            return 1.0
+        return fact.value / self.accelerator.peak["fp16"].value
+
     def unscaled(self, operation: Operation) -> bool:
         """Whether it is a product in block-wise fp8 whose sums kernels scale, as the part's products do not."""
-        product = operation.kernel_class in ("matmul", "experts")
+        product = operation.kernel_class in _PRODUCTS
         return product and operation.stored == "fp8_block" and not self.accelerator.scales_blocks
 
     def scaled_experts(self, operation: Operation) -> bool:
@@ -156,7 +167,16 @@ class Rates:
         )
 
     def assumptions(self) -> list[str]:
-        """What is borrowed from the class because the part has no fitted figures of its own, in one sentence."""
+        """What is borrowed from the class because the part has no fitted figures of its own, and how a stack sums."""
+        return [*self._borrowed(), *self._sums()]
+
+    def _sums(self) -> list[str]:
+        """A sentence where a stack sums products in 16 bits on a part that is faster at it."""
+        if self.runtime is None or self.faster_sums == 1:
+            return []
+        return [f"{self.runtime.name} sums products of 16 bits in 16 bits: {self.faster_sums:.3g} × the printed peak"]
+
+    def _borrowed(self) -> list[str]:
         own = self.own
         if len(own) == 1 and own[0].name != "ideal":
             how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
@@ -191,6 +211,7 @@ def _catalogue() -> frozenset[str]:
     return frozenset(name for key in accelerators() for name in (key, described(key).name))
 
 
+_PRODUCTS = ("matmul", "experts")
 _NO_COST = Efficiency.ideal().kernels["host_step"]["any"]
 
 

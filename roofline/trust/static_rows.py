@@ -9,7 +9,7 @@ import numpy as np
 from roofline.describe.runtimes import Runtime
 from roofline.errors import DoesNotFit, InvalidInput, RooflineError
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import step_seconds
+from roofline.estimate.timing import passage, step_seconds
 from roofline.trust.loose_text import leading_number, sequences
 from roofline.trust.measured_rows import PoolRow, Row, Served, draft_length, number, ranks
 from roofline.trust.stations import Station, station
@@ -31,11 +31,11 @@ def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
     settled, drafted = place.settled, draft_length(drafting(row))
     batch = _batch(row, kind, metric, settled) / settled.replicas
     if metric == "ttft_ms":
-        return 1e3 * _prefill(settled, batch, _count(row, "isl"))
+        return 1e3 * _prefill(place, batch, _count(row, "isl"))
     counted = settled.replicas * batch * _share(row)
     if kind == "prefill":
         isl = _count(row, "isl")
-        seconds = _prefill(settled, batch, isl)
+        seconds = _prefill(place, batch, isl)
         return counted * isl / seconds if metric != "e2e_latency_ms" else 1e3 * seconds
     if _whole_batch(metric, kind):
         isl, osl = _count(row, "isl"), _count(row, "osl")
@@ -121,7 +121,7 @@ def _most_tokens(row: Row, metric: str, kind: str) -> float:
 def _in_turns(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
     """Seconds from prompts to last tokens of a batch [s]."""
     return sum(
-        times * (_prefill(place.settled, each, isl) + (osl - 1) * _step(place, each, isl + osl / 2, drafted))
+        times * (_prefill(place, each, isl) + (osl - 1) * _step(place, each, isl + osl / 2, drafted))
         for each, times in turns(place.settled, batch, isl + osl)
     )
 
@@ -131,8 +131,25 @@ def _step(place: Station, batch: float, context: float, drafted: int) -> float:
     return float(place.seconds(np.array([batch]), max(1.0, context), drafted)[0])
 
 
-def _prefill(settled: Resolved, batch: float, isl: float) -> float:
-    return float(settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
+def _prefill(place: Station, batch: float, isl: float) -> float:
+    """Seconds of prompts, whole or in the chunks of the stack [s].
+
+    Chunks follow each other through a pipeline as fast as its slowest stage takes them; each has to read more of the
+    cache than the one before, so that the last one's way through the stages is the longest.
+    """
+    settled, stack = place.settled, place.deployment.runtime
+    if stack is None or not stack.chunk or stack.chunk >= isl:
+        return float(settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
+    starts = np.arange(0.0, isl, stack.chunk)
+    ways = [_passage(settled, batch, min(isl, start + stack.chunk), start) for start in starts]
+    return sum(slowest for _, slowest in ways[:-1]) + ways[-1][0]
+
+
+def _passage(settled: Resolved, batch: float, context: float, cached: float) -> tuple[float, float]:
+    """Seconds of a chunk through all stages, and of the slowest one [s]."""
+    step = settled.step(Point("prefill", batch, context, cached))
+    total, hops, slowest = passage(step, settled.machine, settled.rates)
+    return float(total + hops), float(slowest)  # type: ignore[arg-type]
 
 
 def _pool(row: Row) -> PoolRow:

@@ -189,6 +189,26 @@ def test_a_changed_copy_forgets_what_it_looked_up() -> None:
     assert changed.of_operation(matmul("bf16", "bf16"))[1].overhead == 3e-6
 
 
+def test_a_stack_that_sums_in_16_bits_multiplies_faster_where_the_part_does() -> None:
+    """GeForce prints 165 TFLOP/s with sums in 32 bits, 330 in 16; none goes beyond the former, of which floors are."""
+    stack = rl.runtime("llama.cpp")
+    wide = stack.model_copy(update={"accumulates": "fp32"})
+    for part, times in (("rtx-4090", 330.3 / 165.2), ("rtx-3090", 2.0), ("l40s", 1.0), ("apple-m2-ultra", 1.0)):
+        plain, fast = (
+            Rates.of(accelerator(part), "calibrated", {"bf16": "bf16"}).under(each) for each in (wide, stack)
+        )
+        assert (plain.faster_sums, fast.faster_sums) == (1.0, pytest.approx(times))
+        before, after = (rates.of_operation(matmul("bf16", "bf16"))[1] for rates in (plain, fast))
+        assert after.compute == pytest.approx(min(1.0, times * before.compute))
+        assert (after.memory, after.overhead) == (before.memory, before.overhead)
+        scores = matmul("bf16", "bf16", "attention_prefill")
+        assert fast.of_operation(scores)[1] == plain.of_operation(scores)[1]
+        assert any("in 16 bits: 2 × the printed peak" in said for said in fast.assumptions()) == (times > 1)
+    quick = stack.model_copy(update={"kernels": None})
+    rates = Rates.of(accelerator("rtx-4090"), "calibrated", {"bf16": "bf16"}).under(quick)
+    assert rates.of_operation(matmul("bf16", "bf16"))[1].compute == 1.0
+
+
 def test_fits_of_collectives_and_kernels_are_bounded() -> None:
     with pytest.raises(ValueError, match="less than or equal to 1"):
         KernelFit(overhead=0, compute=1.01, memory=1, **EVIDENCE)

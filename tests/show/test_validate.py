@@ -82,11 +82,11 @@ def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: 
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, first)
         writer.writeheader()
-        odd = {"runtime": "llama.cpp", "kind": "srving", "kv_cache": "fp9", "tp": "1024", "osl": "1"}
+        odd = {"runtime": "mlc-llm", "kind": "srving", "kv_cache": "fp9", "tp": "1024", "osl": "1"}
         writer.writerows({**first, "id": name, name: value} for name, value in odd.items())
-        writer.writerow({**first, "id": "again", "runtime": "llama.cpp"})
+        writer.writerow({**first, "id": "again", "runtime": "mlc-llm"})
     said = " ".join(terminal.run("validate", str(path)).out.split()).partition("taken otherwise than written ")[2]
-    assert said.startswith("runtime and 1 more: runtime llama.cpp is not described: no costs of its host")
+    assert said.startswith("runtime and 1 more: runtime mlc-llm is not described: no costs of its host")
     assert "kind: kind srving is taken as serving, one of" in said
     assert "kv_cache: kv_cache fp9 is none of fp8," in said
     assert f"tp: tp 1024 do not fit devices {first['devices']}: tp {first['devices']} instead" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.measured.earlier_stacks import GROUPS, KINDS, earlier, without
+from benchmarks.measured.earlier_stacks import FIGURES, GROUPS, KINDS, earlier, own_kernels, without
 from benchmarks.measured.validation_page import EARLIER
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.trust.batches_fit import HOST, Fit, Measured, fitted, is_time, measured
@@ -17,12 +17,13 @@ from roofline.trust.validation import counts, read_rows, validate
 
 ROWS = [row for row in read_rows(Path(__file__).resolve().parents[2] / "benchmarks/measured/phases.csv") if counts(row)]
 TRUE = Fit({"step": 2e-3, "sequence": 6e-5, "prompt": 5e-2}, 1.8)
-HOSTS = {name: dict(zip(HOST, (2.5e-3, 4e-5, 9e-3), strict=True)) for name in EARLIER}
+HOSTED = dict(zip(HOST, (2.5e-3, 4e-5, 9e-3), strict=True))
 
 
 def free(name: str) -> Runtime:
-    """A shipped stack whose host costs nothing, and whose kernels are as fast on all parts."""
-    return runtime(name).model_copy(update={"slower": {}, **dict.fromkeys(HOST, 0.0)})
+    """A shipped stack that adds nothing, and whose kernels are as fast on all parts."""
+    kernels = {"kernels": own_kernels()} if name in FIGURES else {}
+    return runtime(name).model_copy(update={"slower": {}, **dict.fromkeys(HOST, 0.0), **kernels})
 
 
 def own(name: str) -> list[dict[str, str]]:
@@ -39,31 +40,36 @@ def made(count: int) -> list[Measured]:
         batch, steps = draw.integers(1, 256), float(draw.integers(0, 300) * (index % 4 > 0))
         row = Measured({}, draw.uniform(0.1, 0.5) * (1 + steps / 30), (steps, steps * batch, 1.0), index % 3 == 0)
         true = TRUE.ratio(row) * draw.lognormal(0, 0.01)
-        found.append(replace(row, devices=row.devices / true, host=tuple(each / true for each in row.host)))
+        found.append(replace(row, devices=row.devices / true, added=tuple(each / true for each in row.added)))
     return found
 
 
 def test_a_host_is_found_again_in_times_made_with_it() -> None:
     found = fitted(made(600))
-    assert found.host == pytest.approx(TRUE.host, rel=0.15)
+    assert found.figures == pytest.approx(TRUE.figures, rel=0.15)
     assert found.slower == pytest.approx(TRUE.slower, rel=0.02)
 
 
 def test_kernels_are_as_measured_where_no_part_of_another_vendor_says_otherwise() -> None:
     found = fitted([row for row in made(300) if not row.borrowed])
     assert found.slower == 1
-    assert found.host == pytest.approx(TRUE.host, rel=0.15)
+    assert found.figures == pytest.approx(TRUE.figures, rel=0.15)
 
 
 @pytest.mark.parametrize("name", EARLIER)
-def test_times_are_straight_in_what_a_host_adds(name: str) -> None:
-    rows = own(name)[:: len(own(name)) // 12]
-    known = measured(rows, free(name))
-    assert len(known) == len(rows)
-    stack = free(name).model_copy(update=HOSTS[name])
-    for each in known:
-        told = static_value(each.row, served(each.row), stack) / float(each.row["value"])
-        assert Fit(HOSTS[name], 1.0).ratio(each) == pytest.approx(told if is_time(each.row) else 1 / told)
+def test_times_are_straight_in_what_a_stack_adds(name: str) -> None:
+    """Of kernels nearly so, in prompts."""
+    figures = FIGURES.get(name, HOST)
+    rows = [row for row in own(name) if name not in FIGURES or row["kind"] == "prefill"]
+    known = measured(rows[:: len(rows) // 12], free(name), figures)
+    amounts, near = (dict.fromkeys(figures, 0.7), 0.03) if name in FIGURES else (HOSTED, 1e-6)
+    stack = free(name)
+    for each, figure in figures.items():
+        stack = figure.added(stack, amounts[each])
+    assert len(known) > 11
+    for row in known:
+        told = static_value(row.row, served(row.row), stack) / float(row.row["value"])
+        assert Fit(amounts, 1.0).ratio(row) == pytest.approx(told if is_time(row.row) else 1 / told, rel=near)
 
 
 def test_rows_of_parts_of_other_vendors_are_told_apart() -> None:
@@ -84,9 +90,16 @@ def test_the_shipped_constants_are_what_the_rows_give(name: str) -> None:
     found = earlier(name, usual, ROWS).stack
     assert found.model_dump(include=set(HOST)) == pytest.approx(shipped.model_dump(include=set(HOST)))
     assert found.slower == pytest.approx(shipped.slower)
+    assert found.kernels is not None
+    assert shipped.kernels is not None
+    for kernel_class, fits in found.kernels.kernels.items():
+        for key, fit in fits.items():
+            assert shipped.kernels.kernels[kernel_class][key].compute == pytest.approx(fit.compute, rel=1e-3)
+    assert found.ttft.model_dump() == pytest.approx(shipped.ttft.model_dump())
     assert found.tpot.model_dump() == pytest.approx(shipped.tpot.model_dump())
     assert shipped.alone == shipped.step
-    assert shipped.tpot.points == len(measured(own(name), free(name)))
+    apart = name in FIGURES  # prompts are judged on their own
+    assert shipped.tpot.points == sum(row["kind"] != "prefill" for row in own(name)) if apart else len(own(name))
     assert shipped.told_by == "batches"
 
 

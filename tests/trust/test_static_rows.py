@@ -1,10 +1,14 @@
 """Rows of one phase: read as their publishers write them, and predicted as the library estimates."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from roofline.describe.runtimes import runtime
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.resolved import Point
+from roofline.estimate.timing import passage
 from roofline.trust.measured_rows import PoolRow, served
 from roofline.trust.predictions import predict
 from roofline.trust.static_rows import turns
@@ -31,7 +35,6 @@ ROW = {
     "value": "1",
 }
 MODEL = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=4)
-STAGES = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4)
 
 
 def milliseconds(**changes: str) -> float:
@@ -46,10 +49,26 @@ def test_devices_without_a_layout_are_tensor_ranks() -> None:
     assert milliseconds() == pytest.approx(1e3 * float(MODEL.decode(8, 1024).seconds))
 
 
-@pytest.mark.parametrize("runtime", ["llama.cpp (May 2024)", "Ollama"])
-def test_llama_cpp_deals_out_layers(runtime: str) -> None:
-    found = milliseconds(runtime=runtime, batch="1")
-    assert found == pytest.approx(1e3 * float(STAGES.decode(1, 1024).seconds))
+@pytest.mark.parametrize(("runtime", "stack"), [("llama.cpp (May 2024)", "llama.cpp"), ("Ollama", None)])
+def test_llama_cpp_deals_out_layers(runtime: str, stack: str | None) -> None:
+    stages = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4, runtime=stack)
+    assert milliseconds(runtime=runtime, batch="1") == pytest.approx(1e3 * float(stages.decode(1, 1024).seconds))
+
+
+def test_llama_cpp_takes_prompts_in_chunks() -> None:
+    """1,300 tokens in chunks of 512, 512 and 276: in turn on one device, in stages at the pace of the slowest one."""
+    prompt = {"runtime": "llama.cpp", "kind": "prefill", "metric": "ttft_ms", "batch": "1", "isl": "1300"}
+    alone = Deployment("llama-3.1-8b", "h100-sxm", runtime="llama.cpp")
+    ends = (512, 1024, 1300)
+    each = [float(alone.prefill(end, cached_tokens=start).seconds) for start, end in pairwise((0, *ends))]
+    assert milliseconds(**prompt, devices="1") == pytest.approx(1e3 * sum(each))
+    staged = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4, runtime="llama.cpp").settled()
+    steps = [staged.step(Point("prefill", 1.0, float(end), float(start))) for start, end in pairwise((0, *ends))]
+    passed = [[float(part) for part in passage(step, staged.machine, staged.rates)] for step in steps]
+    expected = sum(slowest for _, _, slowest in passed[:-1]) + sum(passed[-1][:2])
+    assert milliseconds(**prompt) == pytest.approx(1e3 * expected)
+    assert max(each) < expected < sum(each)
+    assert milliseconds(**{**prompt, "isl": "512"}, devices="1") == pytest.approx(1e3 * each[0])
 
 
 @pytest.mark.parametrize(
