@@ -21,7 +21,7 @@ KINDS = ("decode", "prefill", "static")
 ENOUGH = 20
 """Others' rows below which rows are not predicted without those of their group [1]."""
 SOURCE = "python -m benchmarks.measured.refit_runtimes, benchmarks/measured/phases.csv"
-SAID = ("name", "note", "of", "below", "until", "chunk", "accumulates")
+SAID = ("name", "note", "of", "below", "until", "stages", "chunk", "sums")
 """What a stack's file says that is not fitted."""
 OWN: tuple[tuple[KernelClass, str], ...] = (
     ("matmul", "bf16"),

@@ -197,7 +197,11 @@ def to_toml(stack: Runtime) -> str:
     said = {name: getattr(stack, name) for name in ("name", "source", "note", "of", "below", "until", "told_by")}
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
     if stack.chunk:
-        lines += [f"chunk = {stack.chunk}", f'accumulates = "{stack.accumulates}"']
+        lines += [
+            f"stages = {str(stack.stages).lower()}",
+            f"chunk = {stack.chunk}",
+            f'sums = "{stack.sums}"',
+        ]
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]

@@ -78,8 +78,9 @@ class Runtime(BaseModel):
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
     the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
 
+    `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
     `chunk`: tokens of a prompt in one pass, of a stack that cuts prompts so short that they fill a pipeline; else 0.
-    `accumulates`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
+    `sums`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
     `facts.fp16_accumulate_fp16` says.
 
     `of`: the stack of which this is an earlier generation, versions below `below`, or where no version is stated of
@@ -112,8 +113,9 @@ class Runtime(BaseModel):
     unscaled: float = Field(gt=0, lt=10)
     skew: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
+    stages: bool = False
     chunk: int = Field(default=0, ge=0)
-    accumulates: Literal["fp32", "fp16"] = "fp32"
+    sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
     ttft: Spread
     kernels: Efficiency | None = None
@@ -125,6 +127,18 @@ class Runtime(BaseModel):
     def decoding_alone(self) -> Runtime:
         """The stack of a pool that only decodes."""
         return self.model_copy(update={"step": self.alone})
+
+    @property
+    def has_own_products(self) -> bool:
+        """Whether it multiplies with kernels of its own, and not with those measured."""
+        return self.kernels is not None and "matmul" in self.kernels.kernels
+
+    @property
+    def sentence(self) -> str:
+        """What its figures rest on, in words."""
+        what = "the kernels" if self.has_own_products else "the host"
+        told = f"{self.tpot.points:,} rows of {'service' if self.told_by == 'service' else 'batches and steps'}"
+        return f"{what} of {self.name} as {told} tell{f' ({self.note})' if self.note else ''}"
 
     def without_front_end(self) -> Runtime:
         """The stack as its engine alone is measured: what a sequence costs in service is to stream its tokens."""

@@ -76,6 +76,10 @@ class Deployment:
         formats = runnable(chosen, self.accelerator)
         self.quantization, self._format_notes = formats.quantization, formats.notes
         self.runtime = None if runtime is None else serving_stack(runtime)
+        if self.runtime is not None and self.runtime.stages and tp is None:
+            self._given["tp"] = 1
+            if self.devices > 1:
+                self._format_notes = (*self._format_notes, f"{self.runtime.name} deals out layers: no tensor ranks")
         self.rates = Rates.of(self.accelerator, efficiency, formats.peaks).under(
             None if efficiency == "ideal" else self.runtime
         )

@@ -28,6 +28,10 @@ class Rates:
     """Which of the part's peaks bounds each compute format."""
     runtime: Runtime | None = None
     """The serving stack whose host costs are counted."""
+    given: bool = False
+    """Whether the first source without the stack's is a caller's, whose kernels go before those of the stack."""
+    sums: str = "fp32"
+    """The format in which kernels sum products of 16 bits."""
     _kernels: dict[tuple[str, str, str], tuple[str, KernelFit]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -47,22 +51,31 @@ class Rates:
             return cls(accelerator, (Efficiency.ideal(),), peaks)
         default = as_sustained(part_class(accelerator.kind).efficiency, accelerator)
         if isinstance(efficiency, Efficiency):
-            return cls(accelerator, (efficiency, default), peaks)
+            return cls(accelerator, (efficiency, default), peaks, given=True)
         if efficiency == "calibrated":
             own = calibration(accelerator.calibration) if accelerator.calibration else None
             return cls(accelerator, (own, default) if own else (default,), peaks)
         if isinstance(efficiency, Path) or (
             isinstance(efficiency, str) and ("/" in efficiency or efficiency.endswith(".toml"))
         ):
-            return cls(accelerator, (read_efficiency(Path(efficiency)), default), peaks)
+            return cls(accelerator, (read_efficiency(Path(efficiency)), default), peaks, given=True)
         expected = '"calibrated", "ideal", a path to a calibration file or an Efficiency'
         raise InvalidInput("efficiency", given=efficiency, expected=expected)
 
     def under(self, runtime: Runtime | None) -> Rates:
-        """The same under a serving stack: its host costs, and before all others the class's figures that it takes."""
+        """The same under a serving stack: its host costs, and before all others but a caller's the kernels it runs."""
         if runtime is None:
-            return replace(self, runtime=None, sources=self.own)
-        return replace(self, runtime=runtime, sources=(as_sustained(runtime.efficiency, self.accelerator), *self.own))
+            return replace(self, runtime=None, sources=self.own, sums="fp32")
+        figures = as_sustained(runtime.efficiency, self.accelerator)
+        measured = self.own[0].kernels.keys() - set(HOST_CLASSES) if self.given else set()
+        kernels = {name: fits for name, fits in figures.kernels.items() if name not in measured}
+        sources = (figures.model_copy(update={"kernels": kernels}), *self.own)
+        return replace(self, runtime=runtime, sources=sources, sums=runtime.sums)
+
+    @property
+    def ideal(self) -> Rates:
+        """The same part with nothing lost, at the sums of the stack."""
+        return replace(Rates.of(self.accelerator, "ideal", self.peaks), sums=self.sums)
 
     @property
     def own(self) -> tuple[Efficiency, ...]:
@@ -120,7 +133,9 @@ class Rates:
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
-                return self._served(operation, fit)
+                measured = self.given and source is self.own[0]  # by whoever sums as the stack does
+                times = 1.0 if measured else self.faster(operation)
+                return self._served(operation, fit.model_copy(update={"compute": fit.compute * times}))
         if operation.kernel_class in HOST_CLASSES:  # a calibration need not have them all
             return _NO_COST
         raise self._missing(f"kernels.{operation.kernel_class}")
@@ -131,9 +146,6 @@ class Rates:
             return fit
         if self.slower != 1:
             fit = _slower_kernels(fit, self.slower)
-        if operation.kernel_class in _PRODUCTS and operation.computed in ("bf16", "fp16"):
-            # The printed peak, with sums in 32 bits, stays what floors are made of.
-            fit = fit.model_copy(update={"compute": min(1.0, fit.compute * self.faster_sums)})
         if self.unscaled(operation):
             fit = _slower_kernels(fit, self.runtime.unscaled)
         if self.scaled_experts(operation):
@@ -143,13 +155,16 @@ class Rates:
             fit = fit.model_copy(update=reached)
         return fit
 
+    def faster(self, operation: Operation) -> float:
+        """Times its printed peak that the part has for an operation: for sums in 32 bits it is printed [1]."""
+        product = operation.kernel_class in _PRODUCTS and operation.computed in ("bf16", "fp16")
+        return self.faster_sums if product else 1.0
+
     @property
     def faster_sums(self) -> float:
-        """Times its printed peak at which the part multiplies in 16 bits, where the stack sums in 16 bits too [1]."""
+        """Times the peak printed for 16 bits at which the part multiplies, if sums have 16 bits too [1]."""
         fact = self.accelerator.facts.get("fp16_accumulate_fp16")
-        if fact is None or self.runtime is None or self.runtime.accumulates != "fp16":
-            return 1.0
-        return fact.value / self.accelerator.peak["fp16"].value
+        return 1.0 if fact is None or self.sums != "fp16" else fact.value / self.accelerator.peak["fp16"].value
 
     def unscaled(self, operation: Operation) -> bool:
         """Whether it is a product in block-wise fp8 whose sums kernels scale, as the part's products do not."""
@@ -167,20 +182,28 @@ class Rates:
         )
 
     def assumptions(self) -> list[str]:
-        """What is borrowed from the class because the part has no fitted figures of its own, and how a stack sums."""
-        return [*self._borrowed(), *self._sums()]
+        """What is borrowed from the class because the part has no fitted figures of its own, and what a stack adds."""
+        return [*self._borrowed(), *self._stack()]
 
-    def _sums(self) -> list[str]:
-        """A sentence where a stack sums products in 16 bits on a part that is faster at it."""
-        if self.runtime is None or self.faster_sums == 1:
+    def _stack(self) -> list[str]:
+        """What the serving stack's figures rest on, and how it sums where the part is faster for it."""
+        if self.runtime is None:
             return []
-        return [f"{self.runtime.name} sums products of 16 bits in 16 bits: {self.faster_sums:.3g} × the printed peak"]
+        found = [self.runtime.sentence]
+        if self.faster_sums != 1:
+            found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
+        return found
 
     def _borrowed(self) -> list[str]:
         own = self.own
         if len(own) == 1 and own[0].name != "ideal":
             how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
-            unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{how}"
+            beside = (
+                ""
+                if self.runtime is None or not self.runtime.has_own_products
+                else f" beside {self.runtime.name}'s own"
+            )
+            unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{beside}{how}"
             return [unmeasured, *said(self._kernels, self.accelerator)]
         first, default = self.sources[0], self.sources[-1]
         stacked = [key for key in sorted(self._kernels) if self.runtime and first.kernel(*key)]  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ class Resolved:
     @cached_property
     def ideal(self) -> Resolved:
         """The same with nothing lost."""
-        return replace(self, rates=Rates.of(self.accelerator, "ideal", self.rates.peaks))
+        return replace(self, rates=self.rates.ideal)
 
     @cached_property
     def plan(self) -> Plan:

@@ -373,5 +373,5 @@ def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, N
         return 0, 0, 0, 0, crossing, latency
     moved = _sum(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]])
+    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]] * rates.faster(item))
     return compute, moved, item.fewest_weights, feed, 0, 0

@@ -98,12 +98,8 @@ Subject = Sequence[Roof] | Sequence[Curve] | Sequence[Bar] | Sequence[Cloud]
 def picture(path: str, title: str, subject: Subject, unit: str = "") -> None:
     """Draw one picture into a file; its kind is that of the subject, the file's kind its suffix."""
     target = writable(path)
-    try:
-        drawing: Any = import_module("matplotlib")
-        figures: Any = import_module("matplotlib.figure")
-    except ImportError:
-        message = "plot needs matplotlib, which is not installed: pip install matplotlib"
-        raise RooflineError(message) from None
+    drawing: Any = import_module("matplotlib")
+    figures: Any = import_module("matplotlib.figure")
     with drawing.rc_context(_STYLE):
         rows = len(subject) if isinstance(subject[0], Bar) else 0
         height = max(2.2, 1.6 + 0.32 * rows) if rows else 5.0
@@ -121,7 +117,15 @@ def picture(path: str, title: str, subject: Subject, unit: str = "") -> None:
 
 
 def writable(path: str, option: str = "-o") -> Path:
-    """The file of a picture; `InvalidInput` where its suffix is none that can be drawn."""
+    """The file of a picture; `InvalidInput` where its suffix is none that can be drawn.
+
+    Asked before anything is computed: `RooflineError` where there is nothing to draw with.
+    """
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        message = "plot needs matplotlib, which is not installed: pip install matplotlib"
+        raise RooflineError(message) from None
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InvalidInput(

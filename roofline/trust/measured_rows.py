@@ -155,12 +155,12 @@ def _scripted(row: Row) -> bool:
 def stack_name(text: str, date: str = "") -> str:
     """The described serving stack that a row's runtime is a version of, or was at a date; empty where there is none.
 
-    >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("llama.cpp")
-    ('tensorrt-llm-2024', 'tensorrt-llm', '')
+    >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("Ollama"), stack_name("lmdeploy")
+    ('tensorrt-llm-2024', 'tensorrt-llm', 'llama.cpp', '')
     >>> stack_name("vLLM"), stack_name("vLLM", "2024-10"), stack_name("vLLM 0.10.0 / ROCm 6.4.1", "2024-10")
     ('vllm', 'vllm-2024', 'vllm')
     """
-    lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower())
+    lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower()).replace("ollama", "llama.cpp")  # which it serves with
     found = next((name for name in sorted(runtimes(), key=len, reverse=True) if name in lowered), "")
     version = _VERSION.match(lowered.partition(found)[2]) if found else None
     month = _MONTH.match(date)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -43,7 +44,7 @@ def remarks(row: Row) -> list[str]:
     what = served(row)
     found = [*_kind(row), *_part(row, what), *_stack(row, what), *_cache(row, what), *_formats(what)]
     if str(row.get("metric") or "").strip():
-        found += [*_ranks_of_a_batch(row), *_context_of_a_batch(row, what), *room_of_a_batch(row, what)]
+        found += [*_ranks_of_a_batch(row), *_context_of_a_batch(row, what), *room_of_a_batch(row, what), *_value(row)]
     else:
         for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
             found += _ranks(row, prefix)
@@ -163,6 +164,16 @@ def _longest(model: str) -> int | None:
         return described(model).max_context
     except RooflineError:
         return None
+
+
+def _value(row: Row) -> list[str]:
+    """A value that was left empty asks for a prediction; one that is no measurement is told."""
+    said = str(row.get("value") or "").strip()
+    try:
+        measured = not said or 0 < float(said) < math.inf
+    except ValueError:
+        measured = False
+    return [] if measured else [f"value {said} is no measurement: the prediction is compared with nothing"]
 
 
 def _drafts(row: Row) -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from roofline.describe.runtimes import Runtime
+from roofline.describe.runtimes import Runtime, runtime
 from roofline.errors import DoesNotFit, InvalidInput, RooflineError
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import passage, step_seconds
@@ -18,16 +18,18 @@ METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_m
 UNSTATED_CONTEXT = 1024.0
 """Tokens in the cache of a decode step of which no length is published [token]."""
 _NEEDED = "a stated number: without it the row has no prediction"
-_LAYERED = re.compile(r"llama\.cpp|ollama")
 _MTP = re.compile(r"\bMTP(?:\(NEXTN )?([1-9])?")
-_PER_NODE = re.compile(r"per (\d+)-gpu node", re.IGNORECASE)
+_COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu)\b)", re.IGNORECASE)
+_RATE = re.compile(r"\btok(?:en)?s?/s\b")
+_BESIDE = re.compile(r"\([^)]*\)")
+_NEGATIVE = re.compile(r"\s*[-−]\s*\d")
 _AT_MOST = re.compile(r"max-num-seqs (\d+)")
 
 
 def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
     """The row's metric as the library estimates it, in the row's own unit; engines were measured without front ends."""
     metric, kind = _asked(row)
-    place = station(what, _pool(row), None if stack is None else stack.without_front_end())
+    place = station(what, _pool(row, what), None if stack is None else stack.without_front_end())
     settled, drafted = place.settled, draft_length(drafting(row))
     batch = _batch(row, kind, metric, settled) / settled.replicas
     if metric == "ttft_ms":
@@ -49,9 +51,23 @@ def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
 
 
 def _share(row: Row) -> float:
-    """Of all devices, those whose tokens a rate counts: all, unless its unit is per node of so many [1]."""
-    node = _PER_NODE.search(str(row.get("unit") or ""))
-    return 1.0 if node is None else int(node[1]) / number(row, "devices", int(node[1]))
+    """Of all devices, those whose tokens a rate counts: all, unless its unit is per GPU or per node of so many [1]."""
+    counted = _COUNTED.search(_BESIDE.sub("", str(row.get("unit") or "")))
+    if counted is None:
+        return 1.0
+    each = 1 if counted[2] else int(counted[1])
+    return each / number(row, "devices", each)
+
+
+def _checked_unit(row: Row, metric: str) -> None:
+    """Refuse a unit that is another than that of the metric; what stands beside it in parentheses is only words."""
+    unit = _BESIDE.sub("", str(row.get("unit") or "")).strip().lower()
+    is_time = "ms" in metric.split("_")
+    known = not unit or (unit.startswith("ms") if is_time else _RATE.search(unit) is not None)
+    per_node = "node" in unit and _COUNTED.search(unit) is None
+    if not known or per_node:
+        rates = "tok/s, of all devices, or per GPU, or per 8-GPU node"
+        raise InvalidInput("unit", given=row.get("unit"), expected="ms" if is_time else rates)
 
 
 def _whole(metric: str, batch: float, osl: float, seconds: float) -> float:
@@ -76,7 +92,7 @@ def room_of_a_batch(row: Row, what: Served) -> list[str]:
     """In words, a batch that a replica's memory does not hold at once; nothing where it does, or has no prediction."""
     try:
         metric, kind = _asked(row)
-        settled = station(what, _pool(row), None).settled
+        settled = station(what, _pool(row, what), None).settled
         batch, tokens = _batch(row, kind, metric, settled) / settled.replicas, _most_tokens(row, metric, kind)
     except RooflineError:
         return []
@@ -102,6 +118,10 @@ def _asked(row: Row) -> tuple[str, str]:
     metric = str(row.get("metric") or "").strip()
     if metric not in METRICS:
         raise InvalidInput("metric", given=metric, expected=f"one of {', '.join(METRICS)}")
+    _checked_unit(row, metric)
+    for name in ("batch", "context"):
+        if _NEGATIVE.match(str(row.get(name) or "")):
+            raise InvalidInput(name, given=row.get(name), expected="a number that is not negative")
     return metric, str(row.get("kind") or "").strip()
 
 
@@ -152,15 +172,14 @@ def _passage(settled: Resolved, batch: float, context: float, cached: float) -> 
     return float(total + hops), float(slowest)  # type: ignore[arg-type]
 
 
-def _pool(row: Row) -> PoolRow:
-    """The ranks that a row states; else data ranks beside expert ranks, or one tensor rank per device.
-
-    llama.cpp deals out layers unless told otherwise: its devices are stages. Devices left over make more replicas.
+def _pool(row: Row, what: Served) -> PoolRow:
+    """The ranks that a row states; else data ranks beside expert ranks, or one tensor rank per device, or one stage per
+    device where the stack deals out layers. Devices left over make more replicas.
     """
     devices = int(number(row, "devices", 1))
     tp, pp, dp, ep = (ranks(row, name) for name in ("tp", "pp", "dp", "ep"))
     stated = {name for name in ("tp", "pp", "dp") if str(row.get(name) or "").strip()}
-    if not stated and _LAYERED.search(str(row.get("runtime") or "").lower()):
+    if not stated and what.stack and runtime(what.stack).stages:
         pp = devices
     elif ep > 1 and stated <= {"tp"}:
         dp = max(1, devices // tp)

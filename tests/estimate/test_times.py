@@ -62,6 +62,9 @@ class Plain:
     def of_operation(self, _operation: Operation) -> tuple[str, Any]:
         return "bf16", self.fit
 
+    def faster(self, _operation: Operation) -> float:
+        return 1.0
+
     def of_transfer(self, _transfer: Any) -> CollectiveFit:
         exact = {"overhead": 0, "staged_overhead": 0, "bandwidth": 1, "points": 0, "error": 0, "low": 1, "high": 1}
         return CollectiveFit(**exact, source="a test: nothing lost")

@@ -54,6 +54,8 @@ SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp":
             {**STEP, "speculation": "eagle"},
             "speculation eagle is none of none, unknown, mtp, mtp1 to mtp9: mtp1 instead",
         ),
+        ({**STEP, "value": "-8"}, "value -8 is no measurement: the prediction is compared with nothing"),
+        ({**STEP, "value": "fast"}, "value fast is no measurement: the prediction is compared with nothing"),
         (
             {**STEP, "batch": "100000"},
             "memory holds 2,031 of 100,000 sequences of 1,088 tokens: predicted all the same",

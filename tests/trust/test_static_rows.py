@@ -49,9 +49,9 @@ def test_devices_without_a_layout_are_tensor_ranks() -> None:
     assert milliseconds() == pytest.approx(1e3 * float(MODEL.decode(8, 1024).seconds))
 
 
-@pytest.mark.parametrize(("runtime", "stack"), [("llama.cpp (May 2024)", "llama.cpp"), ("Ollama", None)])
-def test_llama_cpp_deals_out_layers(runtime: str, stack: str | None) -> None:
-    stages = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4, runtime=stack)
+@pytest.mark.parametrize("runtime", ["llama.cpp (May 2024)", "Ollama"])
+def test_llama_cpp_deals_out_layers(runtime: str) -> None:
+    stages = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4, runtime="llama.cpp")
     assert milliseconds(runtime=runtime, batch="1") == pytest.approx(1e3 * float(stages.decode(1, 1024).seconds))
 
 
@@ -151,8 +151,35 @@ def test_drafts_may_be_stated_beside_the_runtime(said: str, length: int) -> None
 
 def test_a_rate_may_be_one_of_each_node() -> None:
     whole = {"metric": "tokens_per_s_total", "devices": "16", "tp": "8", "pp": "2"}
-    of_all = milliseconds(**whole, unit="output tok/s")
+    of_all = milliseconds(**whole, unit="output tok/s (2 nodes; 5.7k/node)")
     assert milliseconds(**whole, unit="output tok/s PER 8-GPU NODE") == pytest.approx(of_all / 2)
+    assert milliseconds(**whole, unit="input tok/s per GPU") == pytest.approx(of_all / 16)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unit": "s"},
+        {"unit": "us"},
+        {"unit": "tok/s"},
+        {"metric": "tokens_per_s_total", "unit": "ms"},
+        {"metric": "tokens_per_s_total", "unit": "tok/min"},
+        {"metric": "tokens_per_s_total", "unit": "Queries/s"},
+        {"metric": "tokens_per_s_total", "unit": "tok/s per node"},
+        {"batch": "-8"},
+        {"context": "−1,024"},
+    ],
+)
+def test_another_unit_and_less_than_nothing_are_refused(changes: dict[str, str]) -> None:
+    *_, (name, value) = changes.items()
+    found = predict({**ROW, **changes})
+    assert found.status == "unsupported"
+    assert found.message.startswith(f"{name}: got '{value}', expected ")
+
+
+@pytest.mark.parametrize("unit", ["ms", "ms (ITL)", "ms/token", "ms for whole static batch", ""])
+def test_words_may_stand_beside_a_unit(unit: str) -> None:
+    assert milliseconds(unit=unit) == milliseconds()
 
 
 def test_engines_are_measured_without_their_front_ends() -> None:

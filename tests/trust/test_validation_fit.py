@@ -118,6 +118,31 @@ def test_decode_under_a_stack_is_as_uncertain_as_its_measured_service() -> None:
     assert Deployment("llama-3.1-8b", "h100-sxm").decode(8, 2048).high < step.high
 
 
+def test_a_stack_that_deals_out_layers_has_no_tensor_ranks_unless_told() -> None:
+    open_, told, alone = (
+        Deployment("llama-3.1-8b", "rtx-4090", count, runtime="llama.cpp", **ranks)
+        for count, ranks in ((4, {}), (4, {"tp": 4}), (1, {}))
+    )
+    said = "llama.cpp deals out layers: no tensor ranks"
+    assert (open_.layout.tp, told.layout.tp) == (1, 4)
+    assert said in open_.decode(1, 1024).assumptions
+    assert all(said not in each.decode(1, 1024).assumptions for each in (told, alone))
+    assert Deployment("llama-3.1-8b", "rtx-4090", 4, runtime="vllm").layout.tp == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vllm", "the host of vllm as 719 rows of service tell"),
+        ("vllm-2024", "the host of vllm-2024 as 688 rows of batches and steps tell"),
+        ("llama.cpp", "the kernels of llama.cpp as 275 rows of batches and steps tell (as of May 2024: "),
+    ],
+)
+def test_an_estimate_says_what_its_stack_rests_on(name: str, said: str) -> None:
+    step = Deployment("llama-3.1-8b", "rtx-4090", runtime=name).decode(1, 1024)
+    assert sum(each.startswith(said) for each in step.assumptions) == 1
+
+
 def test_an_unknown_stack_is_refused_with_those_known() -> None:
     with pytest.raises(UnknownName, match="vllm"):
         Deployment("llama-3.1-8b", "h100-sxm", runtime="vlm")
@@ -149,7 +174,8 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
         ("sglang", "2024-10", "sglang"),
         ("vllm-2024", "2026-01", "vllm-2024"),
         ("llama.cpp (May 2024)", "2024-05", "llama.cpp"),
-        ("Ollama", "2024-10", ""),
+        ("Ollama", "2024-10", "llama.cpp"),
+        ("lmdeploy", "2024-10", ""),
     ],
 )
 def test_a_stack_is_of_the_generation_of_its_version_or_else_its_date(said: str, date: str, stack: str) -> None:
