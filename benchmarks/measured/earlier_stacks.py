@@ -21,14 +21,16 @@ KINDS = ("decode", "prefill", "static")
 ENOUGH = 20
 """Others' rows below which rows are not predicted without those of their group [1]."""
 SOURCE = "python -m benchmarks.measured.refit_runtimes, benchmarks/measured/phases.csv"
-SAID = ("name", "note", "of", "below", "until", "stages", "chunk", "sums")
+UNTOLD = Spread(points=0, error=0, low=1, high=1)
+"""Of times that no row measures."""
+SAID = ("name", "note", "of", "below", "until", "stages", "sums")
 """What a stack's file says that is not fitted."""
 OWN: tuple[tuple[KernelClass, str], ...] = (
     ("matmul", "bf16"),
     ("matmul", "int4-bf16"),
     ("attention_prefill", "bf16"),
 )
-"""Kernels of llama.cpp that compute for longer than those measured: it dequantises weights for every pass of a prompt,
+"""Kernels of llama.cpp that compute for longer than those measured: it dequantises weights for every chunk of a prompt,
 and without FlashAttention it writes the scores to memory."""
 LEAST = 1.5
 """Times as long that kernels of such a stack compute at least [1], so that few of them read for longer than that."""
@@ -70,7 +72,7 @@ def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
     prompts = [each for each in own if each.row["kind"] == "prefill"]
     steps = [each for each in own if each.row["kind"] != "prefill"]
     tpot = _spread(steps, outside)
-    ttft = _spread(prompts, outside) if len(prompts) >= ENOUGH else tpot
+    ttft = _spread(prompts, outside) if len(prompts) >= ENOUGH else UNTOLD
     kernels = _as_uncertain(stack.kernels, ttft) if name in FIGURES else stack.kernels
     update = {"alone": stack.step, "slower": slower, "tpot": tpot, "ttft": ttft, "kernels": kernels}
     return Earlier(stack.model_copy(update=update), outside)
@@ -105,13 +107,17 @@ def _as_uncertain(kernels: Efficiency | None, spread: Spread) -> Efficiency:
 
 
 def _outside(rows: Sequence[Measured], group: str, fit: Callable[[Sequence[Measured]], Fit]) -> dict[str, float | None]:
-    """Predicted over measured times of rows whose group was left out of the fit."""
+    """Predicted over measured times of rows whose group was left out of the fit.
+
+    None where too few others are left, or none of another vendor's parts that would tell how much slower kernels are.
+    """
     found: dict[str, float | None] = {}
     groups = [GROUPS[group](each.row) for each in rows]
     for value in sorted(set(groups)):
         others = [each for each, own in zip(rows, groups, strict=True) if own != value]
-        without = fit(others) if len(others) >= ENOUGH else None
-        within = (each for each, own in zip(rows, groups, strict=True) if own == value)
+        within = [each for each, own in zip(rows, groups, strict=True) if own == value]
+        told = any(each.borrowed for each in others) or not any(each.borrowed for each in within)
+        without = fit(others) if told and len(others) >= ENOUGH else None
         found.update({each.row["id"]: None if without is None else without.ratio(each) for each in within})
     return found
 

@@ -169,7 +169,7 @@ def outrun(rows: Sequence[Row]) -> tuple[int, int]:
     found = []
     for row in rows:
         what, asked = served(row), load(row)
-        pools = two_pools(row, what, runtime(what.runtime), asked)[1]
+        pools = two_pools(row, what, runtime(what.stack), asked)[1]
         ttft, tpot = (number(row, name) / 1e3 for name in ("ttft_ms", "tpot_ms"))
         rate = measured_rate(asked, ttft, pools.generated * tpot)
         ranks = float(pool(row, "prefill_").dp)
@@ -185,7 +185,7 @@ def capped(rows: Sequence[Row]) -> tuple[int, int]:
     found = []
     for row in rows:
         what, asked = served(row), load(row)
-        place = decode_pool(row, what, runtime(what.runtime), asked)
+        place = decode_pool(row, what, runtime(what.stack), asked)
         room = asked.max_batch * place.replicas
         if room < asked.concurrency:
             found.append((measured_batch(row, asked) or 0.0) > (1 + BEYOND) * room)
@@ -196,12 +196,8 @@ def to_toml(stack: Runtime) -> str:
     """A stack's file."""
     said = {name: getattr(stack, name) for name in ("name", "source", "note", "of", "below", "until", "told_by")}
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
-    if stack.chunk:
-        lines += [
-            f"stages = {str(stack.stages).lower()}",
-            f"chunk = {stack.chunk}",
-            f'sums = "{stack.sums}"',
-        ]
+    if stack.stages:
+        lines += ["stages = true", f'sums = "{stack.sums}"']
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]

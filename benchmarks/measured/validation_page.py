@@ -170,6 +170,9 @@ def page(found: Mapping[str, Any]) -> str:
         "batches": _batches(found),
         "earlier": _earlier(),
         **_own_kernels(),
+        "old_step": f"{runtime('vllm-2024').step * 1e3:.2g} ms",
+        "old_sequence": f"{runtime('vllm-2024').sequence * 1e6:.2g} μs",
+        "new_step": f"{runtime('vllm').step * 1e3:.2g} ms",
         "rows": f"{sum(found['counts'].values()):,}",
         "faster": "none" if not found["faster"] else str(found["faster"]),
         "unsupported": _unsupported(found),
@@ -325,32 +328,39 @@ def _worst(found: Mapping[str, Any]) -> str:
 
 def _batches(found: Mapping[str, Any]) -> str:
     lines = [
-        "| rows of | rows | median | bias | without its model | without its part |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| rows of | rows | median | mean | bias | without its model | without its part | of rows |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for column, groups in {"all": {"all": found["all_batches"]}, **found["batches"]}.items():
         for name, each in groups.items():
             shown = f"all of kind {name}" if column == "kind" else name
             outside = " | ".join(_percent(each.get(run), "median") for run in ("model", "part"))
             within = each["within"]
-            figures = f"{_percent(within, 'median')} | {_percent(within, 'bias')} | {outside}"
-            lines.append(f"| {shown} | {within['rows']:,} | {figures} |")
+            figures = " | ".join(_percent(within, figure) for figure in ("median", "mean", "bias"))
+            apart = f"{each['part']['rows']:,}" if "part" in each else ""
+            lines.append(f"| {shown} | {within['rows']:,} | {figures} | {outside} | {apart} |")
     return "\n".join(lines)
 
 
 def _earlier() -> str:
     lines = [
-        "| stack | versions of | below | or until | step | sequence | prompt | slower | rows | error | range |",
-        "|---|---|---|---|---:|---:|---:|---|---:|---:|---|",
+        "| stack | versions of | below | or until | step | sequence | prompt | slower "
+        "| steps and batches | error | range | prompts | error |",
+        "|---|---|---|---|---:|---:|---:|---|---:|---:|---|---:|---:|",
     ]
     for name in EARLIER:
         each = runtime(name)
         lines.append(
             f"| {name} | {each.of} | {each.below} | {each.until} | {each.step * 1e3:.3g} ms "
             f"| {each.sequence * 1e6:.3g} μs | {each.prompt * 1e3:.3g} ms | {_slower(each)} | {each.tpot.points:,} "
-            f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} |"
+            f"| {each.tpot.error:.1%} | {each.tpot.low:.2f} to {each.tpot.high:.2f} | {_prompts(each)} |"
         )
     return "\n".join(lines)
+
+
+def _prompts(stack: Runtime) -> str:
+    """Prompts that were measured on their own; others are among the batches."""
+    return f"{stack.ttft.points:,} | {stack.ttft.error:.1%}" if stack.ttft.points else " | "
 
 
 def _own_kernels() -> dict[str, str]:

@@ -79,7 +79,6 @@ class Runtime(BaseModel):
     the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
-    `chunk`: tokens of a prompt in one pass, of a stack that cuts prompts so short that they fill a pipeline; else 0.
     `sums`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
     `facts.fp16_accumulate_fp16` says.
 
@@ -114,7 +113,6 @@ class Runtime(BaseModel):
     skew: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
     stages: bool = False
-    chunk: int = Field(default=0, ge=0)
     sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
     ttft: Spread
@@ -137,8 +135,10 @@ class Runtime(BaseModel):
     def sentence(self) -> str:
         """What its figures rest on, in words."""
         what = "the kernels" if self.has_own_products else "the host"
-        told = f"{self.tpot.points:,} rows of {'service' if self.told_by == 'service' else 'batches and steps'}"
-        return f"{what} of {self.name} as {told} tell{f' ({self.note})' if self.note else ''}"
+        if self.told_by == "service":
+            return f"{what} of {self.name} as {self.tpot.points:,} rows of service tell"
+        told = f"{what} of {self.name} as batches and steps tell{f' ({self.note})' if self.note else ''}"
+        return f"{told}; requests wait as under other stacks"
 
     def without_front_end(self) -> Runtime:
         """The stack as its engine alone is measured: what a sequence costs in service is to stream its tokens."""

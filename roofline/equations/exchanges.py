@@ -74,7 +74,7 @@ def nodes_reached(ranks_across: Num, copies: Num) -> Num:
 
     Arguments:
         ranks_across : nodes, that of the token among them [1]
-        copies : experts of a token on different ranks [1]
+        copies : experts of a token [1]
 
     Returns the number of nodes that are expected [1].
 
@@ -91,6 +91,7 @@ def nodes_reached(ranks_across: Num, copies: Num) -> Num:
 
 def fanned_all_to_all(
     size: Num,
+    once: Num,
     copies: Num,
     ranks_inside: Num,
     ranks_across: Num,
@@ -103,7 +104,8 @@ def fanned_all_to_all(
 
     Arguments:
         size : the copies of all rows of one rank [B]
-        copies : experts of a token on different ranks [1]
+        once : all rows of one rank, each a single time [B]
+        copies : experts of a token [1]
         ranks_inside : ranks of one node [1]
         ranks_across : nodes [1]
         bandwidth_inside : one direction of one rank inside its node [B/s]
@@ -118,9 +120,9 @@ def fanned_all_to_all(
 
     Crossing and forwarding follow each other here; kernels overlap them in part.
 
-    >>> fanned_all_to_all(8, 2, 4, 4, 2, 1, 1, 5)
+    >>> fanned_all_to_all(8, 4, 2, 4, 4, 2, 1, 1, 5)
     14.25
     """
-    crossing = size * nodes_reached(ranks_across, copies) / copies
+    crossing = once * nodes_reached(ranks_across, copies)
     outside = direct_all_to_all(crossing, ranks_across, bandwidth_across, latency_across)
     return outside + direct_all_to_all(size, ranks_inside, bandwidth_inside, latency_inside)

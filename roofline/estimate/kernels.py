@@ -305,15 +305,17 @@ class TransferKernel:
     over_group: bool = False
     last_row_only: bool = False
     copies: int = 1
+    once_row_bytes: float = 0
 
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
         rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
         size = rows * self.row_bytes
         fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
-        return Transfer(
-            self.term, self.collective, size, fewest, self.ranks, self.copies if load.phase == "prefill" else 1
-        )
+        if self.copies == 1 or load.phase == "decode":
+            return Transfer(self.term, self.collective, size, fewest, self.ranks)
+        once = rows * self.once_row_bytes
+        return Transfer(self.term, self.collective, size, fewest, self.ranks, self.copies, once)
 
 
 Kernel = (

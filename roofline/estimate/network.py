@@ -79,13 +79,14 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
         within = direct_all_gather(size, taken.group, bandwidth, latency)
         joined = two_shot_all_reduce(size / taken.group, taken.groups, bandwidth_across, latency_across)
         return fit.staged_overhead + 2 * within + joined
-    if transfer.copies > 1:
-        shape = (taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across)
-        return fit.staged_overhead + fanned_all_to_all(size, transfer.copies, *shape)
     # What leaves a group crosses the outer wire; one group's share stays on the inner one.
     direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
     outside = direct(size, taken.groups, bandwidth_across, latency_across)
-    return fit.staged_overhead + outside + direct(size / taken.groups, taken.group, bandwidth, latency)
+    each = outside + direct(size / taken.groups, taken.group, bandwidth, latency)
+    if transfer.copies == 1:
+        return fit.staged_overhead + each
+    shape = (taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across)
+    return fit.staged_overhead + minimum(each, fanned_all_to_all(size, transfer.once, transfer.copies, *shape))
 
 
 def _crossing(across: Wire, ranks: int, fit: CollectiveFit) -> Num:

@@ -164,7 +164,8 @@ class Rates:
     def faster_sums(self) -> float:
         """Times the peak printed for 16 bits at which the part multiplies, if sums have 16 bits too [1]."""
         fact = self.accelerator.facts.get("fp16_accumulate_fp16")
-        return 1.0 if fact is None or self.sums != "fp16" else fact.value / self.accelerator.peak["fp16"].value
+        printed = self.accelerator.peak.get("fp16") or self.accelerator.peak.get("bf16")
+        return 1.0 if fact is None or printed is None or self.sums != "fp16" else fact.value / printed.value
 
     def unscaled(self, operation: Operation) -> bool:
         """Whether it is a product in block-wise fp8 whose sums kernels scale, as the part's products do not."""

@@ -139,8 +139,10 @@ def _expert_kernels(
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
         # Every device of an expert needs the token; one of them returns the sum.
         sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
-        row_bytes = float(sent) / layout.tp  # type: ignore[arg-type]
-        return TransferKernel(term, "all_to_all", row_bytes, 0, layout.expert_group, copies=copies)
+        once = dispatch_bytes(1, 1, elements, dispatch_width, combine_width)
+        every, single = (float(each) / layout.tp for each in (sent, once))  # type: ignore[arg-type]
+        ranks, experts = layout.expert_group, mixture.top_k
+        return TransferKernel(term, "all_to_all", every, 0, ranks, copies=experts, once_row_bytes=single)
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
         exchange("dispatch", activation_width(kernel.computed), 0),

@@ -74,7 +74,8 @@ class Operation:
 class Transfer:
     """One collective over `ranks` devices: `size` [B] of the full buffer per rank, `fewest` [B] that must cross.
 
-    Where rows have `copies`, a row crosses once to each node that is sent some, and is copied there [1].
+    Where rows are sent to several experts, `copies`, a row may cross to a node once and be copied there: `once` [B] are
+    the rows of one rank, each a single time.
     """
 
     term: str
@@ -82,7 +83,8 @@ class Transfer:
     size: Num
     fewest: Num
     ranks: int
-    copies: float = 1
+    copies: int = 1
+    once: Num = 0
 
 
 Item = Operation | Transfer

@@ -14,7 +14,7 @@ from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.trust.measured_rows import Row, Served, number, served
 from roofline.trust.runtimes_fit import Array, robust, search
-from roofline.trust.static_rows import static_value
+from roofline.trust.static_rows import is_time, static_value
 
 SLOWER = (1.0, 0.25)
 """Where the search for `Runtime.slower` begins, and its first step [1]."""
@@ -90,11 +90,6 @@ def _over_measured(row: Row, what: Served, stack: Runtime) -> float:
     """Predicted over measured time [1]."""
     ratio = static_value(row, what, stack) / number(row, "value")
     return ratio if is_time(row) else 1 / ratio
-
-
-def is_time(row: Row) -> bool:
-    """Whether what was measured is a time; else it is a rate."""
-    return "ms" in str(row["metric"]).split("_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ class Drafts:
             try:
                 what, asked = served(row), load(row)
                 held = measured_batch(row, asked)
-                if not asked.draft_length or what.runtime not in stacks or held is None:
+                if not asked.draft_length or what.stack not in stacks or held is None:
                     continue
-                stack = stacks[what.runtime].model_copy(update={"verified": 0.0})
+                stack = stacks[what.stack].model_copy(update={"verified": 0.0})
                 place = decode_pool(row, what, stack, asked)
                 batch = max(1.0, held / place.replicas)
                 verify, draft = place.drafting(np.array([batch]), mean_context(asked), asked.draft_length)
@@ -57,7 +57,7 @@ class Drafts:
                 continue
             ranks = place.settled.layout.dp
             each = batch if ranks == 1 else np.ceil(batch / ranks)
-            measured, index = number(row, "tpot_ms") / 1e3, names.index(what.runtime)
+            measured, index = number(row, "tpot_ms") / 1e3, names.index(what.stack)
             found.append((float(verify[0]), float(draft[0]), added, measured, asked.draft_length, each, index))
         return cls(*np.array(found, dtype=np.float64).reshape(-1, 7).T)
 

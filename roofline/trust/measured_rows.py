@@ -39,8 +39,10 @@ _SAME_SHAPE = {
 _TRTLLM = re.compile(r"\b(?:trt|tensorrt)[-_ ]?llm\b")
 NO_DRAFTS = ("", "none", "no", "off", "n/a", "unknown")
 _MTP = re.compile(r"mtp[-_ ]?([1-9])")
-_VERSION = re.compile(r"[ :=_-]*v?(\d+(?:\.\d+)+)")
-_MONTH = re.compile(r"\d{4}-\d{2}")
+_MTP_BESIDE = re.compile(r"\bmtp(?:\(nextn)?[-_ x×]*([1-9])?", re.IGNORECASE)
+_WITHOUT = re.compile(r"\b(?:no|without)\W+mtp|\bmtp\W+off\b", re.IGNORECASE)
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
+_MONTH = re.compile(r"\d{4}(?:-\d{2})?")
 _OTHER_PARTS = (("LLM-Inference-Bench", "a100-sxm-80gb", "a100-sxm-40gb"),)
 """Parts that were other than a source's rows have it: source, part named and part measured on.
 
@@ -162,9 +164,9 @@ def stack_name(text: str, date: str = "") -> str:
     """
     lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower()).replace("ollama", "llama.cpp")  # which it serves with
     found = next((name for name in sorted(runtimes(), key=len, reverse=True) if name in lowered), "")
-    version = _VERSION.match(lowered.partition(found)[2]) if found else None
+    version = _VERSION.search(lowered.partition(found)[2]) if found else None
     month = _MONTH.match(date)
-    return generation(found, version[1] if version else "", month[0] if month else "")
+    return generation(found, version[0] if version else "", month[0] if month else "")
 
 
 def load(row: Row) -> Load:
@@ -173,7 +175,7 @@ def load(row: Row) -> Load:
     mean, least = (RANDOM_LENGTHS, SHORTEST_LENGTHS) if scripted else (1.0, 1.0)
     isl, osl = number(row, "isl"), number(row, "osl")
     concurrency = max(1.0, number(row, "concurrency"))
-    said = str(row.get("speculation") or "").strip().lower()
+    said = drafting(row)
     launch = _launch(row, concurrency) if scripted else None
     return Load(
         max(1.0, isl * mean),
@@ -187,6 +189,15 @@ def load(row: Row) -> Load:
         0.0 if launch is None else launch.waiting,
         math.inf if launch is None else launch.max_batch,
     )
+
+
+def drafting(row: Row) -> str:
+    """What a row says of drafted tokens, in its own column or beside its runtime: `TensorRT-LLM MTP3`."""
+    said, beside = (str(row.get(name) or "").strip() for name in ("speculation", "runtime"))
+    found = _MTP_BESIDE.search(beside)
+    if said or found is None or _WITHOUT.search(beside):
+        return said.lower()
+    return f"mtp{found[1] or ''}"
 
 
 def draft_length(said: str, launch: Launch | None = None) -> int:

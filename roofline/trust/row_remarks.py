@@ -20,6 +20,7 @@ from roofline.trust.measured_rows import (
     deployment,
     described,
     draft_length,
+    drafting,
     has_two_pools,
     load,
     number,
@@ -28,7 +29,7 @@ from roofline.trust.measured_rows import (
     served,
 )
 from roofline.trust.row_formats import CACHES, formats
-from roofline.trust.static_rows import drafting, room_of_a_batch
+from roofline.trust.static_rows import room_of_a_batch
 
 KINDS = ("serving", "disaggregated", "static", "decode", "prefill", "offline", "server")
 """Kinds of rows: of service, on one pool or two, and of one phase or one batch."""
@@ -67,6 +68,8 @@ def _part(row: Row, what: Served) -> list[str]:
 
 def _stack(row: Row, what: Served) -> list[str]:
     named = str(row.get("runtime") or "").strip()
+    if what.stack != what.runtime and what.stack not in named.lower():
+        return [f"runtime {named} is taken as {what.stack}, of its version or date"]
     return [f"runtime {named} is not described: no costs of its host"] if named and not what.runtime else []
 
 

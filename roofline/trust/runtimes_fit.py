@@ -164,8 +164,8 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
         try:
             what, asked = served(row), load(row)
             held = measured_batch(row, asked)
-            if not asked.draft_length and what.runtime in bare and held is not None:
-                found.append(_said(row, what, asked, held, bare[what.runtime]))
+            if not asked.draft_length and what.stack in bare and held is not None:
+                found.append(_said(row, what, asked, held, bare[what.stack]))
         except RooflineError:
             continue
     return found

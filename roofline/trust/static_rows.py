@@ -9,16 +9,15 @@ import numpy as np
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.errors import DoesNotFit, InvalidInput, RooflineError
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import passage, step_seconds
+from roofline.estimate.timing import step_seconds
 from roofline.trust.loose_text import leading_number, sequences
-from roofline.trust.measured_rows import PoolRow, Row, Served, draft_length, number, ranks
+from roofline.trust.measured_rows import PoolRow, Row, Served, draft_length, drafting, number, ranks
 from roofline.trust.stations import Station, station
 
 METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_ms", "e2e_latency_ms")
 UNSTATED_CONTEXT = 1024.0
 """Tokens in the cache of a decode step of which no length is published [token]."""
 _NEEDED = "a stated number: without it the row has no prediction"
-_MTP = re.compile(r"\bMTP(?:\(NEXTN )?([1-9])?")
 _COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu)\b)", re.IGNORECASE)
 _RATE = re.compile(r"\btok(?:en)?s?/s\b")
 _BESIDE = re.compile(r"\([^)]*\)")
@@ -33,15 +32,16 @@ def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
     settled, drafted = place.settled, draft_length(drafting(row))
     batch = _batch(row, kind, metric, settled) / settled.replicas
     if metric == "ttft_ms":
-        return 1e3 * _prefill(place, batch, _count(row, "isl"))
+        return 1e3 * _prefill(settled, batch, _count(row, "isl"))
     counted = settled.replicas * batch * _share(row)
     if kind == "prefill":
         isl = _count(row, "isl")
-        seconds = _prefill(place, batch, isl)
+        seconds = _prefill(settled, batch, isl)
         return counted * isl / seconds if metric != "e2e_latency_ms" else 1e3 * seconds
     if _whole_batch(metric, kind):
         isl, osl = _count(row, "isl"), _count(row, "osl")
-        return _whole(metric, counted, osl, _in_turns(place, batch, isl, osl, drafted))
+        whole = _in_turns if _stated(row) is not None else _at_once
+        return _whole(metric, counted, osl, whole(place, batch, isl, osl, drafted))
     seconds = _step(place, batch, _context(row), drafted)
     return {
         "ms_per_step": 1e3 * seconds,
@@ -59,15 +59,19 @@ def _share(row: Row) -> float:
     return each / number(row, "devices", each)
 
 
-def _checked_unit(row: Row, metric: str) -> None:
+def is_time(row: Row) -> bool:
+    """Whether what was measured is a time; else it is a rate."""
+    return "ms" in str(row["metric"]).split("_")
+
+
+def _checked_unit(row: Row) -> None:
     """Refuse a unit that is another than that of the metric; what stands beside it in parentheses is only words."""
     unit = _BESIDE.sub("", str(row.get("unit") or "")).strip().lower()
-    is_time = "ms" in metric.split("_")
-    known = not unit or (unit.startswith("ms") if is_time else _RATE.search(unit) is not None)
+    known = not unit or (unit.startswith("ms") if is_time(row) else _RATE.search(unit) is not None)
     per_node = "node" in unit and _COUNTED.search(unit) is None
     if not known or per_node:
         rates = "tok/s, of all devices, or per GPU, or per 8-GPU node"
-        raise InvalidInput("unit", given=row.get("unit"), expected="ms" if is_time else rates)
+        raise InvalidInput("unit", given=row.get("unit"), expected="ms" if is_time(row) else rates)
 
 
 def _whole(metric: str, batch: float, osl: float, seconds: float) -> float:
@@ -97,7 +101,7 @@ def room_of_a_batch(row: Row, what: Served) -> list[str]:
     except RooflineError:
         return []
     held = float(settled.memory.largest_batch(tokens))
-    if batch <= held:
+    if batch <= held or _stated(row) is None:
         return []
     if held < 1:
         missing = float(settled.memory.shortfall(1.0, tokens)) / 1e9
@@ -106,19 +110,12 @@ def room_of_a_batch(row: Row, what: Served) -> list[str]:
     return [f"memory holds {held:,g} of {batch:,g} sequences of {tokens:,g} tokens: {how}"]
 
 
-def drafting(row: Row) -> str:
-    """What a row says of drafted tokens, in its own column or beside its runtime: `TensorRT-LLM MTP3`."""
-    said = str(row.get("speculation") or "").strip().lower()
-    beside = _MTP.search(str(row.get("runtime") or ""))
-    return said if said or beside is None else f"mtp{beside[1] or ''}"
-
-
 def _asked(row: Row) -> tuple[str, str]:
     """What was measured, and the kind of row; `InvalidInput` for a metric that is not known."""
     metric = str(row.get("metric") or "").strip()
     if metric not in METRICS:
         raise InvalidInput("metric", given=metric, expected=f"one of {', '.join(METRICS)}")
-    _checked_unit(row, metric)
+    _checked_unit(row)
     for name in ("batch", "context"):
         if _NEGATIVE.match(str(row.get(name) or "")):
             raise InvalidInput(name, given=row.get(name), expected="a number that is not negative")
@@ -138,12 +135,15 @@ def _most_tokens(row: Row, metric: str, kind: str) -> float:
     return _count(row, "isl") if metric == "ttft_ms" or kind == "prefill" else _context(row)
 
 
-def _in_turns(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
+def _at_once(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
     """Seconds from prompts to last tokens of a batch [s]."""
-    return sum(
-        times * (_prefill(place, each, isl) + (osl - 1) * _step(place, each, isl + osl / 2, drafted))
-        for each, times in turns(place.settled, batch, isl + osl)
-    )
+    return _prefill(place.settled, batch, isl) + (osl - 1) * _step(place, batch, isl + osl / 2, drafted)
+
+
+def _in_turns(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
+    """The same of a batch that memory need not hold [s]."""
+    found = turns(place.settled, batch, isl + osl)
+    return sum(times * _at_once(place, each, isl, osl, drafted) for each, times in found)
 
 
 def _step(place: Station, batch: float, context: float, drafted: int) -> float:
@@ -151,25 +151,8 @@ def _step(place: Station, batch: float, context: float, drafted: int) -> float:
     return float(place.seconds(np.array([batch]), max(1.0, context), drafted)[0])
 
 
-def _prefill(place: Station, batch: float, isl: float) -> float:
-    """Seconds of prompts, whole or in the chunks of the stack [s].
-
-    Chunks follow each other through a pipeline as fast as its slowest stage takes them; each has to read more of the
-    cache than the one before, so that the last one's way through the stages is the longest.
-    """
-    settled, stack = place.settled, place.deployment.runtime
-    if stack is None or not stack.chunk or stack.chunk >= isl:
-        return float(settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
-    starts = np.arange(0.0, isl, stack.chunk)
-    ways = [_passage(settled, batch, min(isl, start + stack.chunk), start) for start in starts]
-    return sum(slowest for _, slowest in ways[:-1]) + ways[-1][0]
-
-
-def _passage(settled: Resolved, batch: float, context: float, cached: float) -> tuple[float, float]:
-    """Seconds of a chunk through all stages, and of the slowest one [s]."""
-    step = settled.step(Point("prefill", batch, context, cached))
-    total, hops, slowest = passage(step, settled.machine, settled.rates)
-    return float(total + hops), float(slowest)  # type: ignore[arg-type]
+def _prefill(settled: Resolved, batch: float, isl: float) -> float:
+    return float(settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
 
 
 def _pool(row: Row, what: Served) -> PoolRow:
@@ -193,10 +176,8 @@ def _pool(row: Row, what: Served) -> PoolRow:
 
 def _batch(row: Row, kind: str, metric: str, settled: Resolved) -> float:
     """Sequences over all devices: stated, or as many as memory holds where a throughput is all that is published."""
-    text = str(row.get("batch") or "").strip()
-    each = leading_number(str(row.get("isl") or ""))
-    stated = sequences(text, int(number(row, "devices", 1)), each)
-    if stated is not None and stated >= 1:
+    text, stated = str(row.get("batch") or "").strip(), _stated(row)
+    if stated is not None:
         return stated
     if metric == "tokens_per_s_total" and kind in ("offline", "decode", "static"):
         context = _context(row)
@@ -206,6 +187,13 @@ def _batch(row: Row, kind: str, metric: str, settled: Resolved) -> float:
         most = _AT_MOST.search(text)
         return settled.replicas * (room if most is None else min(room, float(most[1])))
     raise InvalidInput("batch", given=text or "nothing", expected=_NEEDED)
+
+
+def _stated(row: Row) -> float | None:
+    """Sequences over all devices as a row states them; None where it does not."""
+    each = leading_number(str(row.get("isl") or ""))
+    stated = sequences(str(row.get("batch") or "").strip(), int(number(row, "devices", 1)), each)
+    return stated if stated is not None and stated >= 1 else None
 
 
 def _count(row: Row, name: str) -> float:

@@ -143,16 +143,23 @@ def test_gathers_over_groups_cross_with_what_leaves_the_group() -> None:
 
 
 def test_copies_of_a_row_cross_to_a_node_once_and_fan_out_there() -> None:
-    """Two copies of each row on two nodes of eight: 1.5 nodes of two copies are reached, half of them the other one."""
-    transfer = Transfer("any", "all_to_all", 800, 0, 16, copies=2)
-    across, inside = 2 * 3 + 1 / 2 * (800 * 1.5 / 2) / 10, 2 + 7 / 8 * 800 / 100
+    """800 B of two copies of each row on two nodes of eight: 1.5 nodes are reached, half of them the other one."""
+    transfer = Transfer("any", "all_to_all", 800, 0, 16, copies=2, once=400)
+    across, inside = 2 * 3 + 1 / 2 * (400 * 1.5) / 10, 2 + 7 / 8 * 800 / 100
     assert transfer_time(transfer, WIRES, PLAIN, "a part") == pytest.approx(across + inside)
-    across, inside = 2 * 3 + 1 / 2 * (800 * 1.5 / 2) / 5, 2 + 7 / 8 * 800 / 50
+    across, inside = 2 * 3 + 1 / 2 * (400 * 1.5) / 5, 2 + 7 / 8 * 800 / 50
     assert transfer_time(transfer, WIRES, FITTED, "a part") == pytest.approx(0.5 + across + inside)
 
 
+def test_copies_are_sent_each_where_fanning_out_takes_longer() -> None:
+    """Between nodes as fast as within, each copy saves the second way."""
+    alike = (NODE, replace(NODE, name="between", domain=None))
+    copied = transfer_time(Transfer("any", "all_to_all", 800, 0, 16, copies=2, once=400), alike, FITTED, "a part")
+    assert copied == seconds("all_to_all", 800, 16, alike, FITTED)
+
+
 def test_copies_within_a_node_are_sent_as_any_others() -> None:
-    copied = transfer_time(Transfer("any", "all_to_all", 800, 0, 8, copies=2), WIRES, FITTED, "a part")
+    copied = transfer_time(Transfer("any", "all_to_all", 800, 0, 8, copies=2, once=400), WIRES, FITTED, "a part")
     assert copied == seconds("all_to_all", 800, 8, fit=FITTED)
 
 

@@ -209,6 +209,15 @@ def test_a_stack_that_sums_in_16_bits_multiplies_faster_where_the_part_does(part
     assert any("in 16 bits: 2 × the printed peak" in said for said in fast.assumptions()) == (times > 1)
 
 
+def test_the_peak_of_either_16_bit_format_is_what_sums_are_faster_than() -> None:
+    part = accelerator("rtx-4090")
+    only = part.model_copy(update={"peak": {name: rate for name, rate in part.peak.items() if name != "fp16"}})
+    for each in (part, only):
+        assert Rates.of(each, "calibrated", {}).under(runtime("llama.cpp")).faster_sums == pytest.approx(330.3 / 165.2)
+    neither = part.model_copy(update={"peak": {"fp8": part.peak["fp8"]}})
+    assert Rates.of(neither, "calibrated", {}).under(runtime("llama.cpp")).faster_sums == 1
+
+
 def test_the_floor_is_that_of_the_sums_of_the_stack() -> None:
     """Of a prompt that computes for longer than it reads."""
     alone, served = (

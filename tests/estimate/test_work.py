@@ -315,15 +315,17 @@ def test_ranks_that_exchange_and_cut_experts_sum_their_parts_of_what_each_was_se
     assert sums == [Transfer("all_reduce", "all_reduce", 3 * 2 * 16 * 2, 0, 2)]
 
 
-def test_prompts_send_a_row_to_a_node_once_and_decode_sends_each_copy() -> None:
-    """Of ten experts of a token on eight ranks, eight copies at most."""
-    compiled = plan(toy(MoE(experts=16, top_k=10, expert_width=8)), Layout(dp=8, ep=8))
-    for step, copies in (
-        (compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), 8),
-        (compiled.decode(batch=8.0, context=4.0), 1),
-    ):
-        found = {item.term: item.copies for item in transfers(step) if item.collective == "all_to_all"}
-        assert found == {"dispatch": copies, "combine": copies}
+@pytest.mark.parametrize("ep", [4, 8])
+def test_prompts_may_send_a_row_to_a_node_once_and_decode_sends_each_copy(ep: int) -> None:
+    """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks."""
+    compiled = plan(toy(MoE(experts=16, top_k=10, expert_width=8)), Layout(dp=8, ep=ep))
+    prompts, decode = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=8.0, context=4.0)
+    found = {item.term: item for item in transfers(prompts) if item.collective == "all_to_all"}
+    for term, times in (("dispatch", 8 / ep), ("combine", 1)):
+        assert (found[term].copies, found[term].once) == (10, 4 * 16 * 2)
+        assert found[term].size == close(4 * 16 * 2 * ep * times)
+    exchanged = [item for item in transfers(decode) if item.collective == "all_to_all"]
+    assert {(item.copies, item.once) for item in exchanged} == {(1, 0)}
 
 
 @pytest.mark.parametrize(("ep", "rows", "cut"), [(1, 60, 4), (2, 30, 2), (4, 15, 1)])

@@ -421,11 +421,11 @@ def test_fanning_out_crosses_with_fewer_bytes_the_more_copies_share_a_node(
     assert reached == pytest.approx(float(experts.distinct_experts(across, 1, copies)))  # type: ignore[arg-type]
     outside = {"size": size, "ranks": across, "bandwidth": 3.0, "latency": 0.0}
     within = {"size": size, "ranks": inside, "bandwidth": 7.0, "latency": 0.0}
-    taken = exchanges.fanned_all_to_all(size, copies, inside, across, 7.0, 3.0, 0.0, 0.0)
+    taken = exchanges.fanned_all_to_all(size, size / copies, copies, inside, across, 7.0, 3.0, 0.0, 0.0)
     crossing = taken - exchanges.direct_all_to_all(**within)  # type: ignore[arg-type]
     each_on_its_own = exchanges.direct_all_to_all(**outside)  # type: ignore[arg-type]
     assert crossing == pytest.approx(each_on_its_own * reached / copies, abs=1e-6 * size)
-    assert exchanges.fanned_all_to_all(size, 1, inside, across, 7.0, 3.0, 0.0, 0.0) >= taken / ALMOST
+    assert exchanges.fanned_all_to_all(size, size, 1, inside, across, 7.0, 3.0, 0.0, 0.0) >= taken / ALMOST
 
 
 @given(size=sizes, bandwidth=bandwidths, latency=latencies)

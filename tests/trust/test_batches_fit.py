@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.measured.earlier_stacks import FIGURES, GROUPS, KINDS, earlier, own_kernels, without
+from benchmarks.measured.earlier_stacks import ENOUGH, FIGURES, GROUPS, KINDS, earlier, own_kernels, without
 from benchmarks.measured.validation_page import EARLIER
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.trust.batches_fit import HOST, Fit, Measured, fitted, is_time, measured
@@ -98,8 +98,9 @@ def test_the_shipped_constants_are_what_the_rows_give(name: str) -> None:
     assert found.ttft.model_dump() == pytest.approx(shipped.ttft.model_dump())
     assert found.tpot.model_dump() == pytest.approx(shipped.tpot.model_dump())
     assert shipped.alone == shipped.step
-    apart = name in FIGURES  # prompts are judged on their own
-    assert shipped.tpot.points == sum(row["kind"] != "prefill" for row in own(name)) if apart else len(own(name))
+    prompts = sum(row["kind"] == "prefill" for row in own(name))
+    assert shipped.tpot.points == len(own(name)) - prompts
+    assert shipped.ttft.points == (prompts if prompts >= ENOUGH else 0)
     assert shipped.told_by == "batches"
 
 
@@ -121,3 +122,11 @@ def test_rows_are_judged_without_their_model_and_without_their_part() -> None:
     for each in outside["model"].compared("value"):
         ratio = found.outside["model"][each.prediction.row["id"]]
         assert each.predicted / each.measured == pytest.approx(ratio)
+
+
+def test_what_only_one_part_of_a_vendor_tells_is_not_judged_without_it() -> None:
+    """How much slower kernels are on parts of AMD is told by MI300X alone; without a model its other rows tell it."""
+    outside = earlier("vllm-2024", runtime("vllm"), ROWS).outside
+    parts = {row["id"]: served(row).accelerator for row in own("vllm-2024")}
+    assert {parts[row] for row, ratio in outside["part"].items() if ratio is None} == {"mi300x"}
+    assert all(ratio is not None for ratio in outside["model"].values())

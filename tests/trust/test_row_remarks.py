@@ -54,6 +54,7 @@ SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp":
             {**STEP, "speculation": "eagle"},
             "speculation eagle is none of none, unknown, mtp, mtp1 to mtp9: mtp1 instead",
         ),
+        ({"runtime": "vLLM", "date": "2024-05"}, "runtime vLLM is taken as vllm-2024, of its version or date"),
         ({**STEP, "value": "-8"}, "value -8 is no measurement: the prediction is compared with nothing"),
         ({**STEP, "value": "fast"}, "value fast is no measurement: the prediction is compared with nothing"),
         (

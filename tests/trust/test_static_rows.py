@@ -1,14 +1,10 @@
 """Rows of one phase: read as their publishers write them, and predicted as the library estimates."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from roofline.describe.runtimes import runtime
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.resolved import Point
-from roofline.estimate.timing import passage
 from roofline.trust.measured_rows import PoolRow, served
 from roofline.trust.predictions import predict
 from roofline.trust.static_rows import turns
@@ -55,22 +51,6 @@ def test_llama_cpp_deals_out_layers(runtime: str) -> None:
     assert milliseconds(runtime=runtime, batch="1") == pytest.approx(1e3 * float(stages.decode(1, 1024).seconds))
 
 
-def test_llama_cpp_takes_prompts_in_chunks() -> None:
-    """1,300 tokens in chunks of 512, 512 and 276: in turn on one device, in stages at the pace of the slowest one."""
-    prompt = {"runtime": "llama.cpp", "kind": "prefill", "metric": "ttft_ms", "batch": "1", "isl": "1300"}
-    alone = Deployment("llama-3.1-8b", "h100-sxm", runtime="llama.cpp")
-    ends = (512, 1024, 1300)
-    each = [float(alone.prefill(end, cached_tokens=start).seconds) for start, end in pairwise((0, *ends))]
-    assert milliseconds(**prompt, devices="1") == pytest.approx(1e3 * sum(each))
-    staged = Deployment("llama-3.1-8b", "h100-sxm", 4, tp=1, pp=4, runtime="llama.cpp").settled()
-    steps = [staged.step(Point("prefill", 1.0, float(end), float(start))) for start, end in pairwise((0, *ends))]
-    passed = [[float(part) for part in passage(step, staged.machine, staged.rates)] for step in steps]
-    expected = sum(slowest for _, _, slowest in passed[:-1]) + sum(passed[-1][:2])
-    assert milliseconds(**prompt) == pytest.approx(1e3 * expected)
-    assert max(each) < expected < sum(each)
-    assert milliseconds(**{**prompt, "isl": "512"}, devices="1") == pytest.approx(1e3 * each[0])
-
-
 @pytest.mark.parametrize(
     ("batch", "count"), [("1 (best latency)", 1), ("~16", 16), ("2/GPU (8 total)", 8), ("1,024", 1024)]
 )
@@ -84,11 +64,15 @@ def test_prompts_may_be_counted_by_their_tokens() -> None:
     assert by_tokens == pytest.approx(by_count)
 
 
-def test_a_throughput_without_a_batch_is_that_of_a_full_memory() -> None:
-    whole = {"kind": "offline", "metric": "tokens_per_s_total", "isl": "1000", "osl": "200", "context": ""}
-    room = float(MODEL.capacity(1100).max_batch)
-    full = milliseconds(batch="max (not published)", **whole)
-    assert full == pytest.approx(milliseconds(batch=f"{room:.0f}", **whole))
+@pytest.mark.parametrize("osl", [200, 4000])
+def test_a_throughput_without_a_batch_is_that_of_a_full_memory(osl: int) -> None:
+    """Requests come and go, so that not all are at their longest at once: the batch is not taken in turns."""
+    whole = {"kind": "offline", "metric": "tokens_per_s_total", "isl": "1000", "osl": f"{osl}", "context": ""}
+    room = float(MODEL.capacity(1000 + osl / 2).max_batch)
+    assert room > MODEL.capacity(1000 + osl).max_batch
+    seconds = float(MODEL.prefill(1000, room).seconds) + (osl - 1) * float(MODEL.decode(room, 1000 + osl / 2).seconds)
+    assert milliseconds(batch="max (not published)", **whole) == pytest.approx(room * osl / seconds)
+    assert "memory" not in predict({**ROW, **whole, "batch": "max"}).message
     capped = milliseconds(batch="max-num-seqs 100", **whole)
     assert capped == pytest.approx(milliseconds(batch="100", **whole))
 
@@ -135,7 +119,22 @@ def test_turns_take_every_sequence_once(batch: float) -> None:
 def test_a_batch_that_was_measured_though_nothing_fits_is_taken_one_by_one() -> None:
     row = {**WHOLE, "accelerator": "l4", "devices": "1", "tp": "1", "model": "meta-llama/Llama-3.1-70B"}
     assert milliseconds(**row, batch="3") == pytest.approx(3 * milliseconds(**row, batch="1"))
-    assert "memory lacks 1" in predict({**ROW, **row, "batch": "3"}).message
+    short = Deployment("llama-3.1-70b", "l4").capacity(1200).shortfall_bytes / 1e9
+    assert (
+        f"memory lacks {short:,.1f} GB for a sequence of 1,200 tokens" in predict({**ROW, **row, "batch": "3"}).message
+    )
+
+
+def test_room_is_that_of_each_replica() -> None:
+    """Two replicas on two parts, and a prompt that needs room for its own tokens only."""
+    row = {**WHOLE, "accelerator": "a100-sxm-40gb", "isl": "3400", "runtime": "vllm", "devices": "2", "tp": "1"}
+    held = int(Deployment("llama-3.1-8b", "a100-sxm-40gb").capacity(3600).max_batch)
+    assert not predict({**ROW, **row, "batch": f"{2 * held}"}).message
+    assert f"memory holds {held} of {held + 1} sequences" in predict({**ROW, **row, "batch": f"{2 * held + 2}"}).message
+    prompts = {**row, "kind": "prefill", "metric": "tokens_per_s_total", "context": "9999"}
+    fits = int(Deployment("llama-3.1-8b", "a100-sxm-40gb").capacity(3400).max_batch)
+    assert not predict({**ROW, **prompts, "batch": f"{2 * fits}"}).message
+    assert "sequences of 3,400 tokens" in predict({**ROW, **prompts, "batch": f"{2 * fits + 2}"}).message
 
 
 @pytest.mark.parametrize(("said", "length"), [("TensorRT-LLM MTP3", 3), ("SGLang + MTP(NEXTN 2)", 2), ("vLLM MTP", 1)])
@@ -147,6 +146,7 @@ def test_drafts_may_be_stated_beside_the_runtime(said: str, length: int) -> None
     assert milliseconds(**row) == pytest.approx(1e3 * expected)
     assert milliseconds(**row) < milliseconds(**{**row, "runtime": name})
     assert milliseconds(**{**row, "runtime": name}, speculation=f"mtp{length}") == milliseconds(**row)
+    assert milliseconds(**{**row, "metric": "tokens_per_s_per_user"}) == pytest.approx(1 / expected)
 
 
 def test_a_rate_may_be_one_of_each_node() -> None:
@@ -154,6 +154,9 @@ def test_a_rate_may_be_one_of_each_node() -> None:
     of_all = milliseconds(**whole, unit="output tok/s (2 nodes; 5.7k/node)")
     assert milliseconds(**whole, unit="output tok/s PER 8-GPU NODE") == pytest.approx(of_all / 2)
     assert milliseconds(**whole, unit="input tok/s per GPU") == pytest.approx(of_all / 16)
+    for kind in ("prefill", "static"):
+        one = {**whole, "kind": kind, "isl": "1000", "osl": "48"}
+        assert milliseconds(**one, unit="tok/s per GPU") == pytest.approx(milliseconds(**one, unit="tok/s") / 16)
 
 
 @pytest.mark.parametrize(

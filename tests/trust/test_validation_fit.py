@@ -8,8 +8,8 @@ from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.equations.experts import distinct_experts, skewed_experts
 from roofline.errors import UnknownName
-from roofline.trust.measured_rows import load, served, stack_name
-from roofline.trust.predictions import decode_pool
+from roofline.trust.measured_rows import draft_length, drafting, load, served, stack_name
+from roofline.trust.predictions import decode_pool, predict
 from roofline.trust.runtimes_fit import (
     PARTS,
     SCALES,
@@ -23,8 +23,9 @@ from roofline.trust.runtimes_fit import (
     touched,
 )
 from roofline.trust.stations import mean_context
-from roofline.trust.validation import read_rows
+from roofline.trust.validation import group, read_rows
 from roofline.trust.waits_fit import FirstTokens, fitted_to
+from tests.support.rows import PLAIN
 
 GENERATOR = np.random.default_rng(7)
 
@@ -130,12 +131,21 @@ def test_a_stack_that_deals_out_layers_has_no_tensor_ranks_unless_told() -> None
     assert Deployment("llama-3.1-8b", "rtx-4090", 4, runtime="vllm").layout.tp == 4
 
 
+@pytest.mark.parametrize("name", ["vllm", "vllm-2024", "llama.cpp"])
+def test_service_is_predicted_and_grouped_under_the_generation_of_its_stack(name: str) -> None:
+    row = {**PLAIN, "runtime": name}
+    assert predict(row).stack == runtime(name)
+    given = runtime(name).model_copy(update={"step": 0.5})
+    assert predict(row, {name: given}).stack == given
+    assert group({"runtime": "vLLM", "date": "2024-05"}, "runtime") == "vllm-2024"
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("vllm", "the host of vllm as 719 rows of service tell"),
-        ("vllm-2024", "the host of vllm-2024 as 688 rows of batches and steps tell"),
-        ("llama.cpp", "the kernels of llama.cpp as 275 rows of batches and steps tell (as of May 2024: "),
+        ("vllm-2024", "the host of vllm-2024 as batches and steps tell; requests wait as under other stacks"),
+        ("llama.cpp", "the kernels of llama.cpp as batches and steps tell (as of May 2024: "),
     ],
 )
 def test_an_estimate_says_what_its_stack_rests_on(name: str, said: str) -> None:
@@ -172,6 +182,12 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
         ("dynamo-trtllm", "2024-10", "tensorrt-llm-2024"),
         ("FasterTransformer (Triton)", "2026-01", "fastertransformer"),
         ("sglang", "2024-10", "sglang"),
+        ("vLLM", "2024", "vllm-2024"),
+        ("vLLM", "2025", "vllm"),
+        ("vllm/vllm-openai:v0.5.4", "", "vllm-2024"),
+        ("vLLM (0.6.1)", "", "vllm-2024"),
+        ("TensorRT-LLM release/0.5.0", "", "tensorrt-llm-2024"),
+        ("vLLM 0.8.3 / ROCm 6.3.1", "2024-10", "vllm"),
         ("vllm-2024", "2026-01", "vllm-2024"),
         ("llama.cpp (May 2024)", "2024-05", "llama.cpp"),
         ("Ollama", "2024-10", "llama.cpp"),
@@ -248,3 +264,24 @@ def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
         assert place.seconds(np.array([each.batch]), mean_context(asked), 0)[0] == pytest.approx(step, rel=1e-9)
         assert prompt.passes.one == pytest.approx(occupancy, rel=1e-6)
         assert prompt.passes.shared == pytest.approx(shared, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "speculation", "said"),
+    [
+        ("SGLang MTP3", "", "mtp3"),
+        ("sglang mtp-2", "", "mtp2"),
+        ("SGLang + MTP(NEXTN 1)", "", "mtp1"),
+        ("vLLM MTP", "", "mtp"),
+        ("SGLang (no MTP)", "", ""),
+        ("SGLang without MTP", "", ""),
+        ("SGLang, MTP off", "", ""),
+        ("SGLang MTP3", "none", "none"),
+        ("SGLang", "MTP", "mtp"),
+        ("SGLang", "", ""),
+    ],
+)
+def test_drafts_are_said_in_their_column_or_beside_the_runtime(runtime: str, speculation: str, said: str) -> None:
+    row = {**PLAIN, "runtime": runtime, "speculation": speculation}
+    assert drafting(row) == said
+    assert load(row).draft_length == draft_length(said)
