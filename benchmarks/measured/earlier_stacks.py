@@ -28,12 +28,9 @@ SAID = ("name", "note", "of", "below", "until", "stages", "sums")
 OWN: tuple[tuple[KernelClass, str], ...] = (
     ("matmul", "bf16"),
     ("matmul", "int4-bf16"),
-    ("attention_prefill", "bf16"),
 )
-"""Kernels of llama.cpp that compute for longer than those measured: it dequantises weights for every chunk of a prompt,
-and without FlashAttention it writes the scores to memory."""
-LEAST = 1.5
-"""Times as long that kernels of such a stack compute at least [1], so that few of them read for longer than that."""
+"""Kernels of llama.cpp that compute for longer than those measured: it widens quantised weights for every chunk of a
+prompt. That it computes attention for longer, without FlashAttention, its rows do not tell."""
 FIGURES: Mapping[str, Mapping[str, Figure]] = {
     "llama.cpp": {f"{name} {key}": arithmetic(name, key) for name, key in OWN}
 }
@@ -87,12 +84,11 @@ def _bare(name: str, usual: Runtime) -> Runtime:
 
 
 def own_kernels() -> Efficiency:
-    """Kernels that are not those measured: they compute for `LEAST` times as long as the class has it, or longer."""
+    """Kernels that are not those measured: they compute for as long as those of the class, or longer."""
     known, source = part_class("hbm").efficiency.kernels, f"class-hbm, arithmetic as fitted by {SOURCE}"
     kernels: dict[KernelClass, dict[str, KernelFit]] = {}
     for name, key in OWN:
-        fit = known[name][key]
-        kernels.setdefault(name, {})[key] = fit.model_copy(update={"compute": fit.compute / LEAST, "source": source})
+        kernels.setdefault(name, {})[key] = known[name][key].model_copy(update={"source": source})
     return Efficiency(name="own kernels", source=source, kernels=kernels)
 
 

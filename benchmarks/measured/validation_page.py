@@ -370,7 +370,6 @@ def _own_kernels() -> dict[str, str]:
     named: dict[str, tuple[KernelClass, str]] = {
         "products": ("matmul", "bf16"),
         "dequantised": ("matmul", "int4-bf16"),
-        "scores": ("attention_prefill", "bf16"),
     }
     return {
         word: f"{known[name][key].compute / own.kernels[name][key].compute:.2g}" for word, (name, key) in named.items()

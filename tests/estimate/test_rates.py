@@ -235,8 +235,11 @@ def test_kernels_that_a_caller_measured_go_before_those_of_the_stack() -> None:
     rates = Rates.of(part, mine, {"bf16": "bf16"}).under(stack)
     assert rates.of_operation(matmul("bf16", "bf16"))[1] == mine.kernel("matmul", "bf16", "bf16")
     assert stack.kernels is not None
-    own = as_sustained(stack.kernels, part).kernel("attention_prefill", "bf16", "bf16")
-    assert rates.of_operation(matmul("bf16", "bf16", "attention_prefill"))[1] == own
+    other = Efficiency(name="other", source="a test", kernels={"elementwise": mine.kernels["matmul"]})
+    own = Rates.of(part, other, {"bf16": "bf16"}).under(stack)
+    taken = as_sustained(stack.kernels, part).kernel("matmul", "bf16", "bf16")
+    assert taken is not None
+    assert own.of_operation(matmul("bf16", "bf16"))[1].compute == pytest.approx(taken.compute * own.faster_sums)
     served = Rates.of(part, mine, {"bf16": "bf16"}).under(runtime("vllm"))
     host = served.of_operation(matmul("host", "host", "host_step"))[1]
     assert host.overhead == runtime("vllm").step
