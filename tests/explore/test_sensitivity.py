@@ -1,12 +1,16 @@
 """Elasticities: Euler's theorem, their bounds, kinks from both sides, and agreement with probing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.estimate.timing import step_seconds
+from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.timing import step_floor, step_seconds
+from roofline.explore.hardware import numbers_used, placed
 from roofline.explore.sensitivity import OF, sensitivity
 from roofline.explore.slopes import Slope
 from tests.explore.cases import Case, cases, changed, deployment
@@ -37,21 +41,40 @@ def test_no_number_matters_more_than_wholly_or_the_wrong_way(case: Case, side: s
 
 
 @pytest.mark.parametrize(
-    ("model", "part", "formats"),
+    ("model", "part", "formats", "stack"),
     [
-        ("deepseek-v3", "h200-sxm", "fp8"),  # products in blocks that kernels scale
-        ("gpt-oss-120b", "b200-sxm", None),  # experts in MXFP4
-        ("llama-3.1-8b", "mi300x", "fp8"),  # a vendor whose kernels are not measured
+        ("deepseek-v3", "h200-sxm", "fp8", "vllm"),  # products in blocks that kernels scale
+        ("gpt-oss-120b", "b200-sxm", None, "vllm"),  # experts in MXFP4
+        ("llama-3.1-8b", "mi300x", "fp8", "vllm"),  # a vendor whose kernels are not measured
+        ("llama-3.1-8b", "rtx-4090", "bf16", "llama.cpp"),  # sums in 16 bits, at which the part is faster
     ],
 )
-def test_factors_of_a_serving_stack_come_in_once(model: str, part: str, formats: str | None) -> None:
-    served = rl.Deployment(model, part, 8, tp=8, pp=1, quantization=formats, runtime="vllm")
+def test_factors_of_a_serving_stack_come_in_once(model: str, part: str, formats: str | None, stack: str) -> None:
+    served = rl.Deployment(model, part, 8, tp=8, pp=1, quantization=formats, runtime=stack)
     found = sensitivity(served.decode, batch=16, context=2048)
     rates, latencies = found.of_role("rate"), found.of_role("latency")
     assert sum(rates.values()) - sum(latencies.values()) == pytest.approx(-1, abs=1e-9)
     for path, value in found.items():
         latency = found.numbers[path].role == "latency"
         assert (0 if latency else -1) - ROUNDING <= value <= (1 if latency else 0) + ROUNDING, path
+
+
+@pytest.mark.parametrize(
+    ("part", "formats", "stack"), [("mi300x", "fp8", "vllm"), ("rtx-4090", "bf16", "llama.cpp"), ("l40s", "fp8", None)]
+)
+def test_a_number_put_where_it_was_changes_nothing(part: str, formats: str, stack: str | None) -> None:
+    resolved = rl.Deployment("llama-3.1-8b", part, tp=1, pp=1, quantization=formats, runtime=stack).settled()
+    step = resolved.step(Point("prefill", 1.0, 4096.0, 0))
+    before = [float(of(step, resolved.machine, each.rates)) for of, each in timed(resolved)]
+    for path, number in numbers_used(resolved, step).items():
+        placed_there = placed(resolved, {path: number.value}, step)
+        after = [float(of(step, each.machine, each.rates)) for of, each in timed(placed_there)]
+        assert after == pytest.approx(before), path
+
+
+def timed(resolved: Resolved) -> list[tuple[Any, Resolved]]:
+    """What is timed, and under which rates: the estimate, the ideal and the floor."""
+    return [(step_seconds, resolved), (step_seconds, resolved.ideal), (step_floor, resolved.ideal)]
 
 
 @given(cases(), st.data())
