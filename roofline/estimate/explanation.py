@@ -70,7 +70,8 @@ def _table(estimate: Estimate) -> list[str]:
 
     room = max(len(term) for term in (*estimate.terms, "owed to")) + 1
     lines = [f"{'term':<{room}}" + "".join(f"{name:>{width}}" for name, width in widths.items()) + "  bound"]
-    for term, times in sorted(estimate.terms.items(), key=lambda item: -float(item[1].total)):  # type: ignore[arg-type]
+    taken = [(term, times) for term, times in estimate.terms.items() if _counts(times.total, whole)]
+    for term, times in sorted(taken, key=lambda item: -float(item[1].total)):  # type: ignore[arg-type]
         lines.append(line(term, [*(getattr(times, name) for name in used), times.total], str(times.bound)))
     shares = [estimate.attributed[name] for name in used]
     lines.append(line("owed to", [*shares, whole], str(estimate.bound)))

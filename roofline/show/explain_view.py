@@ -23,11 +23,12 @@ _HEADINGS = ("Missing", "Assumed", "Sources")
 
 
 def term_rows(estimate: Estimate) -> list[Row]:
-    """The terms of an estimate in seconds, the longest first, and a last row of what each resource is owed of them.
+    """The terms that take time in seconds, the longest first, and a last row of what each resource is owed of them.
 
     A term's resources overlap and need not sum to its total; what they are owed sums to the estimate's seconds.
     """
-    terms = sorted(estimate.terms.items(), key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
+    taken = [(name, times) for name, times in estimate.terms.items() if float(times.total)]  # type: ignore[arg-type]
+    terms = sorted(taken, key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
     rows = [_row(name, [getattr(times, each) for each in RESOURCES], times.total, times.bound) for name, times in terms]
     owed = [estimate.attributed[each] for each in RESOURCES]
     return [*rows, _row(_OWED, owed, estimate.seconds, estimate.bound)]
