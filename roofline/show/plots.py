@@ -214,12 +214,14 @@ def _clouds(axes: Axes, clouds: Sequence[Cloud], unit: str) -> None:
     axes.set_xlabel(f"measured {unit}")
     axes.set_ylabel(f"predicted {unit}")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ends[1] / ends[0] < _MANY else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
     _legend(axes, "line: predicted as measured; band: a quarter more or less")
 
 
+_MANY = 1e4
+"""Largest over least number on an axis from which it is marked in powers of ten alone, to be read [1]."""
 _BAND = 1.25
 """Predicted over measured at the edge of the band that is drawn [1]."""
 
