@@ -18,7 +18,7 @@ METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_m
 UNSTATED_CONTEXT = 1024.0
 """Tokens in the cache of a decode step of which no length is published [token]."""
 _NEEDED = "a stated number: without it the row has no prediction"
-_COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu)\b)", re.IGNORECASE)
+_COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu|chip|device)\b)", re.IGNORECASE)
 _RATE = re.compile(r"\btok(?:en)?s?/s\b")
 _BESIDE = re.compile(r"\([^)]*\)")
 _NEGATIVE = re.compile(r"\s*[-−]\s*\d")

@@ -153,7 +153,8 @@ def test_a_rate_may_be_one_of_each_node() -> None:
     whole = {"metric": "tokens_per_s_total", "devices": "16", "tp": "8", "pp": "2"}
     of_all = milliseconds(**whole, unit="output tok/s (2 nodes; 5.7k/node)")
     assert milliseconds(**whole, unit="output tok/s PER 8-GPU NODE") == pytest.approx(of_all / 2)
-    assert milliseconds(**whole, unit="input tok/s per GPU") == pytest.approx(of_all / 16)
+    for each in ("GPU", "chip", "device"):
+        assert milliseconds(**whole, unit=f"input tok/s per {each}") == pytest.approx(of_all / 16)
     for kind in ("prefill", "static"):
         one = {**whole, "kind": kind, "isl": "1000", "osl": "48"}
         assert milliseconds(**one, unit="tok/s per GPU") == pytest.approx(milliseconds(**one, unit="tok/s") / 16)
