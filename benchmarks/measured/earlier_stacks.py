@@ -12,6 +12,7 @@ from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency, KernelClass, KernelFit
 from roofline.describe.runtimes import Runtime, Spread, runtime
 from roofline.trust.batches_fit import HOST, Figure, Fit, Measured, arithmetic, fitted, is_time, measured
+from roofline.trust.fitting import evidence
 from roofline.trust.measured_rows import Row, number, part_of, served
 from roofline.trust.predictions import Prediction
 from roofline.trust.validation import Validation
@@ -63,9 +64,9 @@ def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
     outside = {group: _outside(own, group, fit) for group in GROUPS}
     stack = bare
     for each, figure in figures.items():
-        stack = figure.added(stack, _digits(found.figures[each], 3))
+        stack = figure.added(stack, claimed(found.figures[each]))
     vendors = {accelerator(served(each.row).accelerator).vendor for each in own if each.borrowed}
-    slower = {} if found.slower == 1 else dict.fromkeys(sorted(vendors), _digits(found.slower, 3))
+    slower = {} if found.slower == 1 else dict.fromkeys(sorted(vendors), claimed(found.slower))
     prompts = [each for each in own if each.row["kind"] == "prefill"]
     steps = [each for each in own if each.row["kind"] != "prefill"]
     tpot = _spread(steps, outside)
@@ -139,10 +140,15 @@ def _scaled(prediction: Prediction, ratio: float | None) -> Prediction:
 def _spread(rows: Sequence[Measured], outside: Mapping[str, Mapping[str, float | None]]) -> Spread:
     """How far rows lie from predictions made without their model, and without their part."""
     told = [ratios[each.row["id"]] for ratios in outside.values() for each in rows]
-    ratios = np.array([ratio for ratio in told if ratio is not None])
-    error, low, high = np.median(np.abs(ratios - 1)), *np.quantile(1 / ratios, [0.1, 0.9])
-    return Spread(points=len(rows), error=_digits(error), low=_digits(low), high=_digits(high))
+    return spread_of([ratio for ratio in told if ratio is not None], len(rows))
 
 
-def _digits(number: float, count: int = 4) -> float:
-    return float(f"{number:.{count}g}")
+def spread_of(ratios: Sequence[float], points: int) -> Spread:
+    """Of predicted over measured times of so many rows, each of which was predicted more than once."""
+    found = evidence(np.array(ratios), np.ones(len(ratios)))
+    return Spread(points=points, error=found.error, low=found.low, high=found.high)
+
+
+def claimed(value: float) -> float:
+    """A constant to the digits that rows can claim."""
+    return float(f"{value:.3g}")

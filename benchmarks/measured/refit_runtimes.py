@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measured.earlier_stacks import GROUPS, earlier, without
+from benchmarks.measured.earlier_stacks import GROUPS, claimed, earlier, spread_of, without
 from benchmarks.measured.validation_page import BEYOND, EARLIER, STACKS, SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
@@ -124,7 +124,7 @@ def constants(name: str, known: Known, shared: Shared) -> Runtime:
         **shares,
         "verified": shared.verified.get(name, 0.0),
     }
-    rounded = {each: float(f"{value:.3g}") for each, value in found.items()}
+    rounded = {each: claimed(value) for each, value in found.items()}
     slower = rounded.pop("slower")
     assert rounded.keys() == set(CONSTANTS)
     vendors = {accelerator(served(row.row).accelerator).vendor for row in rows if row.borrowed}
@@ -149,17 +149,11 @@ def spread(
 ) -> Spread:
     """How far the rows of one stack lie from predictions made without their model, and without their part."""
     ratios = [
-        float(each.row[column]) / (1e3 * seconds)
+        1e3 * seconds / float(each.row[column])
         for each in predictions
         if each.row["runtime"] == name and (seconds := value(each)) and float(each.row[column] or 0) > 0
     ]
-    low, high = np.quantile(ratios, [0.1, 0.9])
-    error = float(np.median([abs(1 / ratio - 1) for ratio in ratios]))
-    return Spread(points=len(ratios) // 2, error=_digits(error), low=_digits(float(low)), high=_digits(float(high)))
-
-
-def _digits(number: float) -> float:
-    return float(f"{number:.4g}")
+    return spread_of(ratios, len(ratios) // 2)
 
 
 def outrun(rows: Sequence[Row]) -> tuple[int, int]:

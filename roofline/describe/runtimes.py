@@ -171,7 +171,6 @@ def runtimes() -> list[str]:
     return sorted(path.stem for path in (specs_directory() / "runtimes").glob("*.toml"))
 
 
-@cache  # asked for thousands of rows
 def generation(name: str, version: str, month: str) -> str:
     """The name of a stack as it was in a version, or where none is stated in a month; its own name in later ones.
 

@@ -3,6 +3,7 @@
 `size` is the full buffer of one rank, `bandwidth` one direction of one rank, `latency` that of one message.
 """
 
+from roofline.equations.experts import distinct_experts
 from roofline.numeric import Num
 
 __all__ = ["direct_all_gather", "direct_all_to_all", "fanned_all_to_all", "mesh_bandwidth", "nodes_reached"]
@@ -86,7 +87,7 @@ def nodes_reached(ranks_across: Num, copies: Num) -> Num:
     >>> nodes_reached(4, 2)
     1.75
     """
-    return ranks_across * (1 - (1 - 1 / ranks_across) ** copies)
+    return distinct_experts(ranks_across, 1, copies)
 
 
 def fanned_all_to_all(

@@ -171,7 +171,7 @@ def placed(resolved: Resolved, values: Mapping[str, Any], step: Step) -> Resolve
     rates = resolved.rates
     if fits:
         # What kernels reach under a serving stack has its factors in it: they must not come in again.
-        rates = replace(rates, runtime=None, sums="fp32", sources=(_efficiency(resolved, step, fits), *rates.sources))
+        rates = replace(rates.under(None), sources=(_efficiency(resolved, step, fits), *rates.sources))
     wires = {wire.name: wire for wire in machine.wires}
     hops = tuple((replace(wires[wire.name], hops=wire.hops), count) for wire, count in resolved.plan.hops)
     plan = replace(resolved.plan, hops=hops)  # what is compiled does not depend on the numbers

@@ -154,6 +154,7 @@ def _scripted(row: Row) -> bool:
     return _from(row, "InferenceX") or str(row.get("id") or "").startswith("ix-")
 
 
+@cache  # thousands of rows say the same few names, which are looked up in folders
 def stack_name(text: str, date: str = "") -> str:
     """The described serving stack that a row's runtime is a version of, or was at a date; empty where there is none.
 

@@ -18,7 +18,7 @@ METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_m
 UNSTATED_CONTEXT = 1024.0
 """Tokens in the cache of a decode step of which no length is published [token]."""
 _NEEDED = "a stated number: without it the row has no prediction"
-_COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu|chip|device)\b)", re.IGNORECASE)
+_COUNTED = re.compile(r"per (?:(\d+)-gpu node|(gpu|chip|device)\b)")
 _RATE = re.compile(r"\btok(?:en)?s?/s\b")
 _BESIDE = re.compile(r"\([^)]*\)")
 _NEGATIVE = re.compile(r"\s*[-−]\s*\d")
@@ -52,11 +52,16 @@ def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
 
 def _share(row: Row) -> float:
     """Of all devices, those whose tokens a rate counts: all, unless its unit is per GPU or per node of so many [1]."""
-    counted = _COUNTED.search(_BESIDE.sub("", str(row.get("unit") or "")))
+    counted = _COUNTED.search(_unit(row))
     if counted is None:
         return 1.0
     each = 1 if counted[2] else int(counted[1])
     return each / number(row, "devices", each)
+
+
+def _unit(row: Row) -> str:
+    """The unit of a row; what stands beside it in parentheses is only words."""
+    return _BESIDE.sub("", str(row.get("unit") or "")).strip().lower()
 
 
 def is_time(row: Row) -> bool:
@@ -65,8 +70,8 @@ def is_time(row: Row) -> bool:
 
 
 def _checked_unit(row: Row) -> None:
-    """Refuse a unit that is another than that of the metric; what stands beside it in parentheses is only words."""
-    unit = _BESIDE.sub("", str(row.get("unit") or "")).strip().lower()
+    """Refuse a unit that is another than that of the metric."""
+    unit = _unit(row)
     known = not unit or (unit.startswith("ms") if is_time(row) else _RATE.search(unit) is not None)
     per_node = "node" in unit and _COUNTED.search(unit) is None
     if not known or per_node:
@@ -96,12 +101,15 @@ def room_of_a_batch(row: Row, what: Served) -> list[str]:
     """In words, a batch that a replica's memory does not hold at once; nothing where it does, or has no prediction."""
     try:
         metric, kind = _asked(row)
+        stated = _stated(row)
+        if stated is None:
+            return []
         settled = station(what, _pool(row, what), None).settled
-        batch, tokens = _batch(row, kind, metric, settled) / settled.replicas, _most_tokens(row, metric, kind)
+        batch, tokens = stated / settled.replicas, _most_tokens(row, metric, kind)
     except RooflineError:
         return []
     held = float(settled.memory.largest_batch(tokens))
-    if batch <= held or _stated(row) is None:
+    if batch <= held:
         return []
     if held < 1:
         missing = float(settled.memory.shortfall(1.0, tokens)) / 1e9
@@ -124,15 +132,20 @@ def _asked(row: Row) -> tuple[str, str]:
 
 def _whole_batch(metric: str, kind: str) -> bool:
     """Whether a row was measured from prompts to last tokens."""
-    apart = metric == "ttft_ms" or kind == "prefill"
-    return not apart and (metric == "e2e_latency_ms" or kind in ("static", "offline", "server"))
+    whole = metric == "e2e_latency_ms" or kind in ("static", "offline", "server")
+    return whole and not _prompts_alone(metric, kind)
+
+
+def _prompts_alone(metric: str, kind: str) -> bool:
+    """Whether a row was measured until first tokens."""
+    return metric == "ttft_ms" or kind == "prefill"
 
 
 def _most_tokens(row: Row, metric: str, kind: str) -> float:
     """Tokens of a sequence when the cache holds the most of them."""
     if _whole_batch(metric, kind):
         return _count(row, "isl") + _count(row, "osl")
-    return _count(row, "isl") if metric == "ttft_ms" or kind == "prefill" else _context(row)
+    return _count(row, "isl") if _prompts_alone(metric, kind) else _context(row)
 
 
 def _at_once(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:

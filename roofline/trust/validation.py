@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -272,14 +271,10 @@ def group(row: Row, what: str) -> str:
     if what == "accelerator":
         return part_of(row) or "not stated"
     if what == "runtime":
-        return _stack(str(row.get(what) or "").strip(), str(row.get("date") or "")) or "not stated"
+        named = str(row.get(what) or "").strip()
+        return stack_name(named, str(row.get("date") or "")) or named or "not stated"
     if what != "band":
         text = str(row.get(what) or "").strip()
         return (text.lower() if what in ("quantization", "speculation") else text) or "not stated"
     flying = _measured(row, "concurrency")
     return next(f"{index}|{name}" for index, (most, name) in enumerate(BANDS) if flying <= most)
-
-
-@cache  # thousands of rows say the same few names, which are looked up in folders
-def _stack(text: str, date: str) -> str:
-    return stack_name(text, date) or text
