@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from roofline.estimate.service import Service as Service
     from roofline.estimate.serving import serve as serve
     from roofline.estimate.speculative import Speculative as Speculative
-    from roofline.estimate.timing import Times as Times
+    from roofline.estimate.times import Times as Times
     from roofline.explore.crossovers import Crossover as Crossover
     from roofline.explore.crossovers import crossover as crossover
     from roofline.explore.crossovers import largest_batch_within as largest_batch_within
@@ -95,7 +95,7 @@ _HOMES = {
     "SpecError": "errors",
     "Speculative": "estimate.speculative",
     "SramAccelerator": "describe.hardware",
-    "Times": "estimate.timing",
+    "Times": "estimate.times",
     "Traffic": "describe.workload",
     "UnknownName": "errors",
     "UnsupportedFormat": "errors",

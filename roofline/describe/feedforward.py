@@ -83,7 +83,8 @@ class MoE(FeedForward):
     Beside them may run a shared expert of `shared_width` (all shared experts together), weighed by a learned scalar
     where there is a `shared_gate`, and a dense network of `dense_width`. A latent mixture works on a narrower
     `latent_width`, with one projection down and one up around the experts. `zero_experts` take part in the routing and
-    weigh nothing: of the `top_k` choices, only the share that falls on real experts costs anything.
+    weigh nothing: of the `top_k` choices, only the share that falls on real experts costs anything. A router may have
+    the experts in `expert_groups` of equal size, and limit a token's to `chosen_groups` of them, on fewer nodes.
     """
 
     kind: Literal["moe"] = "moe"
@@ -95,11 +96,19 @@ class MoE(FeedForward):
     dense_width: Width = 0
     latent_width: Size | None = None
     zero_experts: Width = 0
+    expert_groups: Size = 1
+    chosen_groups: Size = 1
 
     @model_validator(mode="after")
     def _choice_exists(self) -> Self:
         if self.top_k > self.experts + self.zero_experts:
             raise ValueError(f"top_k {self.top_k} exceeds the {self.experts + self.zero_experts} experts")
+        if self.experts % self.expert_groups:
+            raise ValueError(f"{self.experts} experts do not divide into {self.expert_groups} groups")
+        if self.chosen_groups > self.expert_groups:
+            raise ValueError(f"chosen_groups {self.chosen_groups} exceeds the {self.expert_groups} groups")
+        if self.top_k * self.expert_groups > (self.experts + self.zero_experts) * self.chosen_groups:
+            raise ValueError(f"{self.chosen_groups} of {self.expert_groups} groups do not hold {self.top_k} experts")
         return self
 
     def own_matrices(self, hidden: int) -> tuple[Matrix, ...]:

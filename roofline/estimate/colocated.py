@@ -17,7 +17,7 @@ from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Use
 from roofline.estimate.service import Pool, Service
-from roofline.estimate.timing import largest
+from roofline.estimate.times import largest
 from roofline.numeric import maximum, minimum, sqrt
 
 SELDOM = 1e-9

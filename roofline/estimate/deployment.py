@@ -41,8 +41,9 @@ class Deployment:
     where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
     a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `skew`
     is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
-    stack, and without one 0, all alike). `price` [USD per device-hour] and `power` [W per device] replace the spec's
-    own.
+    stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is faster: one is
+    computed while rows of the other cross to experts of other ranks and back (two-batch overlap). `price` [USD per
+    device-hour] and `power` [W per device] replace the spec's own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -62,6 +63,7 @@ class Deployment:
         efficiency: str | Path | Efficiency = "calibrated",
         runtime: str | Runtime | None = None,
         skew: float | None = None,
+        overlap: bool = False,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class Deployment:
         )
         given, measured = _amount("skew", skew), 0.0 if self.runtime is None else self.runtime.skew
         self.skew = measured if given is None else given
+        self.overlap = _flag("overlap", overlap)
         own_price, own_power = self.accelerator.price, self.accelerator.power
         self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
         self.power = own_power.value if power is None and own_power else _amount("power", power)
@@ -276,6 +279,7 @@ class Deployment:
                 self.power,
                 notes,
                 self.skew,
+                self.overlap,
             )
         return self._settled[layout]
 
@@ -289,6 +293,12 @@ def _count(what: str, value: Any) -> int:
     if not whole or not 1 <= value <= 10**7:
         raise InvalidInput(what, given=value, expected="a whole number from 1 to 10,000,000")
     return int(value)
+
+
+def _flag(what: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidInput(what, given=value, expected="True or False")
+    return value
 
 
 def _amount(what: str, value: Any) -> float | None:

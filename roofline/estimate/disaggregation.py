@@ -24,7 +24,7 @@ from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Whole
 from roofline.estimate.service import Service
 from roofline.estimate.speculative import Speculative
-from roofline.estimate.timing import largest
+from roofline.estimate.times import largest
 from roofline.units import format_quantity
 
 _CROWDED = 0.95

@@ -12,16 +12,9 @@ import numpy as np
 from roofline.equations.cost import usd_per_million_tokens
 from roofline.equations.energy import device_energy
 from roofline.estimate.explanation import explained
-from roofline.estimate.timing import (
-    RESOURCES,
-    Resource,
-    Times,
-    largest,
-    step_floor,
-    step_interval,
-    step_seconds,
-    step_terms,
-)
+from roofline.estimate.floors import step_floor
+from roofline.estimate.times import RESOURCES, Resource, Times, largest
+from roofline.estimate.timing import step_interval, step_seconds, step_terms
 from roofline.estimate.work import Phase
 from roofline.numeric import ARRAY, maximum
 

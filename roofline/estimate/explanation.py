@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from roofline.estimate.timing import RESOURCES
+from roofline.estimate.times import RESOURCES
 from roofline.numeric import SCALAR
 from roofline.units import format_quantity, significant
 
@@ -72,7 +72,8 @@ def _table(estimate: Estimate) -> list[str]:
     lines = [f"{'term':<{room}}" + "".join(f"{name:>{width}}" for name, width in widths.items()) + "  bound"]
     taken = [(term, times) for term, times in estimate.terms.items() if _counts(times.total, whole)]
     for term, times in sorted(taken, key=lambda item: -float(item[1].total)):  # type: ignore[arg-type]
-        lines.append(line(term, [*(getattr(times, name) for name in used), times.total], str(times.bound)))
+        bound = str(times.bound) if float(times.total) > 0 else "saved"  # type: ignore[arg-type]
+        lines.append(line(term, [*(getattr(times, name) for name in used), times.total], bound))
     shares = [estimate.attributed[name] for name in used]
     lines.append(line("owed to", [*shares, whole], str(estimate.bound)))
     overlapping = [name for name in used if name in ("compute", "memory", "feed")]

@@ -294,7 +294,8 @@ class TransferKernel:
     """A collective whose size grows with the rows of a rank, or with the tokens of the whole expert group.
 
     Rows have `copies`, one for each expert. Those of a prompt cross to a node once and are copied there; in decode each
-    copy is sent on its own, which takes fewer hops: the two modes of DeepEP (deepseek-ai/DeepEP, README).
+    copy is sent on its own, which takes fewer hops: the two modes of DeepEP (deepseek-ai/DeepEP, README). A router may
+    limit a token to `chosen_groups` of the `expert_groups`.
     """
 
     term: str
@@ -306,6 +307,8 @@ class TransferKernel:
     last_row_only: bool = False
     copies: int = 1
     once_row_bytes: float = 0
+    expert_groups: int = 1
+    chosen_groups: int = 1
 
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
@@ -315,7 +318,8 @@ class TransferKernel:
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)
         once = rows * self.once_row_bytes
-        return Transfer(self.term, self.collective, size, fewest, self.ranks, self.copies, once)
+        among = self.expert_groups, self.chosen_groups
+        return Transfer(self.term, self.collective, size, fewest, self.ranks, self.copies, once, *among)
 
 
 Kernel = (

@@ -14,7 +14,13 @@ from roofline.equations.collectives import (
     switch_all_reduce,
     two_shot_all_reduce,
 )
-from roofline.equations.exchanges import direct_all_gather, direct_all_to_all, fanned_all_to_all, mesh_bandwidth
+from roofline.equations.exchanges import (
+    direct_all_gather,
+    direct_all_to_all,
+    fanned_all_to_all,
+    mesh_bandwidth,
+    nodes_reached,
+)
 from roofline.errors import LayoutError, MissingNumber
 from roofline.estimate.work import Transfer
 from roofline.numeric import Num, minimum
@@ -86,7 +92,8 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
     if transfer.copies == 1:
         return fit.staged_overhead + each
     shape = (taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across)
-    return fit.staged_overhead + minimum(each, fanned_all_to_all(size, transfer.once, transfer.copies, *shape))
+    reached = nodes_reached(taken.groups, transfer.copies, transfer.expert_groups, transfer.chosen_groups)
+    return fit.staged_overhead + minimum(each, fanned_all_to_all(size, transfer.once, reached, *shape))
 
 
 def _crossing(across: Wire, ranks: int, fit: CollectiveFit) -> Num:

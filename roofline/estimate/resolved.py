@@ -81,6 +81,8 @@ class Resolved:
     notes: tuple[str, ...]
     skew: float = 0.0
     """Squared coefficient of variation of how often experts are chosen; 0 where all are chosen alike [1]."""
+    overlap: bool = False
+    """Whether halves of a batch take turns: one is computed while rows of the other cross to experts and back."""
 
     @property
     def replicas(self) -> int:
@@ -95,7 +97,15 @@ class Resolved:
     @cached_property
     def plan(self) -> Plan:
         """The model compiled for the layout."""
-        return Plan.of(self.model, self.layout, self.quantization, self.machine, host=self.rates.hosted, skew=self.skew)
+        return Plan.of(
+            self.model,
+            self.layout,
+            self.quantization,
+            self.machine,
+            host=self.rates.hosted,
+            skew=self.skew,
+            overlap=self.overlap,
+        )
 
     @cached_property
     def memory(self) -> Memory:
@@ -169,6 +179,8 @@ class Resolved:
             found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
                 found.append("ranks wait for the one of whose experts the most are touched")
+        if self.overlap:
+            found.append(_TURNS if self.plan.overlap else _NO_TURNS)
         return tuple(dict.fromkeys(found))
 
     def sources(self) -> tuple[str, ...]:
@@ -186,6 +198,8 @@ class Resolved:
 
 _EVENLY = "tokens are routed to experts evenly and independently"
 _UNEVENLY = "tokens are routed to experts independently, and to some more often than to others (skew {skew:g})"
+_TURNS = "halves of a batch take turns where that is faster: one is computed while rows of the other cross to experts"
+_NO_TURNS = "overlap has no effect: no rows cross to experts of other ranks, or stages of a pipeline take turns already"
 
 
 def _operations(step: Step, field: str) -> Num:

@@ -15,7 +15,8 @@ from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
 from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import Resource, experts_reading, experts_working, passage
+from roofline.estimate.times import Resource
+from roofline.estimate.timing import experts_reading, experts_working, passage
 
 
 @dataclass(frozen=True)

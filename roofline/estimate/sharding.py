@@ -141,8 +141,17 @@ def _expert_kernels(
         sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
         once = dispatch_bytes(1, 1, elements, dispatch_width, combine_width)
         every, single = (float(each) / layout.tp for each in (sent, once))  # type: ignore[arg-type]
-        ranks, experts = layout.expert_group, mixture.top_k
-        return TransferKernel(term, "all_to_all", every, 0, ranks, copies=experts, once_row_bytes=single)
+        return TransferKernel(
+            term,
+            "all_to_all",
+            every,
+            0,
+            layout.expert_group,
+            copies=mixture.top_k,
+            once_row_bytes=single,
+            expert_groups=mixture.expert_groups,
+            chosen_groups=mixture.chosen_groups,
+        )
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
         exchange("dispatch", activation_width(kernel.computed), 0),

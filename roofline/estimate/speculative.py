@@ -20,7 +20,7 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.pools import deployed, linked
 from roofline.estimate.servers import Prompt, Use, Whole
-from roofline.estimate.timing import RESOURCES, Resource
+from roofline.estimate.times import RESOURCES, Resource
 
 _LONGEST = 64
 """Drafted tokens beyond which no step can be meant."""

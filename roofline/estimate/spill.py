@@ -17,7 +17,9 @@ Shares = Sequence[tuple[Num, Num]]
 def spilled(step: Step, shares: Shares) -> Step:
     """The step with every operation's weights and cache spread over the tiers as the whole replica's are."""
     return replace(
-        step, items=tuple(_spread(each, shares) if isinstance(each, Operation) else each for each in step.items)
+        step,
+        items=tuple(_spread(each, shares) if isinstance(each, Operation) else each for each in step.items),
+        halves=None if step.halves is None else spilled(step.halves, shares),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
 from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
-from roofline.estimate.kernels import HostKernel, Kernel, one_token
+from roofline.estimate.kernels import HostKernel, Kernel, TransferKernel, one_token
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
@@ -23,15 +23,18 @@ from roofline.numeric import Num, ceil
 class Plan:
     """What one device of each stage runs, whatever the load.
 
-    `kernels` are distinct; `path` and `stages` count them as `Step` does its items.
+    `kernels` are distinct; `path` and `stages` count them as `Step` does its items, and `inside` those of layers alone.
+    With `overlap`, halves of a batch take turns.
     """
 
     layout: Layout
     hidden: int
     kernels: tuple[Kernel, ...]
     path: tuple[int, ...]
+    inside: tuple[int, ...]
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
+    overlap: bool = False
 
     @classmethod
     def of(
@@ -44,10 +47,12 @@ class Plan:
         vocabulary: bool = True,
         host: bool = False,
         skew: float = 0.0,
+        overlap: bool = False,
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
 
-        `skew`: squared coefficient of variation of how often experts are chosen [1].
+        `skew`: squared coefficient of variation of how often experts are chosen [1]. `overlap` has no effect where no
+        rows cross to experts of other ranks, nor in a pipeline, whose stages are kept busy by other micro-batches.
         """
         layers = [
             Counter(layer_kernels(layer, model.hidden, layout, quantization, skew)) for layer, _ in model.groups()
@@ -67,8 +72,10 @@ class Plan:
             model.hidden,
             kernels,
             counts([*(number for _, number in model.groups()), 1, 1]),
+            counts([*(number for _, number in model.groups()), 0, 0]),
             tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
+            overlap and layout.pp == 1 and any(map(_exchanges, kernels)),
         )
 
     def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
@@ -79,6 +86,9 @@ class Plan:
         rows, tokens = (sequences, share) if one_token(new) else (sequences * new, share * new)
         load = Load("decode", sequences, new, context - new, context, rows, tokens)
         step = self._step(batch, share, load)
+        if self.overlap:
+            half = ceil(sequences / 2)
+            return replace(step, halves=self._halves(step, replace(load, sequences=half, rows=half * new)))
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
@@ -98,7 +108,18 @@ class Plan:
         share, new = self._micro_batch(batch), prompt - cached
         sequences = self._per_rank(share)
         load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
-        return self._step(batch, share, load)
+        step = self._step(batch, share, load)
+        if self.overlap:  # one prompt is cut in two where there are no others
+            return replace(step, halves=self._halves(step, replace(load, sequences=sequences / 2, rows=load.rows / 2)))
+        return step
+
+    def _halves(self, step: Step, half: Load) -> Step:
+        """Layers twice with half of the rows, and what is outside of them once with all: `half` as one rank has it."""
+        half = replace(half, group_tokens=half.group_tokens / 2)
+        layers = [(kernel.item(half), 2 * count) for kernel, count in zip(self.kernels, self.inside, strict=True)]
+        outside = [(item, whole - count) for item, whole, count in zip(step.items, self.path, self.inside, strict=True)]
+        items, path = zip(*((item, count) for item, count in (*layers, *outside) if count), strict=True)
+        return replace(step, items=items, path=path, stages=(path,))
 
     def _micro_batch(self, batch: Num) -> Num:
         return batch if self.layout.pp == 1 else micro_batch(batch, self.layout.pp)
@@ -117,3 +138,8 @@ class Plan:
             self.hops,
             load.rows * (self.hidden * HIDDEN_WIDTH),
         )
+
+
+def _exchanges(kernel: Kernel) -> bool:
+    """Whether it brings rows to the experts of other ranks, or back."""
+    return isinstance(kernel, TransferKernel) and kernel.collective == "all_to_all" and kernel.ranks > 1

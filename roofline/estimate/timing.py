@@ -1,4 +1,4 @@
-"""Work meets machine: seconds of every operation, of a step, and of what no implementation can beat.
+"""Work meets machine: seconds of every operation, and of a step.
 
 A step is the sum over operations of the largest of compute, memory and feed, plus what each launches and sends. The
 label of an operation is the argmax of the very numbers whose maximum is its time.
@@ -7,13 +7,9 @@ label of an operation is the argmax of the very numbers whose maximum is its tim
 from __future__ import annotations
 
 import operator
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
-
-import numpy as np
 
 from roofline.describe.machine import Machine, Wire
 from roofline.equations.pipelines import pipeline_makespan, token_interval
@@ -25,64 +21,11 @@ from roofline.equations.rooflines import (
     streaming_time,
     unfed_operation_time,
 )
-from roofline.errors import InvalidInput
-from roofline.estimate.network import hop_seconds, least_transfer, transfer_time
+from roofline.estimate.network import hop_seconds, transfer_time
 from roofline.estimate.rates import Rates
+from roofline.estimate.times import NOTHING, RESOURCES, Resource, Times, below, winners
 from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
-from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind, maximum, sqrt
-
-Resource = Literal["compute", "memory", "feed", "network", "overhead", "spill"]
-RESOURCES: tuple[Resource, ...] = ("compute", "memory", "feed", "network", "overhead", "spill")
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds of an operation or of a sum of them, by resource [s].
-
-    `compute`, `memory` with `spill`, and `feed` overlap within an operation; `memory` is the nearest tier, `spill` the
-    further ones, read in turn. `total` is what passes; `attributed` says which resource the seconds of `total` are owed
-    to, and sums to it.
-    """
-
-    compute: Num
-    memory: Num
-    feed: Num
-    network: Num
-    overhead: Num
-    total: Num
-    attributed: Mapping[Resource, Num]
-    spill: Num = 0
-
-    @property
-    def bound(self) -> Any:
-        """The resource with the most attributed seconds; an array of names where the seconds are arrays."""
-        return largest(self.attributed)
-
-    def plus(self, other: Times) -> Times:
-        """Both in turn."""
-        return Times(
-            self.compute + other.compute,
-            self.memory + other.memory,
-            self.feed + other.feed,
-            self.network + other.network,
-            self.overhead + other.overhead,
-            self.total + other.total,
-            {name: self.attributed[name] + other.attributed[name] for name in RESOURCES},
-            self.spill + other.spill,
-        )
-
-    def times(self, count: Num) -> Times:
-        """The same `count` times in turn."""
-        return Times(
-            self.compute * count,
-            self.memory * count,
-            self.feed * count,
-            self.network * count,
-            self.overhead * count,
-            self.total * count,
-            {name: seconds * count for name, seconds in self.attributed.items()},
-            self.spill * count,
-        )
+from roofline.numeric import Num, maximum, minimum, sqrt
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +34,8 @@ class Step:
 
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
+    `halves` are the same work in two halves that take turns, counted over both: while one is computed, rows of the
+    other cross to experts and back.
     """
 
     phase: Phase
@@ -101,6 +46,7 @@ class Step:
     depth: int
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
+    halves: Step | None = None
 
     @property
     def pipelined(self) -> bool:
@@ -111,16 +57,35 @@ class Step:
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    return _compose(step, seconds, _hops(step, rates))
+    whole = _compose(step, seconds, _hops(step, rates))
+    return whole if step.halves is None else minimum(whole, overlapped_seconds(step.halves, machine, rates))
+
+
+def overlapped_seconds(halves: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds of two halves that take turns: all that is computed, or all that crosses to experts, if that is longer.
+
+    As if every layer had experts, and nothing of a core or of the memory went into sending.
+    """
+    counts, seconds = halves.path, [item_seconds(item, machine, rates) for item in halves.items]
+    crossing = [count if exchanges(item) else 0 for item, count in zip(halves.items, counts, strict=True)]
+    rest = [count - crossed for count, crossed in zip(counts, crossing, strict=True)]
+    return maximum(weighted(rest, seconds), weighted(crossing, seconds))
+
+
+def exchanges(item: Item) -> bool:
+    """Whether it brings rows to the experts of other ranks, or back."""
+    return not isinstance(item, Operation) and item.collective == "all_to_all"
 
 
 def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
     """Seconds of all stages for one micro-batch, of the hand-overs between them, and of the slowest stage [s]."""
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    total = _weighted(step.path, seconds)
+    total = weighted(step.path, seconds)
     if not step.pipelined:
+        if step.halves is not None:
+            total = minimum(total, overlapped_seconds(step.halves, machine, rates))
         return total, 0, total
-    return total, _hops(step, rates), maximum(*(_weighted(counts, seconds) for counts in step.stages))
+    return total, _hops(step, rates), maximum(*(weighted(counts, seconds) for counts in step.stages))
 
 
 def _hops(step: Step, rates: Rates) -> Num:
@@ -130,10 +95,10 @@ def _hops(step: Step, rates: Rates) -> Num:
 
 
 def _compose(step: Step, seconds: Sequence[Num], hops: Num) -> Num:
-    total = _weighted(step.path, seconds)
+    total = weighted(step.path, seconds)
     if not step.pipelined:
         return total
-    slowest = maximum(*(_weighted(counts, seconds) for counts in step.stages))
+    slowest = maximum(*(weighted(counts, seconds) for counts in step.stages))
     if step.phase == "prefill":
         return pipeline_makespan(total, hops, step.micro_batches, slowest)
     return token_interval(total, hops, step.micro_batches, slowest)
@@ -172,9 +137,10 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
     return whole * (1 - sqrt(below) / total), whole * (1 + sqrt(above) / total)
 
 
-def _weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
+def weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
+    """The sum of all, each as often as it is counted."""
     pairs = [(count, each) for count, each in zip(counts, seconds, strict=True) if count]
-    return _sum(*(each if count == 1 else each * count for count, each in pairs))
+    return sum_of(*(each if count == 1 else each * count for count, each in pairs))
 
 
 def item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:
@@ -201,14 +167,14 @@ def _absent(seconds: Num) -> bool:
 def resource_seconds(operation: Operation, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num]:
     """Seconds of compute, all memory tiers and feed, which overlap, and of overhead, which does not [s]."""
     peak, fit = rates.of_operation(operation)
-    stationary = _sum(operation.weights, operation.cache)
+    stationary = sum_of(operation.weights, operation.cache)
     flops = operation.flops
     if fit.cores is not None and not _absent(operation.longest):
         flops = dealt_flops(flops, operation.longest, fit.cores)
     compute = compute_time(flops, machine.peak[peak] * fit.compute)
-    near = _sum(stationary, operation.activations)
+    near = sum_of(stationary, operation.activations)
     if operation.far:
-        near = near - _sum(*operation.far)
+        near = near - sum_of(*operation.far)
     memory = memory_time(near, machine.memory.bandwidth * fit.memory)
     if operation.far:
         memory = memory + spill_seconds(operation, machine, rates)
@@ -222,7 +188,7 @@ def spill_seconds(operation: Operation, machine: Machine, rates: Rates) -> Num:
         return 0
     fit = rates.of_operation(operation)[1]
     pairs = zip(operation.far, machine.tiers[1:], strict=True)
-    return _sum(*(memory_time(moved, tier.bandwidth * fit.memory) for moved, tier in pairs))
+    return sum_of(*(memory_time(moved, tier.bandwidth * fit.memory) for moved, tier in pairs))
 
 
 def experts_reading(step: Step, machine: Machine, rates: Rates) -> Num:
@@ -242,7 +208,7 @@ def _experts(step: Step, machine: Machine, rates: Rates, *, reading: bool) -> Nu
             compute, memory, feed, _ = resource_seconds(item, machine, rates)
             counts.append(count)
             seconds.append(memory if reading else maximum(compute, memory, feed))
-    return _weighted(counts, seconds)
+    return weighted(counts, seconds)
 
 
 def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
@@ -253,15 +219,43 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
         terms[item.term] = terms[item.term].plus(times) if item.term in terms else times
     if step.pipelined:
         terms["pipeline"] = _pipeline_times(terms, _hops(step, rates), step_seconds(step, machine, rates))
+    if step.halves is not None:
+        terms["overlap"] = _overlap_times(terms.values(), step.halves, machine, rates)
     return terms
+
+
+def _overlap_times(whole: Iterable[Times], halves: Step, machine: Machine, rates: Rates) -> Times:
+    """What turns of two halves save, below zero: nothing where they take longer than the batch at once.
+
+    Seconds are owed to whatever the longer of computing and crossing is owed to.
+    """
+    alone = reduce(Times.plus, whole)
+    crossing, rest = NOTHING, NOTHING
+    for item, count in zip(halves.items, halves.path, strict=True):
+        times = _item_times(item, machine, rates).times(count)
+        crossing, rest = (crossing.plus(times), rest) if exchanges(item) else (crossing, rest.plus(times))
+    hidden = below(crossing.total, rest.total)
+    longer = rest.times(hidden).plus(crossing.times(1 - hidden))
+    both = rest.plus(crossing)
+    taken = below(longer.total, alone.total)
+    return Times(
+        (both.compute - alone.compute) * taken,
+        (both.memory - alone.memory) * taken,
+        (both.feed - alone.feed) * taken,
+        (both.network - alone.network) * taken,
+        (both.overhead - alone.overhead) * taken,
+        (longer.total - alone.total) * taken,
+        {name: (longer.attributed[name] - alone.attributed[name]) * taken for name in RESOURCES},
+        (both.spill - alone.spill) * taken,
+    )
 
 
 def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:
     if isinstance(item, Operation):
         compute, memory, feed, overhead = resource_seconds(item, machine, rates)
         total = _operation_time(compute, memory, feed, overhead)
-        winners = _winners(compute, memory, feed)
-        attributed: dict[Resource, Num] = {**winners, "network": 0, "overhead": overhead, "spill": 0}
+        longest = winners(compute, memory, feed)
+        attributed: dict[Resource, Num] = {**longest, "network": 0, "overhead": overhead, "spill": 0}
         spill = spill_seconds(item, machine, rates)
         if not _absent(spill):
             attributed["spill"] = attributed["memory"] * (spill / memory)
@@ -276,8 +270,8 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
 
     The wait is owed to whatever the stages are busy with, so it is shared out as their own seconds are.
     """
-    path = {name: _sum(*(times.attributed[name] for times in terms.values())) for name in RESOURCES}
-    work = _sum(*path.values())
+    path = {name: sum_of(*(times.attributed[name] for times in terms.values())) for name in RESOURCES}
+    work = sum_of(*path.values())
     wait = seconds - work - hops
     shares: dict[Resource, Num] = {name: wait * path[name] / work for name in RESOURCES}
     shares["network"] = shares["network"] + hops
@@ -293,85 +287,7 @@ def _pipeline_times(terms: Mapping[str, Times], hops: Num, seconds: Num) -> Time
     )
 
 
-def _sum(*values: Num) -> Num:
+def sum_of(*values: Num) -> Num:
     """The sum of what is there: a plain zero costs no pass over an array."""
     present = [value for value in values if not _absent(value)]
     return reduce(operator.add, present) if present else 0
-
-
-def _winners(compute: Any, memory: Any, feed: Any) -> dict[Resource, Num]:
-    """The largest of three overlapping times, under the name of the resource that needs it; ties go to the first."""
-    kinds = {kind(value) for value in (compute, memory, feed)}
-    if kinds == {SCALAR}:
-        longest = max(compute, memory, feed)
-        by_compute = compute == longest
-        by_memory = not by_compute and memory == longest
-        return {
-            "compute": longest if by_compute else 0,
-            "memory": longest if by_memory else 0,
-            "feed": longest if not by_compute and not by_memory else 0,
-        }
-    if SYMBOL in kinds:
-        sympy = sys.modules["sympy"]
-        first = sympy.And(compute >= memory, compute >= feed)
-        second = sympy.And(memory > compute, memory >= feed)
-        return {
-            "compute": sympy.Piecewise((compute, first), (0, True)),
-            "memory": sympy.Piecewise((memory, second), (0, True)),
-            "feed": sympy.Piecewise((feed, sympy.Not(sympy.Or(first, second))), (0, True)),
-        }
-    first = (compute >= memory) & (compute >= feed)
-    second = ~first & (memory >= feed)
-    return {"compute": compute * first, "memory": memory * second, "feed": feed * (~first & ~second)}
-
-
-def largest(seconds: Mapping[Resource, Any]) -> Any:
-    """The name with the most seconds; an array of names for arrays; ties go to the first."""
-    kinds = {kind(value) for value in seconds.values()}
-    names = list(seconds)
-    if SYMBOL in kinds:
-        expected = "numbers: which resource binds depends on the symbols; substitute them, or ask for a crossover"
-        raise InvalidInput("bound", given="symbols", expected=expected)
-    if ARRAY in kinds:
-        stacked = np.stack(np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in seconds.values())))
-        return np.array(names)[np.argmax(stacked, axis=0)]
-    return max(names, key=lambda name: seconds[name])
-
-
-def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
-    """Seconds that no implementation of the layout can beat.
-
-    The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
-    activations and as much else as its cache holds kept on the chip, all tokens routed to the same experts, each
-    collective moving the fewest bytes. In a pipeline the slowest stage sees every micro-batch; a token of decode passes
-    every stage, while a prompt may be cut into chunks that follow each other.
-    """
-    least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
-    latency = _sum(_weighted(step.path, least[5]), *(count * wire.latency * wire.hops for wire, count in step.hops))
-    floor = maximum(latency, 0)
-    if step.phase == "decode" or not step.pipelined:
-        floor = maximum(floor, _demand(step.path, least, machine, step.depth))
-    if step.pipelined:
-        stages = [_demand(counts, least, machine, 1) for counts in step.stages]
-        floor = maximum(floor, step.micro_batches * maximum(*stages))
-    return floor
-
-
-def _demand(counts: Sequence[int], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
-    """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
-    compute, moved, weights, feed, wires = (_weighted(counts, each) for each in least[:5])
-    read = memory_time(maximum(moved - devices * machine.cache, 0), machine.streaming)
-    # Weights are read once each, so those that do not fit nearer come from further away; caches may be read again.
-    far = (memory_time(maximum(weights - devices * held, 0), rate) for held, rate in machine.beyond)
-    return maximum(compute, read, feed, wires, *far)
-
-
-def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, Num, Num, Num]:
-    """Least of an item: seconds of compute, bytes moved, weights among them, seconds of feed and of wires, latency."""
-    if not isinstance(item, Operation):
-        crossing, latency = least_transfer(item, machine.wires, machine.name)
-        return 0, 0, 0, 0, crossing, latency
-    moved = _sum(item.fewest_weights, item.cache)
-    feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]] * rates.faster(item))
-    return compute, moved, item.fewest_weights, feed, 0, 0

@@ -75,7 +75,7 @@ class Transfer:
     """One collective over `ranks` devices: `size` [B] of the full buffer per rank, `fewest` [B] that must cross.
 
     Where rows are sent to several experts, `copies`, a row may cross to a node once and be copied there: `once` [B] are
-    the rows of one rank, each a single time.
+    the rows of one rank, each a single time. They may be limited to `chosen_groups` of the `expert_groups`.
     """
 
     term: str
@@ -85,6 +85,8 @@ class Transfer:
     ranks: int
     copies: int = 1
     once: Num = 0
+    expert_groups: int = 1
+    chosen_groups: int = 1
 
 
 Item = Operation | Transfer

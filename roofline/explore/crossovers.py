@@ -15,7 +15,8 @@ from typing import Any
 from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.door import LARGEST, checked
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import RESOURCES, step_seconds
+from roofline.estimate.times import RESOURCES
+from roofline.estimate.timing import step_seconds
 from roofline.explore.asking import LEAST, Asked, scalars
 from roofline.explore.hardware import canonical, numbers_used, placed
 from roofline.explore.search import Crossing, Difference, Unsettled, crossings, last_within

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from roofline.estimate.timing import RESOURCES, step_terms
+from roofline.estimate.times import RESOURCES
+from roofline.estimate.timing import step_terms
 from roofline.explore.asking import Asked, scalars
 from roofline.explore.crossovers import Crossover, crossover
 from roofline.explore.sides import TRAFFIC, sides

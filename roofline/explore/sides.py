@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.network import hop_seconds
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import RESOURCES, Step, item_seconds, resource_seconds, spill_seconds
+from roofline.estimate.times import RESOURCES
+from roofline.estimate.timing import (
+    Step,
+    item_seconds,
+    overlapped_seconds,
+    resource_seconds,
+    spill_seconds,
+    step_seconds,
+)
 from roofline.estimate.work import HAND_OVER, Item, Operation
-from roofline.numeric import maximum
+from roofline.numeric import maximum, minimum
 
 Side = Callable[[Resolved, Step], Any]
 """Seconds of one quantity over a step [s]."""
@@ -26,6 +35,8 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
     terms = list(dict.fromkeys(item.term for item in step.items))
     if step.pipelined:
         terms.append("pipeline")
+    if step.halves is not None:
+        terms.append("overlap")
     if name in RESOURCES:
         place = RESOURCES.index(name)
         return lambda deployed, taken: _over(taken, lambda item: _resource(deployed, item, place))
@@ -36,6 +47,8 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
         return lambda deployed, taken: _over(taken, lambda item: _traffic(deployed, item, name))
     if name == "pipeline" and step.pipelined:
         return pipeline_seconds
+    if name == "overlap" and step.halves is not None:
+        return overlap_seconds
     if name in terms:
         return lambda deployed, taken: _over(taken, lambda item: _term(deployed, item, name))
     known = (*RESOURCES, *TRAFFIC, *terms)
@@ -68,6 +81,14 @@ def _traffic(resolved: Resolved, item: Item, name: str) -> Any:
 
 def _term(resolved: Resolved, item: Item, name: str) -> Any:
     return item_seconds(item, resolved.machine, resolved.rates) if item.term == name else 0.0
+
+
+def overlap_seconds(resolved: Resolved, step: Step) -> Any:
+    """What turns of two halves save of a step, below zero; nothing where there are none."""
+    if step.halves is None:
+        return 0.0
+    at_once: Any = step_seconds(replace(step, halves=None), resolved.machine, resolved.rates)
+    return minimum(overlapped_seconds(step.halves, resolved.machine, resolved.rates) - at_once, 0.0)
 
 
 def pipeline_seconds(resolved: Resolved, step: Step) -> Any:

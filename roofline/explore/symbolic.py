@@ -18,7 +18,7 @@ from roofline.estimate.timing import Step, item_seconds, step_seconds
 from roofline.estimate.work import Operation
 from roofline.explore.asking import Asked, scalars
 from roofline.explore.hardware import HardwareNumber, canonical, numbers_used, placed
-from roofline.explore.sides import pipeline_seconds, sides
+from roofline.explore.sides import overlap_seconds, pipeline_seconds, sides
 
 FITTED = ("kernels.", "collectives.")
 _AXES = {
@@ -61,6 +61,8 @@ def closed_form(phase: Any, *, terms: bool = False, hardware: Iterable[str] | st
         found[item.term] = found.get(item.term, 0) + count * seconds
     if form.step.pipelined:
         found["pipeline"] = pipeline_seconds(form.resolved, form.step)
+    if form.step.halves is not None:
+        found["overlap"] = overlap_seconds(form.resolved, form.step)
     return {name: form.plain(seconds) for name, seconds in found.items()}
 
 

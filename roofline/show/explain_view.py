@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roofline.estimate.estimate import Estimate
-from roofline.estimate.timing import RESOURCES
+from roofline.estimate.times import RESOURCES
 from roofline.explore.sensitivity import Sensitivity
 from roofline.show.lines import Line, paragraph
 from roofline.show.records import Row

@@ -15,7 +15,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 POOL = "NAME:N[,tp=8,…]"
 POOL_HELP = (
     "Devices of one part: a name of `roofline hardware` or a .toml file, how many, then any of tp, pp, dp, ep, "
-    "quantization, kv_cache, all_reduce, price (USD/h), power (W), efficiency, runtime, spill (a further memory)."
+    "quantization, kv_cache, all_reduce, price (USD/h), power (W), efficiency, runtime, spill (a further memory), "
+    "overlap (yes: halves of a batch take turns)."
 )
 MODEL_HELP = "MODEL is a name of `roofline model`, a Hugging Face id among them, or a config.json."
 

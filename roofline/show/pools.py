@@ -152,6 +152,12 @@ def _tier(_what: str, text: str) -> str:
     return text.strip()
 
 
+def _flag(what: str, text: str) -> bool:
+    if text.strip() not in ("yes", "no"):
+        raise InvalidInput(what, given=text, expected="yes or no")
+    return text.strip() == "yes"
+
+
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "tp": _whole,
     "pp": _whole,
@@ -165,6 +171,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "efficiency": _as_typed,
     "runtime": _stack,
     "spill": _tier,
+    "overlap": _flag,
 }
 
 

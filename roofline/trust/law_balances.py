@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from roofline.estimate.layout import Layout
-from roofline.estimate.timing import RESOURCES, Times
+from roofline.estimate.times import RESOURCES, Times
 from roofline.estimate.work import Operation
 from roofline.trust.law import Claim, Law, at_most, equal, identical, true
 from roofline.trust.law_cases import Case, scaled
@@ -55,6 +55,15 @@ def _shares_of_peak(case: Case) -> Iterator[Claim]:
     if max(used) <= own:
         yield true(0 < case.estimate.mfu <= 1 + 1e-9, f"mfu is {case.estimate.mfu}")
     yield true(0 < case.estimate.mbu <= 1 + 1e-9, f"mbu is {case.estimate.mbu}")
+
+
+def _turns_never_hurt(case: Case) -> Iterator[Claim]:
+    at_once, turns = (case.with_(overlap=overlap).times for overlap in (False, True))
+    if case.resolved.layout.ep > 1 and case.resolved.layout.dp > 1:
+        for name in ("ideal", "seconds"):
+            yield at_most(f"{name} of halves", turns[name], "of a batch at once", at_once[name])
+            yield at_most(f"half of {name} at once", at_once[name] / 2, "that of halves", turns[name])
+        yield identical("floor of halves", turns["floor"], "of a batch at once", at_once["floor"])
 
 
 def _no_shorter_token(case: Case) -> Iterator[Claim]:
@@ -124,7 +133,7 @@ def _bound_is_largest(case: Case) -> Iterator[Claim]:
 
 def _owed_to_the_longest(case: Case) -> Iterator[Claim]:
     for name, times in case.estimate.terms.items():
-        if name == "pipeline":
+        if name in ("pipeline", "overlap"):
             continue
         owed = times.attributed
         yield equal(f"network owed of {name}", owed["network"], "its network", times.network)
@@ -234,6 +243,10 @@ BOUNDS = (
         "MFU and MBU lie above 0 and at most at 1.",
         "They are shares of what the devices could have done.",
         "MFU where no operation runs in a format with a higher peak than the weights'", _shares_of_peak),
+    Law("turns_of_halves_never_hurt", "bounds",
+        "Halves that take turns never take longer than a batch at once, nor less than half of its time.",
+        "A batch is cut where that is faster, and no more is hidden behind computing than is computed.",
+        "experts on several ranks", _turns_never_hurt),
     Law("stages_never_shorten_a_token", "bounds",
         "At batch 1 a pipeline is no faster than one of its stages' devices.",
         "A token visits the stages in turn.", "pipelines whose vocabulary's tables stay on one stage each",
@@ -254,7 +267,7 @@ CONSERVATION = (
         "The label is the argmax of the very numbers.", "all cases", _bound_is_largest),
     Law("an_operation_is_owed_to_its_longest", "conservation",
         "Of what overlaps, each resource is owed at most its own seconds and together at least the longest.",
-        "An operation takes the largest of its overlapping times.", "terms other than the pipeline's wait",
+        "An operation takes the largest of its overlapping times.", "terms other than a pipeline's wait and an overlap",
         _owed_to_the_longest),
     Law("throughput_counts_the_tokens_made", "conservation",
         "Tokens per second times seconds are the new tokens of every sequence.",

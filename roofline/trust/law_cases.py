@@ -92,6 +92,7 @@ def settle(
     *,
     efficiency: str | Efficiency = "calibrated",
     devices: int | None = None,
+    overlap: bool = False,
 ) -> Resolved:
     """What a deployment settles on, without asking whether it fits; price and power as of the part."""
     formats = runnable(quantization, part)
@@ -100,7 +101,8 @@ def settle(
     power = part.power.value if part.power else None
     count = devices or layout.devices
     chosen = formats.quantization
-    return Resolved(model, part, count, layout, chosen, part.numbers(), rates, price, power, formats.notes)
+    settled = Resolved(model, part, count, layout, chosen, part.numbers(), rates, price, power, formats.notes)
+    return replace(settled, overlap=overlap)
 
 
 def scaled(
@@ -199,7 +201,8 @@ def example_cases(part: Part, examples: int) -> Iterator[Case]:
             layout = replace(layout, ep=1)
         quantization = formats[(index * _STRIDE + index // len(formats)) % len(formats)]
         efficiency = "ideal" if index % 5 == 4 else "calibrated"
-        yield Case(settle(model, part, layout, quantization, efficiency=efficiency), point)
+        overlap = index % 3 > 0
+        yield Case(settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap), point)
 
 
 def _layouts(part: Part) -> tuple[Layout, ...]:

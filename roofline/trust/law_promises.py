@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.estimate import timing
+from roofline.estimate import floors, timing
 from roofline.estimate.capacity import Memory, model_bytes
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point, Resolved
@@ -56,7 +56,7 @@ def _array_is_loop(case: Case) -> Iterator[Claim]:
             fits = resolved.fits(Point(phase, batch, context, cached))
             found = bool(masked[row, column])
             yield true(fits != found, f"nan is {found} at {batch:g} × {context:g} of an array, fits {fits} of numbers")
-    for name, evaluator in (("seconds", timing.step_seconds), ("floor", timing.step_floor)):
+    for name, evaluator in (("seconds", timing.step_seconds), ("floor", floors.step_floor)):
         whole = resolved.evaluate(grid, evaluator)
         for row, batch in enumerate(batches):
             for column, context in enumerate(contexts):

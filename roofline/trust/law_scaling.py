@@ -53,7 +53,7 @@ def _full(case: Case, times: int = 1) -> Case:
 
 
 def _depth_is_linear(case: Case) -> Iterator[Claim]:
-    straight = case.laid(pp=1, vocab=1)
+    straight = case.laid(pp=1, vocab=1).with_(overlap=False)
     one, two, three = (straight.with_(model=_deeper(case.resolved.model, times)) for times in (1, 2, 3))
     for name in ("ideal", "seconds"):
         first, second = two.times[name] - one.times[name], three.times[name] - two.times[name]
@@ -181,7 +181,7 @@ SCALING = (
         "scaling",
         "The second copy of a model's layers adds as much time as the third.",
         "Layers run one after another and know nothing of each other.",
-        "without a pipeline",
+        "without a pipeline or halves that take turns",
         _depth_is_linear,
     ),
     Law(

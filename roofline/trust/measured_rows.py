@@ -69,7 +69,7 @@ class Served:
     """What a row says was served, in plain values that can be compared and cached.
 
     `runtime`: the serving stack, and `stack` its generation. `scripted`: by a launch script of InferenceX, which sets
-    what the row does not record.
+    what the row does not record. `overlap`: halves of a batch take turns, as an own column of the row says.
     """
 
     model: str
@@ -79,6 +79,7 @@ class Served:
     runtime: str
     stack: str
     scripted: bool = False
+    overlap: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ def has_two_pools(row: Row) -> bool:
     return str(row.get("kind") or "") == "disaggregated"
 
 
+def overlap(row: Row) -> str:
+    """What a row says of halves of a batch that take turns, `yes` where they do."""
+    return str(row.get("overlap") or "").strip().lower()
+
+
 def served(row: Row) -> Served:
     """Model, part, formats and serving stack of a row."""
     stack = stack_name(str(row.get("runtime") or ""), str(row.get("date") or ""))
@@ -137,6 +143,7 @@ def served(row: Row) -> Served:
         (runtime(stack).of or stack) if stack else "",
         stack,
         _scripted(row),
+        overlap(row) == "yes",
     )
 
 
@@ -296,8 +303,9 @@ def _laid_out(what: Served, where: PoolRow, chosen: Quantization, stack: Runtime
     ep = where.ep if model.parameters().experts else 1
 
     def made(tp: int, dp: int, ep: int) -> Deployment:
-        ranks: dict[str, Any] = {"tp": tp, "pp": where.pp, "dp": dp, "ep": ep}
-        return Deployment(model, part, where.devices, **ranks, quantization=chosen, runtime=stack)
+        options: dict[str, Any] = {"tp": tp, "pp": where.pp, "dp": dp, "ep": ep}
+        options["overlap"] = what.overlap
+        return Deployment(model, part, where.devices, **options, quantization=chosen, runtime=stack)
 
     try:
         return made(where.tp, where.dp, ep)

@@ -24,6 +24,7 @@ from roofline.trust.measured_rows import (
     has_two_pools,
     load,
     number,
+    overlap,
     pool,
     ranks,
     served,
@@ -50,8 +51,13 @@ def remarks(row: Row) -> list[str]:
         for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
             found += _ranks(row, prefix)
         found += _traffic(row, what)
-    found += _drafts(row)
+    found += [*_drafts(row), *_overlap(row)]
     return [each.replace(BETWEEN.strip(), ",") for each in found]
+
+
+def _overlap(row: Row) -> list[str]:
+    said = overlap(row)
+    return [] if said in ("yes", "no", "") else [f"overlap {said} is neither yes nor no: taken as no"]
 
 
 def _kind(row: Row) -> list[str]:

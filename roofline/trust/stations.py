@@ -15,10 +15,11 @@ from roofline.equations.serving import mean_decode_context
 from roofline.equations.speculation import accepted_tokens, speculative_interval
 from roofline.errors import DoesNotFit
 from roofline.estimate.deployment import Deployment
+from roofline.estimate.floors import step_floor
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.speculative import Speculative
-from roofline.estimate.timing import step_floor, step_seconds
+from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, PoolRow, Served, deployment
 
 Array = NDArray[np.float64]

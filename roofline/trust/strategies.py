@@ -191,15 +191,19 @@ def mixtures(draw: st.DrawFn, *, zero_experts: bool = True) -> MoE:
     """Mixtures with shared experts, dense networks beside them, latents and experts that weigh nothing."""
     experts = draw(st.sampled_from([1, 2, 3, 8]))
     none = draw(st.sampled_from([0, 0, 2])) if zero_experts else 0
+    groups = draw(st.sampled_from([each for each in (1, 2, 4) if experts % each == 0]))
+    chosen = draw(st.integers(1, groups))
     return MoE(
         experts=experts,
-        top_k=draw(st.integers(1, experts)),
+        top_k=draw(st.integers(1, experts * chosen // groups)),
         expert_width=draw(narrow),
         shared_width=draw(st.sampled_from([0, 8])),
         shared_gate=draw(st.booleans()),
         dense_width=draw(st.sampled_from([0, 0, 16])),
         latent_width=draw(st.none() | narrow),
         zero_experts=none,
+        expert_groups=groups,
+        chosen_groups=chosen,
         gated=draw(st.booleans()),
     )
 

@@ -51,7 +51,8 @@ def cases(draw: st.DrawFn, models: Strategy[ModelShape] | None = None, parts: St
     quantization = draw(quantizations(part))
     layout = draw(layouts(model, devices_joined(part)))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
-    return Case(settle(model, part, layout, quantization, efficiency=efficiency), draw(points()))
+    overlap = draw(st.booleans())
+    return Case(settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap), draw(points()))
 
 
 @st.composite
@@ -62,10 +63,11 @@ def deployments(
     part = draw(parts if parts is not None else accelerators(capacity=st.just(1e15)))
     model = draw(models if models is not None else model_shapes())
     layout = draw(layouts(model, devices_joined(part)))
-    ranks: dict[str, Any] = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep")}
+    options: dict[str, Any] = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep")}
+    options["overlap"] = draw(st.booleans())
     devices = layout.devices * draw(st.integers(1, 3))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
-    return Deployment(model, part, devices, quantization=draw(quantizations(part)), efficiency=efficiency, **ranks)
+    return Deployment(model, part, devices, quantization=draw(quantizations(part)), efficiency=efficiency, **options)
 
 
 @st.composite

@@ -72,6 +72,9 @@ def test_a_bad_key_is_named(changes: dict[str, Any], words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
+        ("deepseek-v3", {"n_group": 7}, ["n_group", "7", "divisor of the 256 experts"]),
+        ("deepseek-v3", {"topk_group": 9}, ["topk_group", "9", "at most the 8 groups"]),
+        ("deepseek-v3", {"num_experts_per_tok": 40, "topk_group": 1}, ["topk_group", "hold 40 experts"]),
         ("deepseek-v3", {"q_lora_rank": ABSENT}, ["q_lora_rank"]),
         ("deepseek-v3", {"num_experts_per_tok": 300}, ["num_experts_per_tok", "256 experts"]),
         ("gpt-oss-20b", {"layer_types": ["full_attention"] * 23}, ["layer_types", "24 layers"]),
@@ -146,6 +149,18 @@ def test_keys_that_cannot_change_the_shape_pass() -> None:
         "top_k": 50,
     }
     assert read_config(config("llama-3.1-8b", **harmless)).layers == read_config(config("llama-3.1-8b")).layers
+
+
+def test_a_router_is_limited_to_groups_where_its_choice_is() -> None:
+    def limits(name: str, **changes: Any) -> set[tuple[int, int]]:
+        networks = [layer.feed_forward for layer in read_config(config(name, **changes)).layers]
+        return {(each.expert_groups, each.chosen_groups) for each in networks if isinstance(each, MoE)}
+
+    assert limits("deepseek-v3") == {(8, 4)}
+    assert limits("deepseek-v3", topk_group=None) == {(8, 8)}
+    assert limits("deepseek-v3", topk_method="greedy") == {(1, 1)}
+    assert limits("ling-3.0-flash") == {(8, 4)}
+    assert limits("mixtral-8x7b") == {(1, 1)}
 
 
 def test_a_window_needs_to_be_switched_on_in_qwen() -> None:

@@ -151,6 +151,14 @@ def test_copies_of_a_row_cross_to_a_node_once_and_fan_out_there() -> None:
     assert transfer_time(transfer, WIRES, FITTED, "a part") == pytest.approx(0.5 + across + inside)
 
 
+def test_a_router_that_is_limited_to_groups_reaches_fewer_nodes() -> None:
+    """One of four groups on two nodes of eight: one node is reached, where free copies reach 1.5."""
+    free = Transfer("any", "all_to_all", 800, 0, 16, copies=2, once=400)
+    limited = replace(free, expert_groups=4, chosen_groups=1)
+    across, inside = 2 * 3 + 1 / 2 * 400 / 10, 2 + 7 / 8 * 800 / 100
+    assert transfer_time(limited, WIRES, PLAIN, "a part") == pytest.approx(across + inside)
+
+
 def test_copies_are_sent_each_where_fanning_out_takes_longer() -> None:
     """Between nodes as fast as within, each copy saves the second way."""
     alike = (NODE, replace(NODE, name="between", domain=None))

@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 
 from roofline.describe.efficiency import CollectiveFit, Efficiency
 from roofline.describe.machine import Machine, Tier, Wire
-from roofline.estimate.timing import (
-    RESOURCES,
-    Step,
-    Times,
-    largest,
-    passage,
-    step_floor,
-    step_interval,
-    step_seconds,
-    step_terms,
-)
+from roofline.estimate.floors import step_floor
+from roofline.estimate.times import RESOURCES, Times, largest
+from roofline.estimate.timing import Step, passage, step_interval, step_seconds, step_terms
 from roofline.estimate.work import Operation
 from roofline.trust.strategies import accelerators
 

@@ -318,12 +318,14 @@ def test_ranks_that_exchange_and_cut_experts_sum_their_parts_of_what_each_was_se
 @pytest.mark.parametrize("ep", [4, 8])
 def test_prompts_may_send_a_row_to_a_node_once_and_decode_sends_each_copy(ep: int) -> None:
     """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks."""
-    compiled = plan(toy(MoE(experts=16, top_k=10, expert_width=8)), Layout(dp=8, ep=ep))
+    mixture = MoE(experts=16, top_k=10, expert_width=8, expert_groups=4, chosen_groups=3)
+    compiled = plan(toy(mixture), Layout(dp=8, ep=ep))
     prompts, decode = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=8.0, context=4.0)
     found = {item.term: item for item in transfers(prompts) if item.collective == "all_to_all"}
     for term, times in (("dispatch", 8 / ep), ("combine", 1)):
         assert (found[term].copies, found[term].once) == (10, 4 * 16 * 2)
         assert found[term].size == close(4 * 16 * 2 * ep * times)
+        assert (found[term].expert_groups, found[term].chosen_groups) == (4, 3)
     exchanged = [item for item in transfers(decode) if item.collective == "all_to_all"]
     assert {(item.copies, item.once) for item in exchanged} == {(1, 0)}
 

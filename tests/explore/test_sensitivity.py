@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
+from roofline.estimate.floors import step_floor
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import step_floor, step_seconds
+from roofline.estimate.timing import step_seconds
 from roofline.explore.hardware import numbers_used, placed
 from roofline.explore.sensitivity import OF, sensitivity
 from roofline.explore.slopes import Slope

@@ -412,16 +412,44 @@ def test_a_switch_takes_two_messages_and_one_buffer(size: float, bandwidth: floa
     assert time == pytest.approx(2 * there)
 
 
+@given(nodes=st.integers(1, 64), copies=st.integers(1, 16), groups=st.integers(1, 16), share=st.floats(0, 1))
+def test_nodes_are_reached_by_as_many_copies_as_reach_groups(
+    nodes: int, copies: int, groups: int, share: float
+) -> None:
+    chosen = max(1, round(share * groups))
+    reached = float(exchanges.nodes_reached(nodes, copies, groups, chosen))  # type: ignore[arg-type]
+    assert 1 <= reached <= min(nodes, copies) * 1.02
+    free = float(exchanges.nodes_reached(nodes, copies, 1, 1))  # type: ignore[arg-type]
+    assert free == pytest.approx(float(experts.distinct_experts(nodes, 1, copies)))  # type: ignore[arg-type]
+    if nodes >= groups:
+        most = chosen * nodes / groups
+        assert reached == pytest.approx(float(experts.distinct_experts(most, 1, copies)))  # type: ignore[arg-type]
+
+
+@given(copies=st.integers(1, 12), groups=st.sampled_from([4, 8, 16]), data=st.data())
+def test_nodes_reached_within_a_limit_are_those_of_a_draw(copies: int, groups: int, data: st.DataObject) -> None:
+    """Against all draws of groups without replacement, and of experts among them with it."""
+    chosen = data.draw(st.integers(1, groups))
+    nodes = data.draw(st.sampled_from([count for count in (2, 4, 8, 16) if count <= groups]))
+    here = groups // nodes
+
+    def none_of(taken: int) -> float:
+        ways = math.comb(here, taken) * math.comb(groups - here, chosen - taken)
+        return ways / math.comb(groups, chosen) * (1 - taken / chosen) ** copies
+
+    drawn = nodes * (1 - sum(none_of(taken) for taken in range(min(here, chosen) + 1)))
+    reached = float(exchanges.nodes_reached(nodes, copies, groups, chosen))  # type: ignore[arg-type]
+    assert reached == pytest.approx(drawn, rel=0.03)
+
+
 @given(size=positive, copies=st.integers(1, 16), inside=st.integers(1, 16), across=st.integers(1, 64))
 def test_fanning_out_crosses_with_fewer_bytes_the_more_copies_share_a_node(
     size: float, copies: int, inside: int, across: int
 ) -> None:
-    reached = float(exchanges.nodes_reached(across, copies))  # type: ignore[arg-type]
-    assert 1 / ALMOST <= reached <= min(across, copies) * ALMOST
-    assert reached == pytest.approx(float(experts.distinct_experts(across, 1, copies)))  # type: ignore[arg-type]
+    reached = float(exchanges.nodes_reached(across, copies, 1, 1))  # type: ignore[arg-type]
     outside = {"size": size, "ranks": across, "bandwidth": 3.0, "latency": 0.0}
     within = {"size": size, "ranks": inside, "bandwidth": 7.0, "latency": 0.0}
-    taken = exchanges.fanned_all_to_all(size, size / copies, copies, inside, across, 7.0, 3.0, 0.0, 0.0)
+    taken = exchanges.fanned_all_to_all(size, size / copies, reached, inside, across, 7.0, 3.0, 0.0, 0.0)
     crossing = taken - exchanges.direct_all_to_all(**within)  # type: ignore[arg-type]
     each_on_its_own = exchanges.direct_all_to_all(**outside)  # type: ignore[arg-type]
     assert crossing == pytest.approx(each_on_its_own * reached / copies, abs=1e-6 * size)

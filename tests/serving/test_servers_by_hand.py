@@ -22,7 +22,7 @@ from roofline.estimate.queues import pool_wait
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
-from roofline.estimate.timing import Times
+from roofline.estimate.times import Times
 
 SLOW = Link("8 Gbit/s", "20 us")
 SHARED = Passes(((1.0, 1.0), (4.0, 2.8)))

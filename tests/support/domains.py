@@ -59,6 +59,10 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
 CONDITIONS: dict[str, Callable[[Values], bool]] = {
     # on a rank that touches all that it holds, or one, the root plays no part
     "experts.busiest_rank_experts": lambda v: 1 < busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
+    # nodes with whole groups on them have whole powers
+    "exchanges.nodes_reached": lambda v: (
+        v["chosen_groups"] <= v["expert_groups"] and max(v["expert_groups"], v["nodes"]) % v["nodes"] == 0
+    ),
     # two ranks never cross
     "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
     # the difference in the denominator is not allowed to be a rounding error

@@ -19,9 +19,10 @@ from roofline.describe.efficiency import (
     KernelFit,
 )
 from roofline.describe.model import ModelShape
+from roofline.estimate.floors import step_floor
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
-from roofline.estimate.timing import Step, step_floor, step_seconds
+from roofline.estimate.timing import Step, step_seconds
 from roofline.estimate.work import Phase
 from roofline.trust import law_cases
 from roofline.trust.law_cases import Part, settle
@@ -114,4 +115,5 @@ def cases(
     quantization = draw(quantizations(part))
     laid = draw(layout(model, devices_joined(part)))
     efficiency = draw(st.one_of(st.sampled_from(["ideal", "calibrated"]), efficiencies()))
-    return Case(settle(model, part, laid, quantization, efficiency=efficiency), draw(points(phase)))
+    overlap = draw(st.booleans())
+    return Case(settle(model, part, laid, quantization, efficiency=efficiency, overlap=overlap), draw(points(phase)))

@@ -215,6 +215,7 @@ MUTATIONS: dict[str, tuple[Any, str, Any]] = {
     "no_faster_than_arithmetic": answer("ideal", lambda v, e: v * 1e-3),
     "no_faster_than_traffic": answer("ideal", lambda v, e: v * 1e-3),
     "utilisation_is_at_most_one": answer("mbu", lambda v, e: v * 1e3),
+    "turns_of_halves_never_hurt": (timing, "overlapped_seconds", wrapped(lambda s, *_: s / 1e6)),
     "stages_never_shorten_a_token": answer("ideal", lambda v, e: v / e.resolved.layout.pp**2),
     "a_pipeline_waits_for_its_slowest": answer("ideal", lambda v, e: v / e.resolved.layout.pp**3),
     "the_terms_sum_to_the_time": answer("seconds", lambda v, e: v * 1.001),

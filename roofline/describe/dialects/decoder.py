@@ -134,7 +134,22 @@ def mixture(reading: Reading, **changes: Any) -> MoE:
         fields["extra"] = (Vector(name="correction", elements=fields["experts"], part="router"),)
     if fields["top_k"] > fields["experts"] + fields.get("zero_experts", 0):
         raise reading.fault("top_k", fields["top_k"], f"at most the {fields['experts']} experts")
-    return MoE(**fields)
+    return MoE(**fields, **routed_groups(reading, fields["experts"], fields["top_k"]))
+
+
+def routed_groups(reading: Reading, experts: int, top_k: int) -> dict[str, int]:
+    """The groups that a router has its experts in, and to how many it limits a token; without the keys, no limit."""
+    groups = reading.size("expert_groups", default=1)
+    chosen = reading.size("chosen_groups", default=groups)
+    if reading.keys.data.get("topk_method") == "greedy":  # DeepSeek-V2's name for a choice among all experts
+        return {}
+    if experts % groups:
+        raise reading.fault("expert_groups", groups, f"a divisor of the {experts} experts")
+    if chosen > groups:
+        raise reading.fault("chosen_groups", chosen, f"at most the {groups} groups")
+    if top_k * groups > experts * chosen:
+        raise reading.fault("chosen_groups", chosen, f"enough of the {groups} groups to hold {top_k} experts")
+    return {"expert_groups": groups, "chosen_groups": chosen}
 
 
 def shared_width(reading: Reading, expert_width: int) -> int:
@@ -165,7 +180,8 @@ def attentions(reading: Reading) -> list[Mixer | None]:
 def feed_forwards(reading: Reading) -> list[FeedForward | None]:
     """Experts where the family has them, dense networks elsewhere."""
     if reading.dialect.sparse:  # sizes of experts may be written where no layer happens to have them
-        concepts = ("width", "experts", "top_k", "expert_width", "shared_width", "shared_count", "shared_each")
+        concepts = ["width", "experts", "top_k", "expert_width", "shared_width", "shared_count", "shared_each"]
+        concepts += ["expert_groups", "chosen_groups"]
         known = {**COMMON_KEYS, **reading.dialect.keys}
         reading.keys.read.update(name for concept in concepts for name in known.get(concept, ()))
     sparse = reading.dialect.sparse(reading) if reading.dialect.sparse else [False] * reading.count

@@ -29,6 +29,8 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "experts": ("num_experts", "num_local_experts"),
     "top_k": ("num_experts_per_tok",),
     "expert_width": ("moe_intermediate_size",),
+    "expert_groups": ("n_group", "num_expert_group"),
+    "chosen_groups": ("topk_group",),
     "tied": ("tie_word_embeddings",),
 }
 """Which key holds each concept, unless a dialect says otherwise.
