@@ -168,7 +168,12 @@ class Runtime(BaseModel):
 
 def runtimes() -> list[str]:
     """Names of the described serving stacks, sorted."""
-    return sorted(path.stem for path in (specs_directory() / "runtimes").glob("*.toml"))
+    return sorted(_paths())
+
+
+@cache
+def _paths() -> dict[str, Path]:
+    return {path.stem: path for path in (specs_directory() / "runtimes").glob("*.toml")}
 
 
 def generation(name: str, version: str, month: str) -> str:
@@ -196,7 +201,7 @@ def runtime(name: str | Runtime) -> Runtime:
         return name
     if name not in runtimes():
         raise UnknownName("runtime", given=name, known=runtimes(), expected=f"one of {', '.join(runtimes())}")
-    return described(specs_directory() / "runtimes" / f"{name}.toml")
+    return described(_paths()[name])
 
 
 @cache
