@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from roofline.describe.catalog import part_class
 from roofline.describe.feedforward import MoE
 from roofline.describe.formats import Quantization, width
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
+from roofline.describe.machine import Tier
 from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix
@@ -94,7 +95,8 @@ class Memory:
     ) -> Memory:
         """Count what every distinct stage holds."""
         groups = model.groups()
-        held = [_layer_bytes(layer, model.hidden, layout, quantization) for layer, _ in groups]
+        ranks = (layout.tp, layout.ep, layout.expert_tp)
+        held = [_layer_bytes(layer, model.hidden, *ranks, quantization) for layer, _ in groups]
         table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
         bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
         outside = _outside_bytes(model, layout, quantization)
@@ -110,8 +112,9 @@ class Memory:
             )
             rooms.append(Room(weights, mixers, count * layout.expert_group))
         activations = _activation_bytes(model, layout) if accelerator.kind == "sram" else 0.0
-        further = tuple(float(tier.usable) for tier in accelerator.numbers().tiers[1:])  # type: ignore[arg-type]
-        return cls(layout, quantization, usable_bytes(accelerator), activations, tuple(rooms), further)
+        nearest, *others = accelerator.numbers().tiers
+        further = tuple(float(tier.usable) for tier in others)  # type: ignore[arg-type]
+        return cls(layout, quantization, usable_bytes(accelerator.kind, nearest), activations, tuple(rooms), further)
 
     @property
     def room(self) -> float:
@@ -177,11 +180,10 @@ class Memory:
         return tuple((near / maximum(weights, 1), far / maximum(caches, 1)) for near, far in placed[1:])
 
 
-def usable_bytes(accelerator: HbmAccelerator | SramAccelerator) -> float:
-    """Memory of one device that weights and caches may take: what is usable, less the runtime's reserve [B]."""
-    reserve = part_class(accelerator.kind).reserve
-    usable = float(accelerator.numbers().memory.usable)  # type: ignore[arg-type]
-    return usable * (1 - (reserve.value if reserve else 0.0))
+def usable_bytes(kind: str, nearest: Tier) -> float:
+    """Memory that weights and caches may take on a device of a class of parts: less the runtime's reserve [B]."""
+    reserve = part_class(kind).reserve
+    return float(nearest.usable) * (1 - (reserve.value if reserve else 0.0))  # type: ignore[arg-type]
 
 
 def model_bytes(model: ModelShape, quantization: Quantization) -> int:
@@ -203,21 +205,22 @@ def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) 
     return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes()
 
 
-def _layer_bytes(layer: Layer, hidden: int, layout: Layout, quantization: Quantization) -> float:
+@lru_cache(maxsize=4096)  # a search for a layout asks of the same few layers at every length of a pipeline
+def _layer_bytes(layer: Layer, hidden: int, tp: int, ep: int, expert_tp: int, quantization: Quantization) -> float:
     """Bytes of one layer's weights on one device [B]."""
     linear, wide = exact_width(quantization.weights), exact_width(quantization.lm_head)
     kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
     held = 0.0
     for matrix in layer.matrices(hidden):
         stored = wide if matrix.part in ("router", "norm_other") else linear
-        held += _elements(matrix, layout.tp, kv_heads) * stored
+        held += _elements(matrix, tp, kv_heads) * stored
     held += sum(vector.elements for vector in layer.vectors(hidden)) * wide
     mixture = layer.feed_forward
     if isinstance(mixture, MoE):
         elements = [matrix.elements for matrix in mixture.expert_matrices(hidden)]
         elements += [vector.elements for vector in mixture.expert_vectors(hidden)]
         one = sum(elements) * exact_width(quantization.storage("experts"))
-        held += -(-mixture.experts // layout.ep) * one / layout.expert_tp
+        held += -(-mixture.experts // ep) * one / expert_tp
     return held
 
 
@@ -247,9 +250,13 @@ def _activation_bytes(model: ModelShape, layout: Layout) -> float:
 
     The residual stream twice and the widest product, alive at once in the stage that the micro-batch is in.
     """
-    widest = max(
-        rank_shape(matrix, layout.tp, getattr(layer.mixer, "kv_heads", 1) or 1)[1]
-        for layer, _ in model.groups()
-        for matrix in (*layer.matrices(model.hidden), *layer.expert_matrices(model.hidden))
-    )
+    widest = max(_widest(layer, model.hidden, layout.tp) for layer, _ in model.groups())
     return (2 * model.hidden + widest) * HIDDEN_WIDTH / layout.pp
+
+
+@lru_cache(maxsize=4096)
+def _widest(layer: Layer, hidden: int, tp: int) -> int:
+    """Columns of the widest matrix of a layer on one device [1]."""
+    kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
+    matrices = (*layer.matrices(hidden), *layer.expert_matrices(hidden))
+    return max((rank_shape(matrix, tp, kv_heads)[1] for matrix in matrices), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,17 +63,14 @@ def stages(model: ModelShape, layout: Layout) -> tuple[tuple[Stage, int], ...]:
     pp, pattern, kinds = layout.pp, model.pattern, len(model.groups())
     base, extra = divmod(len(pattern), pp)
     first_longer = (pp - extra) // 2
-    found: dict[Stage, int] = {}
+    found: Counter[tuple[tuple[int, ...], bool, bool]] = Counter()
     start = 0
     for index in range(pp):
         stop = start + base + (1 if first_longer <= index < first_longer + extra else 0)
-        counts = [0] * kinds
-        for kind in pattern[start:stop]:
-            counts[kind] += 1
-        stage = Stage(tuple(counts), embedding=index < layout.vocab, head=index >= pp - layout.vocab)
-        found[stage] = found.get(stage, 0) + 1
+        own = pattern[start:stop]
+        found[tuple(map(own.count, range(kinds))), index < layout.vocab, index >= pp - layout.vocab] += 1
         start = stop
-    return tuple(found.items())
+    return tuple((Stage(*stage), count) for stage, count in found.items())
 
 
 def vocabulary_cuts(pp: int) -> tuple[int, ...]:
