@@ -139,7 +139,7 @@ def settled_on(deployment: Deployment, layout: Layout, context: float) -> Resolv
 def chosen(deployment: Deployment, batch: float, context: float) -> Resolved:
     """A deployment on the layout for `batch` sequences per replica, or for as many of them as some layout holds."""
     while True:
-        layout = deployment.capacity(np.array([context]), np.array([batch])).layout
+        layout = deployment.layout_at(Point("decode", batch, context, 0))
         settled = settled_on(deployment, layout, context)
         if batch == 1 or settled.memory.largest_batch(context) >= 1:
             return settled

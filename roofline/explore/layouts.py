@@ -61,7 +61,7 @@ def layouts(deployment: Deployment, context: float = TYPICAL_CONTEXT) -> tuple[L
 def _figures(deployment: Deployment, layout: Layout, context: float) -> LaidOut:
     """One layout alone and at the batch with the most tokens per second."""
     fixed = deployment.with_layout(layout)
-    most = float(fixed.capacity(context).max_batch)
+    most = float(fixed.decode(1, context).resolved.memory.largest_batch(context))
     batches = np.unique(np.rint(np.geomspace(1, max(most, 1), _BATCHES)))
     step = fixed.decode(batches, context)
     best = int(np.nanargmax(step.tokens_per_second))
