@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -215,11 +215,16 @@ class Form:
     """The times of all observations as a function of the numbers."""
 
     seen: Sequence[Observation]
+    _known: dict[tuple[float, float], tuple[Array, Array, Array, Array]] = field(default_factory=dict)
+    """Times on the devices by the factors on memory and compute: a fit moves one number at a time."""
 
     def predicted(self, numbers: Array) -> Array:
         """Seconds under step, sequence, prompt and request [s], and the factors on memory and compute [1]."""
         step, sequence, prompt, request, memory, compute = numbers
-        decode, prefill, shared, spared = self._devices(float(memory), float(compute))
+        factors = float(memory), float(compute)
+        if factors not in self._known:
+            self._known[factors] = self._devices(*factors)
+        decode, prefill, shared, spared = self._known[factors]
         once, passes = self._column("decodes"), self._column("passes")
         host = once * (step + sequence * self._column("batch"))
         each = prefill - shared * (1 - passes) + passes * prompt - self._column("riding") * spared
