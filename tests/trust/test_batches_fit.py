@@ -1,12 +1,22 @@
 """Hosts told by batches: found again in times made with them, straight in what they add, and as shipped."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.measured.earlier_stacks import ENOUGH, FIGURES, GROUPS, KINDS, earlier, own_kernels, without
+from benchmarks.measured.earlier_stacks import (
+    ENOUGH,
+    FIGURES,
+    GROUPS,
+    KINDS,
+    Earlier,
+    earlier,
+    own_kernels,
+    without,
+)
 from benchmarks.measured.validation_page import EARLIER
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.trust.batches_fit import HOST, Fit, Measured, fitted, is_time, measured
@@ -26,10 +36,17 @@ def free(name: str) -> Runtime:
     return runtime(name).model_copy(update={"slower": {}, **dict.fromkeys(HOST, 0.0), **kernels})
 
 
+@cache
 def own(name: str) -> list[dict[str, str]]:
     """Rows of a stack that have a prediction."""
     rows = (row for row in ROWS if served(row).stack == name and row["kind"] in KINDS)
     return [row for row in rows if predict(row).status == "ok"]
+
+
+@cache
+def refitted(name: str) -> Earlier:
+    """A stack as the rows give it today."""
+    return earlier(name, runtime("vllm"), ROWS)
 
 
 def made(count: int) -> list[Measured]:
@@ -86,8 +103,7 @@ def test_a_row_without_a_prediction_says_nothing() -> None:
 @pytest.mark.parametrize("name", EARLIER)
 def test_the_shipped_constants_are_what_the_rows_give(name: str) -> None:
     """Of all that stacks have in common, batches of these models depend on nothing that one has of its own."""
-    shipped, usual = runtime(name), runtime("vllm")
-    found = earlier(name, usual, ROWS).stack
+    shipped, found = runtime(name), refitted(name).stack
     assert found.model_dump(include=set(HOST)) == pytest.approx(shipped.model_dump(include=set(HOST)))
     assert found.slower == pytest.approx(shipped.slower)
     assert found.kernels is not None
@@ -107,7 +123,7 @@ def test_the_shipped_constants_are_what_the_rows_give(name: str) -> None:
 def test_rows_are_judged_without_their_model_and_without_their_part() -> None:
     """FasterTransformer was measured on one part but for two rows: without it there is nothing left to fit."""
     name = "fastertransformer"
-    found, rows = earlier(name, runtime("vllm"), ROWS), own(name)
+    found, rows = refitted(name), own(name)
     parts = {row["id"]: served(row).accelerator for row in rows}
     few = [row for row, part in parts.items() if part == "a100-sxm-40gb"]
     assert {row for row, ratio in found.outside["part"].items() if ratio is not None} == set(few)
@@ -126,7 +142,7 @@ def test_rows_are_judged_without_their_model_and_without_their_part() -> None:
 
 def test_what_only_one_part_of_a_vendor_tells_is_not_judged_without_it() -> None:
     """How much slower kernels are on parts of AMD is told by MI300X alone; without a model its other rows tell it."""
-    outside = earlier("vllm-2024", runtime("vllm"), ROWS).outside
+    outside = refitted("vllm-2024").outside
     parts = {row["id"]: served(row).accelerator for row in own("vllm-2024")}
     assert {parts[row] for row, ratio in outside["part"].items() if ratio is None} == {"mi300x"}
     assert all(ratio is not None for ratio in outside["model"].values())
