@@ -104,13 +104,13 @@ def test_ranks_may_be_axes_and_impossible_ones_keep_their_place() -> None:
 
 
 def test_blocks_cover_every_point_and_progress_reaches_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    axes = {"batch": np.arange(1, 8), "context": np.arange(100, 111), "memory.bandwidth": np.geomspace(1e12, 9e12, 5)}
+    axes = {"batch": np.arange(1, 5), "context": np.arange(100, 105), "memory.bandwidth": np.geomspace(1e12, 9e12, 3)}
     whole = sweep(deployment("one GPU").decode, **axes).to_numpy()
-    for size in (1, 4, 30, 100):
+    for size in (1, 2, 7, 40):
         monkeypatch.setattr(sweeping, "BLOCK", size)
         calls: list[tuple[int, int]] = []
         grid = sweep(deployment("one GPU").decode, progress=lambda *done: calls.append(done), **axes)  # noqa: B023
-        assert calls[-1] == (385, 385)
+        assert calls[-1] == (60, 60)
         assert calls == sorted(calls)
         for name, column in grid.to_numpy().items():
             assert np.array_equal(column, whole[name]), name
