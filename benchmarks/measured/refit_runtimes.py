@@ -188,10 +188,13 @@ def capped(rows: Sequence[Row]) -> tuple[int, int]:
 
 def to_toml(stack: Runtime) -> str:
     """A stack's file."""
-    said = {name: getattr(stack, name) for name in ("name", "source", "note", "of", "below", "until", "told_by")}
+    said = {
+        name: getattr(stack, name)
+        for name in ("name", "source", "note", "of", "below", "until", "told_by", "kernels_on")
+    }
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
     if stack.stages:
-        lines += ["stages = true", f'sums = "{stack.sums}"']
+        lines += ["stages = true", f"chunk = {stack.chunk}", f'sums = "{stack.sums}"']
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]
     if stack.slower:
         lines += ["", "[slower]", *(f"{vendor} = {times:g}" for vendor, times in stack.slower.items())]

@@ -76,9 +76,11 @@ class Runtime(BaseModel):
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
     scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
-    the stack runs in place of the measured ones. `tpot`, `ttft`: how far measured rows lie.
+    the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all. `tpot`, `ttft`: how
+    far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
+    `chunk`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
     `sums`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
     `facts.fp16_accumulate_fp16` says.
 
@@ -113,6 +115,8 @@ class Runtime(BaseModel):
     skew: float = Field(ge=0, lt=100)
     slower: dict[str, float] = {}
     stages: bool = False
+    kernels_on: str = ""
+    chunk: int | None = Field(default=None, ge=1)
     sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
     ttft: Spread
@@ -125,6 +129,10 @@ class Runtime(BaseModel):
     def decoding_alone(self) -> Runtime:
         """The stack of a pool that only decodes."""
         return self.model_copy(update={"step": self.alone})
+
+    def on(self, vendor: str) -> Runtime:
+        """The stack on parts of a vendor: without kernels that are another's."""
+        return self if self.kernels_on in ("", vendor) else self.model_copy(update={"kernels": None})
 
     @property
     def has_own_products(self) -> bool:

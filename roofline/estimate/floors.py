@@ -19,8 +19,10 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
     activations and as much else as its cache holds kept on the chip, all tokens routed to the same experts, each
     collective moving the fewest bytes. In a pipeline the slowest stage sees every micro-batch; a token of decode passes
-    every stage, while a prompt may be cut into chunks that follow each other.
+    every stage, while a prompt may be cut into chunks that follow each other, whatever chunks it is cut into here.
     """
+    if step.uncut is not None:
+        return step_floor(step.uncut, machine, rates)
     least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
     latency = sum_of(weighted(step.path, least[5]), *(count * wire.latency * wire.hops for wire, count in step.hops))
     floor = maximum(latency, 0)
@@ -32,7 +34,7 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     return floor
 
 
-def _demand(counts: Sequence[int], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
+def _demand(counts: Sequence[Num], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
     """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
     compute, moved, weights, feed, wires = (weighted(counts, each) for each in least[:5])
     read = memory_time(maximum(moved - devices * machine.cache, 0), machine.streaming)

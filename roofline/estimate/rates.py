@@ -66,6 +66,7 @@ class Rates:
         """The same under a serving stack: its host costs, and before all others but a caller's the kernels it runs."""
         if runtime is None:
             return replace(self, runtime=None, sources=self.own, sums="fp32")
+        runtime = runtime.on(self.accelerator.vendor)
         figures = as_sustained(runtime.efficiency, self.accelerator)
         measured = self.own[0].kernels.keys() - set(HOST_CLASSES) if self.given else set()
         kernels = {name: fits for name, fits in figures.kernels.items() if name not in measured}

@@ -20,6 +20,7 @@ def spilled(step: Step, shares: Shares) -> Step:
         step,
         items=tuple(_spread(each, shares) if isinstance(each, Operation) else each for each in step.items),
         halves=None if step.halves is None else spilled(step.halves, shares),
+        uncut=None if step.uncut is None else spilled(step.uncut, shares),
     )
 
 

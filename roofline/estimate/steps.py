@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
@@ -15,8 +16,8 @@ from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step
-from roofline.estimate.work import HIDDEN_WIDTH, Load
-from roofline.numeric import Num, ceil
+from roofline.estimate.work import HIDDEN_WIDTH, Item, Load
+from roofline.numeric import Num, ceil, maximum, minimum
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Plan:
     """What one device of each stage runs, whatever the load.
 
     `kernels` are distinct; `path` and `stages` count them as `Step` does its items, and `inside` those of layers alone.
-    With `overlap`, halves of a batch take turns.
+    With `overlap`, halves of a batch take turns; a rank takes prompts in chunks of `chunk` tokens, or whole.
     """
 
     layout: Layout
@@ -35,6 +36,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
     overlap: bool = False
+    chunk: float | None = None
 
     @classmethod
     def of(
@@ -48,6 +50,7 @@ class Plan:
         host: bool = False,
         skew: float = 0.0,
         overlap: bool = False,
+        chunk: float | None = None,
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
 
@@ -76,6 +79,7 @@ class Plan:
             tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
             overlap and layout.pp == 1 and any(map(_exchanges, kernels)),
+            chunk,
         )
 
     def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
@@ -88,7 +92,8 @@ class Plan:
         step = self._step(batch, share, load)
         if self.overlap:
             half = ceil(sequences / 2)
-            return replace(step, halves=self._halves(step, replace(load, sequences=half, rows=half * new)))
+            part = replace(load, sequences=half, rows=half * new, group_tokens=tokens / 2)
+            return replace(step, halves=self._halves(step, part, 1))
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
@@ -108,18 +113,49 @@ class Plan:
         share, new = self._micro_batch(batch), prompt - cached
         sequences = self._per_rank(share)
         load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
-        step = self._step(batch, share, load)
+        step, chunks = self._step(batch, share, load), cast("Num", 1)
+        if self.chunk is not None:
+            load, chunks = _cut(load, self.chunk)
+            step = self._in_chunks(step, load, chunks)
         if self.overlap:  # one prompt is cut in two where there are no others
-            return replace(step, halves=self._halves(step, replace(load, sequences=sequences / 2, rows=load.rows / 2)))
+            half = {name: getattr(load, name) / 2 for name in ("sequences", "rows", "group_tokens")}
+            return replace(step, halves=self._halves(step, replace(load, **half), chunks))
         return step
 
-    def _halves(self, step: Step, half: Load) -> Step:
+    def _in_chunks(self, whole: Step, part: Load, chunks: Num) -> Step:
+        """The step with prompts cut into chunks, of which each is `part`; only the last one's last rows have logits."""
+        once = [getattr(kernel, "last_row_only", False) for kernel in self.kernels]
+        items = tuple(
+            item if last else kernel.item(part)
+            for kernel, item, last in zip(self.kernels, whole.items, once, strict=True)
+        )
+
+        def counted(counts: tuple[Num, ...], each: Num, last: Num) -> tuple[Num, ...]:
+            return tuple(count * (last if final else each) for count, final in zip(counts, once, strict=True))
+
+        if not whole.pipelined:
+            path = counted(whole.path, chunks, 1)
+            return replace(whole, items=items, path=path, stages=(path,), uncut=whole)
+        return replace(
+            whole,
+            items=items,
+            path=counted(whole.path, 1, 1 / chunks),
+            stages=tuple(counted(stage, 1, 1 / chunks) for stage in whole.stages),
+            micro_batches=whole.micro_batches * chunks,
+            hop_size=part.rows * (self.hidden * HIDDEN_WIDTH),
+            uncut=whole,
+        )
+
+    def _halves(self, step: Step, half: Load, chunks: Num) -> Step:
         """Layers twice with half of the rows, and what is outside of them once with all: `half` as one rank has it."""
-        half = replace(half, group_tokens=half.group_tokens / 2)
-        layers = [(kernel.item(half), 2 * count) for kernel, count in zip(self.kernels, self.inside, strict=True)]
-        outside = [(item, whole - count) for item, whole, count in zip(step.items, self.path, self.inside, strict=True)]
-        items, path = zip(*((item, count) for item, count in (*layers, *outside) if count), strict=True)
-        return replace(step, items=items, path=path, stages=(path,))
+        found: list[tuple[Item, Num]] = []
+        for kernel, item, count, whole, inside in zip(
+            self.kernels, step.items, step.path, self.path, self.inside, strict=True
+        ):
+            found += [(kernel.item(half), 2 * inside * chunks)] if inside else []
+            found += [(item, count - inside * chunks)] if whole > inside else []
+        items, path = (tuple(each) for each in zip(*found, strict=True))
+        return replace(step, items=items, path=path, stages=(path,), uncut=None)
 
     def _micro_batch(self, batch: Num) -> Num:
         return batch if self.layout.pp == 1 else micro_batch(batch, self.layout.pp)
@@ -138,6 +174,16 @@ class Plan:
             self.hops,
             load.rows * (self.hidden * HIDDEN_WIDTH),
         )
+
+
+def _cut(load: Load, chunk: float) -> tuple[Load, Num]:
+    """A chunk of prompts, and how many there are: some whole prompts, or a part of one with the mean of earlier keys.
+
+    Chunks are full, and the last one counts as the part of a chunk that it is.
+    """
+    chunks, new = maximum(load.rows / chunk, 1), minimum(load.new, chunk)
+    rows, cached = load.rows / chunks, load.cached + (load.new - new) / 2
+    return Load("prefill", rows / new, new, cached, cached + new, rows, load.group_tokens / chunks), chunks
 
 
 def _exchanges(kernel: Kernel) -> bool:

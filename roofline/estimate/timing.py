@@ -25,7 +25,7 @@ from roofline.estimate.network import hop_seconds, transfer_time
 from roofline.estimate.rates import Rates
 from roofline.estimate.times import NOTHING, RESOURCES, Resource, Times, below, winners
 from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
-from roofline.numeric import Num, maximum, minimum, sqrt
+from roofline.numeric import SCALAR, Num, kind, maximum, minimum, sqrt
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,22 @@ class Step:
 
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
+    Where prompts are cut into chunks, each chunk passes a pipeline as a micro-batch does, and `uncut` is the same step
+    without. What is done once for all chunks occurs a part of a time in each.
     `halves` are the same work in two halves that take turns, counted over both: while one is computed, rows of the
     other cross to experts and back.
     """
 
     phase: Phase
     items: tuple[Item, ...]
-    path: tuple[int, ...]
-    stages: tuple[tuple[int, ...], ...]
+    path: tuple[Num, ...]
+    stages: tuple[tuple[Num, ...], ...]
     micro_batches: Num
     depth: int
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
     halves: Step | None = None
+    uncut: Step | None = None
 
     @property
     def pipelined(self) -> bool:
@@ -137,10 +140,10 @@ def step_interval(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num]
     return whole * (1 - sqrt(below) / total), whole * (1 + sqrt(above) / total)
 
 
-def weighted(counts: Sequence[int], seconds: Sequence[Num]) -> Num:
+def weighted(counts: Sequence[Num], seconds: Sequence[Num]) -> Num:
     """The sum of all, each as often as it is counted."""
-    pairs = [(count, each) for count, each in zip(counts, seconds, strict=True) if count]
-    return sum_of(*(each if count == 1 else each * count for count, each in pairs))
+    pairs = [(count, each) for count, each in zip(counts, seconds, strict=True) if not _absent(count)]
+    return sum_of(*(each if kind(count) == SCALAR and count == 1 else each * count for count, each in pairs))
 
 
 def item_seconds(item: Item, machine: Machine, rates: Rates) -> Num:

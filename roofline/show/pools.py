@@ -172,6 +172,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "runtime": _stack,
     "spill": _tier,
     "overlap": _flag,
+    "chunk": _whole,
 }
 
 

@@ -67,7 +67,7 @@ def _turns_never_hurt(case: Case) -> Iterator[Claim]:
 
 
 def _no_shorter_token(case: Case) -> Iterator[Claim]:
-    one = case.at(batch=1.0)
+    one = case.at(batch=1.0).with_(chunk=None)
     if case.resolved.layout.pp > 1 and case.resolved.layout.vocab == 1:
         for name in ("ideal", "seconds"):
             straight = one.laid(pp=1)
@@ -76,6 +76,7 @@ def _no_shorter_token(case: Case) -> Iterator[Claim]:
 
 def _way_round(case: Case) -> Iterator[Claim]:
     """At least one token's way through all stages, and every micro-batch in an average stage."""
+    case = case.with_(chunk=None)
     layout, batch = case.resolved.layout, case.point.batch
     if layout.pp == 1 or layout.vocab > 1:
         return
@@ -249,8 +250,8 @@ BOUNDS = (
         "experts on several ranks", _turns_never_hurt),
     Law("stages_never_shorten_a_token", "bounds",
         "At batch 1 a pipeline is no faster than one of its stages' devices.",
-        "A token visits the stages in turn.", "pipelines whose vocabulary's tables stay on one stage each",
-        _no_shorter_token),
+        "A token visits the stages in turn.",
+        "pipelines whose vocabulary's tables stay on one stage each, prompts whole", _no_shorter_token),
     Law("a_pipeline_waits_for_its_slowest", "bounds",
         "A step takes at least one micro-batch's way through all stages, and all micro-batches in an average one.",
         "The slowest stage is no faster than the average.", "pipelines, as above", _way_round),

@@ -19,6 +19,7 @@ from roofline.trust.strategies import Strategy, accelerators, model_shapes, quan
 _MOST_DEVICES = 16
 _HUGE = (131_072, 1_000_000)
 """Contexts longer than any window, of the longest that models are sold with [tokens]."""
+chunks: Strategy[int | None] = st.sampled_from([None, None, 1, 32, 512])
 phases: Strategy[Phase] = st.sampled_from(["prefill", "decode"])
 
 
@@ -51,8 +52,9 @@ def cases(draw: st.DrawFn, models: Strategy[ModelShape] | None = None, parts: St
     quantization = draw(quantizations(part))
     layout = draw(layouts(model, devices_joined(part)))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
-    overlap = draw(st.booleans())
-    return Case(settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap), draw(points()))
+    overlap, chunk = draw(st.booleans()), draw(chunks)
+    settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, chunk=chunk)
+    return Case(settled, draw(points()))
 
 
 @st.composite
@@ -64,7 +66,7 @@ def deployments(
     model = draw(models if models is not None else model_shapes())
     layout = draw(layouts(model, devices_joined(part)))
     options: dict[str, Any] = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep")}
-    options["overlap"] = draw(st.booleans())
+    options |= {"overlap": draw(st.booleans()), "chunk": draw(chunks)}
     devices = layout.devices * draw(st.integers(1, 3))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
     return Deployment(model, part, devices, quantization=draw(quantizations(part)), efficiency=efficiency, **options)

@@ -137,9 +137,9 @@ def test_a_pipeline_never_shortens_a_token(case: Case) -> None:
     """At batch 1 a token visits the stages in turn, so more stages only add hand-overs (theory's fourteenth trap).
 
     Where the vocabulary's tables stay on one stage at each end: cutting them over stages makes tensor-parallel ranks of
-    those stages, which do shorten it.
+    those stages, which do shorten it. Prompts are whole.
     """
-    case = case.laid(vocab=1).at(batch=1.0)
+    case = case.laid(vocab=1).at(batch=1.0).with_(chunk=None)
     straight = case.laid(pp=1)
     floors_too = case.point.phase == "decode"  # a prompt cut into chunks may fill a pipeline, and the floor allows it
     for piped, whole in list(zip(case.three, straight.three, strict=True))[0 if floors_too else 1 :]:
@@ -152,8 +152,9 @@ def test_a_pipeline_never_shortens_a_token(case: Case) -> None:
 @given(case=cases(parts=accelerators(least_links=1)))
 def test_a_pipeline_is_bound_by_its_way_round_and_by_its_slowest_stage(case: Case) -> None:
     """A decode step is the longer of one token's way through all stages and of all micro-batches in the slowest; a
-    prefill pays both, less one stage. Each micro-batch is the batch over the stages, rounded up.
+    prefill of whole prompts pays both, less one stage. Each micro-batch is the batch over the stages, rounded up.
     """
+    case = case.with_(chunk=None)
     layout, point = case.resolved.layout, case.point
     share = -(-point.batch // layout.pp)
     one = case.at(batch=share)
@@ -272,7 +273,11 @@ BATCH, CONTEXT = sympy.symbols("batch context", positive=True)
     symbolic=st.sampled_from([(True, False), (False, True), (True, True)]),
 )
 def test_a_symbol_with_a_number_put_in_is_the_number(case: Case, symbolic: tuple[bool, bool]) -> None:
-    """The closed form is the same function: seconds, ideal, floor and interval with numbers in place of symbols."""
+    """The closed form is the same function: seconds, ideal, floor and interval with numbers in place of symbols.
+
+    Without overlap, whose minimum of two long sums sympy is slow to write: a test of its own has some.
+    """
+    case = case.with_(overlap=False)
     point = case.point
     in_symbols = case.at(batch=BATCH if symbolic[0] else point.batch, context=CONTEXT if symbolic[1] else point.context)
     numbers = {BATCH: int(point.batch), CONTEXT: int(point.context)}
@@ -328,7 +333,7 @@ def test_prefill_of_one_token_is_a_decode_step(case: Case) -> None:
     counts a block that is not full yet by its share, where a decode step counts whole summaries.
     """
     context = case.point.context
-    one = case.at(phase="prefill", cached=context - 1)
+    one = case.with_(chunk=None).at(phase="prefill", cached=context - 1)
     assert counting.worked(one.step, "cache") == close(counting.worked(case.step, "cache"))
     assert counting.worked(one.step, "weights") == close(counting.worked(case.step, "weights"))
     mixers = [mixer for mixer, _ in counting.mixers(case.resolved.model)]
