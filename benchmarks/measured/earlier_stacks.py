@@ -24,13 +24,13 @@ ENOUGH = 20
 SOURCE = "python -m benchmarks.measured.refit_runtimes, benchmarks/measured/phases.csv"
 UNTOLD = Spread(points=0, error=0, low=1, high=1)
 """Of times that no row measures."""
-SAID = ("name", "note", "of", "below", "until", "stages", "chunk", "sums", "kernels_on")
+SAID = ("name", "note", "of", "below", "until", "stages", "slice", "sums", "kernels_on")
 """What a stack's file says that is not fitted."""
 OWN: tuple[tuple[KernelClass, str], ...] = (
     ("matmul", "bf16"),
     ("matmul", "int4-bf16"),
 )
-"""Kernels of llama.cpp that compute for longer than those measured: it widens quantised weights for every chunk of a
+"""Kernels of llama.cpp that compute for longer than those measured: it widens quantised weights for every slice of a
 prompt. That it computes attention for longer, without FlashAttention, its rows do not tell."""
 FIGURES: Mapping[str, Mapping[str, Figure]] = {
     "llama.cpp": {f"{name} {key}": arithmetic(name, key) for name, key in OWN}

@@ -80,7 +80,7 @@ class Runtime(BaseModel):
     far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
-    `chunk`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
+    `slice`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
     `sums`: the format in which kernels sum products of 16 bits; some parts are faster at sums in 16 bits, as
     `facts.fp16_accumulate_fp16` says.
 
@@ -116,7 +116,7 @@ class Runtime(BaseModel):
     slower: dict[str, float] = {}
     stages: bool = False
     kernels_on: str = ""
-    chunk: int | None = Field(default=None, ge=1)
+    slice: int | None = Field(default=None, ge=1)
     sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
     ttft: Spread

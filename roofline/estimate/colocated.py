@@ -234,7 +234,9 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
     notes = [
         _CACHES,
-        _PROMPTS if chunk is None else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
+        (_PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE)
+        if chunk is None
+        else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
     ]
     if np.any(there):
         notes.append(_SPARED)
@@ -264,7 +266,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
 
 
 _CACHES = "caches are paged and take their mean length; every answer has the same length"
-_PROMPTS = "prompts enter whole, and those that are due in one step share a pass; decode steps wait meanwhile"
+_PROMPTS = "prompts that are due in one step share a pass; decode steps wait meanwhile"
+_ONE_BY_ONE = "prompts enter one by one; decode steps wait meanwhile"
 _SPARED = "a prompt and the decode step that it rides in read the experts that both need once"
 
 

@@ -43,7 +43,7 @@ class Deployment:
     is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
     stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is faster: one is
     computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank takes prompts
-    in chunks of `chunk` tokens, which follow each other through a pipeline (None: as the serving stack does, and
+    in slices of `slice` tokens, which follow each other through a pipeline (None: as the serving stack does, and
     without one whole). `price` [USD per device-hour] and `power` [W per device] replace the spec's own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
@@ -65,7 +65,7 @@ class Deployment:
         runtime: str | Runtime | None = None,
         skew: float | None = None,
         overlap: bool = False,
-        chunk: int | None = None,
+        slice: int | None = None,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class Deployment:
         given, measured = _amount("skew", skew), 0.0 if self.runtime is None else self.runtime.skew
         self.skew = measured if given is None else given
         self.overlap = _flag("overlap", overlap)
-        self.chunk = (None if self.runtime is None else self.runtime.chunk) if chunk is None else _count("chunk", chunk)
+        self.slice = (None if self.runtime is None else self.runtime.slice) if slice is None else _count("slice", slice)
         own_price, own_power = self.accelerator.price, self.accelerator.power
         self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
         self.power = own_power.value if power is None and own_power else _amount("power", power)
@@ -283,7 +283,7 @@ class Deployment:
                 notes,
                 self.skew,
                 self.overlap,
-                self.chunk,
+                self.slice,
             )
         return self._settled[layout]
 

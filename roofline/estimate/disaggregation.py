@@ -271,7 +271,7 @@ def _notes(
 ) -> list[str]:
     sender, receiver = prompts.deployment, decoder.holder
     stack = receiver.rates.runtime
-    notes = []
+    notes = [f"prefill pool: {each}" for each in prompts.settled.configured()]
     if stack is not None:
         cost = format_quantity(stack.step, "s")
         notes.append(f"under {stack.name} a pool that only decodes has a host cost of {cost} per step")

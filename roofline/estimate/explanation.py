@@ -80,6 +80,8 @@ def _table(estimate: Estimate) -> list[str]:
     note = f"in {unit}"
     if len(overlapping) > 1:
         note += f"; {_and(overlapping)} of an operation overlap: the longest counts, the rest is added"
+    if "overlap" in dict(taken):
+        note += "; overlap: what halves that take turns save, and what they read and launch twice"
     return [*lines, *_wrapped(note)]
 
 

@@ -19,7 +19,7 @@ def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
     The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
     activations and as much else as its cache holds kept on the chip, all tokens routed to the same experts, each
     collective moving the fewest bytes. In a pipeline the slowest stage sees every micro-batch; a token of decode passes
-    every stage, while a prompt may be cut into chunks that follow each other, whatever chunks it is cut into here.
+    every stage, while a prompt may be cut into slices that follow each other, whatever slices it is cut into here.
     """
     if step.uncut is not None:
         return step_floor(step.uncut, machine, rates)

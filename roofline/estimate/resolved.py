@@ -83,7 +83,7 @@ class Resolved:
     """Squared coefficient of variation of how often experts are chosen; 0 where all are chosen alike [1]."""
     overlap: bool = False
     """Whether halves of a batch take turns: one is computed while rows of the other cross to experts and back."""
-    chunk: float | None = None
+    slice: float | None = None
     """Tokens of prompts that a rank takes at a time; None for whole prompts [token]."""
 
     @property
@@ -107,7 +107,7 @@ class Resolved:
             host=self.rates.hosted,
             skew=self.skew,
             overlap=self.overlap,
-            chunk=self.chunk,
+            slice=self.slice,
         )
 
     @cached_property
@@ -158,7 +158,7 @@ class Resolved:
 
     @cached_property
     def _alone(self) -> Resolved:
-        return replace(self, layout=Layout(), chunk=None)
+        return replace(self, layout=Layout(), slice=None)
 
     def assumptions(self, point: Point) -> tuple[str, ...]:
         """What had to be assumed, one sentence each."""
@@ -182,11 +182,22 @@ class Resolved:
             found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
                 found.append("ranks wait for the one of whose experts the most are touched")
-        if point.phase == "prefill" and (self.chunk is not None or self.layout.pp > 1):
-            found.append(_WHOLE if self.chunk is None else _CHUNKS.format(chunk=self.chunk))
-        if self.overlap:
-            found.append(_TURNS if self.plan.overlap else _NO_TURNS)
+        found.extend(self.configured() if point.phase == "prefill" else self.turns())
         return tuple(dict.fromkeys(found))
+
+    def configured(self) -> tuple[str, ...]:
+        """What engines that take prompts were told to do, one sentence each."""
+        return (*self.taking(), *self.turns())
+
+    def turns(self) -> tuple[str, ...]:
+        """Whether halves of a batch take turns, where they were told to, in a sentence."""
+        return ((_TURNS if self.plan.overlap else _NO_TURNS),) if self.overlap else ()
+
+    def taking(self) -> tuple[str, ...]:
+        """How prompts are taken, where slices or stages make it worth saying, one sentence each."""
+        if self.slice is not None:
+            return (_SLICES.format(slice=self.slice),)
+        return (_WHOLE,) if self.layout.pp > 1 else ()
 
     def sources(self) -> tuple[str, ...]:
         """Titles of the documents behind the part's numbers and the fitted figures."""
@@ -203,8 +214,8 @@ class Resolved:
 
 _EVENLY = "tokens are routed to experts evenly and independently"
 _UNEVENLY = "tokens are routed to experts independently, and to some more often than to others (skew {skew:g})"
-_WHOLE = "prompts pass the stages of the pipeline whole; chunk= cuts them"
-_CHUNKS = "a rank takes prompts in chunks of {chunk:,g} tokens"
+_WHOLE = "prompts pass the stages of the pipeline whole; slice= cuts them"
+_SLICES = "a rank takes prompts in slices of {slice:,g} tokens"
 _TURNS = "halves of a batch take turns where that is faster: one is computed while rows of the other cross to experts"
 _NO_TURNS = "overlap has no effect: no rows cross to experts of other ranks, or stages of a pipeline take turns already"
 

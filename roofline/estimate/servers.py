@@ -286,7 +286,7 @@ class Whole:
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """As estimated."""
-        return self.decode(max(batch, 1.0), context).assumptions
+        return (*self.decode(max(batch, 1.0), context).assumptions, *self.settled.taking())
 
     def __str__(self) -> str:
         settled = self.settled

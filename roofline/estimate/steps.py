@@ -25,7 +25,7 @@ class Plan:
     """What one device of each stage runs, whatever the load.
 
     `kernels` are distinct; `path` and `stages` count them as `Step` does its items, and `inside` those of layers alone.
-    With `overlap`, halves of a batch take turns; a rank takes prompts in chunks of `chunk` tokens, or whole.
+    With `overlap`, halves of a batch take turns; a rank takes prompts in slices of `slice` tokens, or whole.
     """
 
     layout: Layout
@@ -36,7 +36,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
     overlap: bool = False
-    chunk: float | None = None
+    slice: float | None = None
 
     @classmethod
     def of(
@@ -50,7 +50,7 @@ class Plan:
         host: bool = False,
         skew: float = 0.0,
         overlap: bool = False,
-        chunk: float | None = None,
+        slice: float | None = None,
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
 
@@ -79,7 +79,7 @@ class Plan:
             tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
             overlap and layout.pp == 1 and any(map(_exchanges, kernels)),
-            chunk,
+            slice,
         )
 
     def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
@@ -113,17 +113,17 @@ class Plan:
         share, new = self._micro_batch(batch), prompt - cached
         sequences = self._per_rank(share)
         load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
-        step, chunks = self._step(batch, share, load), cast("Num", 1)
-        if self.chunk is not None:
-            load, chunks = _cut(load, self.chunk)
-            step = self._in_chunks(step, load, chunks)
+        step, slices = self._step(batch, share, load), cast("Num", 1)
+        if self.slice is not None:
+            load, slices = _cut(load, self.slice)
+            step = self._sliced(step, load, slices)
         if self.overlap:  # one prompt is cut in two where there are no others
             half = {name: getattr(load, name) / 2 for name in ("sequences", "rows", "group_tokens")}
-            return replace(step, halves=self._halves(step, replace(load, **half), chunks))
+            return replace(step, halves=self._halves(step, replace(load, **half), slices))
         return step
 
-    def _in_chunks(self, whole: Step, part: Load, chunks: Num) -> Step:
-        """The step with prompts cut into chunks, of which each is `part`; only the last one's last rows have logits."""
+    def _sliced(self, whole: Step, part: Load, slices: Num) -> Step:
+        """The step with prompts cut into slices, of which each is `part`; only the last one's last rows have logits."""
         once = [getattr(kernel, "last_row_only", False) for kernel in self.kernels]
         items = tuple(
             item if last else kernel.item(part)
@@ -134,26 +134,26 @@ class Plan:
             return tuple(count * (last if final else each) for count, final in zip(counts, once, strict=True))
 
         if not whole.pipelined:
-            path = counted(whole.path, chunks, 1)
+            path = counted(whole.path, slices, 1)
             return replace(whole, items=items, path=path, stages=(path,), uncut=whole)
         return replace(
             whole,
             items=items,
-            path=counted(whole.path, 1, 1 / chunks),
-            stages=tuple(counted(stage, 1, 1 / chunks) for stage in whole.stages),
-            micro_batches=whole.micro_batches * chunks,
+            path=counted(whole.path, 1, 1 / slices),
+            stages=tuple(counted(stage, 1, 1 / slices) for stage in whole.stages),
+            micro_batches=whole.micro_batches * slices,
             hop_size=part.rows * (self.hidden * HIDDEN_WIDTH),
             uncut=whole,
         )
 
-    def _halves(self, step: Step, half: Load, chunks: Num) -> Step:
+    def _halves(self, step: Step, half: Load, slices: Num) -> Step:
         """Layers twice with half of the rows, and what is outside of them once with all: `half` as one rank has it."""
         found: list[tuple[Item, Num]] = []
         for kernel, item, count, whole, inside in zip(
             self.kernels, step.items, step.path, self.path, self.inside, strict=True
         ):
-            found += [(kernel.item(half), 2 * inside * chunks)] if inside else []
-            found += [(item, count - inside * chunks)] if whole > inside else []
+            found += [(kernel.item(half), 2 * inside * slices)] if inside else []
+            found += [(item, count - inside * slices)] if whole > inside else []
         items, path = (tuple(each) for each in zip(*found, strict=True))
         return replace(step, items=items, path=path, stages=(path,), uncut=None)
 
@@ -176,14 +176,14 @@ class Plan:
         )
 
 
-def _cut(load: Load, chunk: float) -> tuple[Load, Num]:
-    """A chunk of prompts, and how many there are: some whole prompts, or a part of one with the mean of earlier keys.
+def _cut(load: Load, slice: float) -> tuple[Load, Num]:
+    """A slice of prompts, and how many there are: some whole prompts, or a part of one with the mean of earlier keys.
 
-    Chunks are full, and the last one counts as the part of a chunk that it is.
+    Slices are full, and the last one counts as the part of a slice that it is.
     """
-    chunks, new = maximum(load.rows / chunk, 1), minimum(load.new, chunk)
-    rows, cached = load.rows / chunks, load.cached + (load.new - new) / 2
-    return Load("prefill", rows / new, new, cached, cached + new, rows, load.group_tokens / chunks), chunks
+    slices, new = maximum(load.rows / slice, 1), minimum(load.new, slice)
+    rows, cached = load.rows / slices, load.cached + (load.new - new) / 2
+    return Load("prefill", rows / new, new, cached, cached + new, rows, load.group_tokens / slices), slices
 
 
 def _exchanges(kernel: Kernel) -> bool:

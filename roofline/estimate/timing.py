@@ -34,8 +34,8 @@ class Step:
 
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
-    Where prompts are cut into chunks, each chunk passes a pipeline as a micro-batch does, and `uncut` is the same step
-    without. What is done once for all chunks occurs a part of a time in each.
+    Where prompts are cut into slices, each slice passes a pipeline as a micro-batch does, and `uncut` is the same step
+    without. What is done once for all slices occurs a part of a time in each.
     `halves` are the same work in two halves that take turns, counted over both: while one is computed, rows of the
     other cross to experts and back.
     """

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from roofline.show.lines import KEPT_BLANK, Line, cells, listed, paragraph, shorten
+from roofline.show.lines import KEPT_BLANK, Line, apart, cells, listed, paragraph, shorten
 
 Cell = str | tuple[str, str]
 """Text, or text and its style."""
@@ -92,6 +92,7 @@ class Grid:
         kept, tight = self._fitted(width)
         columns = [self._shown(index, position, tight) for position, index in enumerate(kept)]
         widths = self._widths(kept, width, tight)
+        names = self._names(widths[0])
         out = _header(columns, widths)
         for line in self.lines:
             if isinstance(line, Heading):
@@ -99,10 +100,22 @@ class Grid:
                     out.append(Line())
                 out.append(Line((line.text, "bold"), (f"  {line.note}" if line.note else "", "dim")))
             elif isinstance(line, Sentence):
-                out.extend(_sentence(line, columns[0], widths[0], width))
+                named = replace(line, first=(names[_text(line.first)], _style(line.first)))
+                out.extend(_sentence(named, columns[0], widths[0], width))
             else:
-                out.extend(_row([line[index] for index in kept], columns, widths))
+                first, *rest = (line[index] for index in kept)
+                out.extend(_row([(names[_text(first)], _style(first)), *rest], columns, widths))
         return [line.cut(width) for line in out]
+
+    def _names(self, room: int) -> dict[str, str]:
+        """What stands in the first column, cut to its room; it is left to fold where it may."""
+        firsts = [
+            line.first if isinstance(line, Sentence) else line[0]
+            for line in self.lines
+            if not isinstance(line, Heading)
+        ]
+        texts = [_text(cell) for cell in firsts]
+        return {text: text for text in texts} if self.columns[0].folds else apart(texts, room)
 
     def _shown(self, index: int, position: int, tight: bool) -> Column:
         gap = 0 if position == 0 else 1 if tight else self.columns[index].gap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from collections import Counter
 
 from roofline.units import significant
 
@@ -65,6 +66,24 @@ def shorten(text: str, width: int) -> str:
     while text and cells(text) > width - 1:
         text = text[:-1]
     return text + "…"
+
+
+def apart(texts: list[str], width: int) -> dict[str, str]:
+    """Each text as `shorten` cuts it, but with its end in place of its middle where it would look like another's.
+
+    >>> apart(["groq:576,tp=8,slice=16", "groq:576,tp=8,slice=32", "h100:8"], 14)
+    {'groq:576,tp=8,slice=16': 'groq:…slice=16', 'groq:576,tp=8,slice=32': 'groq:…slice=32', 'h100:8': 'h100:8'}
+    """
+    cut = {text: shorten(text, width) for text in texts}
+    seen = Counter(cut.values())
+    return {text: short if seen[short] == 1 else _without_middle(text, width) for text, short in cut.items()}
+
+
+def _without_middle(text: str, width: int) -> str:
+    end = ""
+    while len(end) < len(text) and cells(end) < (2 * width) // 3 - 1:
+        end = text[len(text) - len(end) - 1 :]
+    return shorten(text, width - cells(end)) + end
 
 
 def paragraph(text: str, width: int, *, bullet: str = "", style: str = "") -> list[Line]:

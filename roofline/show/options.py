@@ -16,7 +16,7 @@ POOL = "NAME:N[,tp=8,…]"
 POOL_HELP = (
     "Devices of one part: a name of `roofline hardware` or a .toml file, how many, then any of tp, pp, dp, ep, "
     "quantization, kv_cache, all_reduce, price (USD/h), power (W), efficiency, runtime, spill (a further memory), "
-    "overlap (yes: halves of a batch take turns), chunk (tokens of prompts at a time)."
+    "overlap (yes: halves of a batch take turns), slice (tokens of a prompt at a time)."
 )
 MODEL_HELP = "MODEL is a name of `roofline model`, a Hugging Face id among them, or a config.json."
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from roofline.describe.catalog import accelerator, accelerators
 from roofline.describe.formats import Quantization, number_format
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
@@ -153,9 +155,10 @@ def _tier(_what: str, text: str) -> str:
 
 
 def _flag(what: str, text: str) -> bool:
-    if text.strip() not in ("yes", "no"):
-        raise InvalidInput(what, given=text, expected="yes or no")
-    return text.strip() == "yes"
+    try:
+        return bool(click.BOOL.convert(text.strip().lower(), None, None))
+    except click.BadParameter:
+        raise InvalidInput(what, given=text, expected="yes or no") from None
 
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
@@ -172,7 +175,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "runtime": _stack,
     "spill": _tier,
     "overlap": _flag,
-    "chunk": _whole,
+    "slice": _whole,
 }
 
 

@@ -93,7 +93,7 @@ def settle(
     efficiency: str | Efficiency = "calibrated",
     devices: int | None = None,
     overlap: bool = False,
-    chunk: float | None = None,
+    slice: float | None = None,
 ) -> Resolved:
     """What a deployment settles on, without asking whether it fits; price and power as of the part."""
     formats = runnable(quantization, part)
@@ -103,7 +103,7 @@ def settle(
     count = devices or layout.devices
     chosen = formats.quantization
     settled = Resolved(model, part, count, layout, chosen, part.numbers(), rates, price, power, formats.notes)
-    return replace(settled, overlap=overlap, chunk=chunk)
+    return replace(settled, overlap=overlap, slice=slice)
 
 
 def scaled(
@@ -202,8 +202,8 @@ def example_cases(part: Part, examples: int) -> Iterator[Case]:
             layout = replace(layout, ep=1)
         quantization = formats[(index * _STRIDE + index // len(formats)) % len(formats)]
         efficiency = "ideal" if index % 5 == 4 else "calibrated"
-        overlap, chunk = index % 3 > 0, (None, 512, None, 32)[index % 4]
-        settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, chunk=chunk)
+        overlap, slice = index % 3 > 0, (None, 512, None, 32)[index % 4]
+        settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, slice=slice)
         yield Case(settled, point)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 
 from roofline.describe.catalog import accelerator
 from roofline.describe.formats import FORMATS
+from roofline.describe.runtimes import runtimes
 from roofline.errors import RooflineError
 from roofline.trust.calibration import catalogue_name
 from roofline.trust.loose_text import leading_number
@@ -34,8 +36,31 @@ from roofline.trust.static_rows import room_of_a_batch
 
 KINDS = ("serving", "disaggregated", "static", "decode", "prefill", "offline", "server")
 """Kinds of rows: of service, on one pool or two, and of one phase or one batch."""
+POOL = ("devices", "workers", "tp", "dp", "ep")
+COLUMNS = (
+    *(
+        "id",
+        "kind",
+        "model",
+        "accelerator",
+        "devices",
+        "tp",
+        "pp",
+        "dp",
+        "ep",
+        "quantization",
+        "kv_cache",
+        "speculation",
+    ),
+    *("runtime", "runtime_version", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms", "output_tokens_per_s", "grade"),
+    *("batch", "context", "metric", "value", "unit", "status", "date", "source", "overlap"),
+    *(f"{pool}_{name}" for pool in ("prefill", "decode") for name in POOL),
+)
+"""Columns of rows that are read, or that files in `benchmarks/measured` have."""
 BETWEEN = "; "
 """What stands between the remarks of a row, and in none of them."""
+_CLOSE = 0.75
+"""Likeness to a known name from which another is taken to be a slip [1]."""
 _NO_CACHE = ("", "n/a", "none", "auto")
 _DRAFTS = re.compile(r"mtp(?:[-_ ]?[1-9])?")
 _ANYWHERE = PoolRow(1, 1, 1, 1, 1)
@@ -44,7 +69,14 @@ _ANYWHERE = PoolRow(1, 1, 1, 1, 1)
 def remarks(row: Row) -> list[str]:
     """In words, one for each figure of a row that can be predicted."""
     what = served(row)
-    found = [*_kind(row), *_part(row, what), *_stack(row, what), *_cache(row, what), *_formats(what)]
+    found = [
+        *_columns(tuple(row)),
+        *_kind(row),
+        *_part(row, what),
+        *_stack(row, what),
+        *_cache(row, what),
+        *_formats(what),
+    ]
     if str(row.get("metric") or "").strip():
         found += [*_ranks_of_a_batch(row), *_context_of_a_batch(row, what), *room_of_a_batch(row, what), *_value(row)]
     else:
@@ -64,7 +96,21 @@ def _kind(row: Row) -> list[str]:
     kind = str(row.get("kind") or "").strip()
     if not kind or kind in KINDS:
         return []
-    return [f"kind {kind} is taken as {'static' if row.get('metric') else 'serving'}, one of {', '.join(KINDS)}"]
+    taken, near = "static" if row.get("metric") else "serving", _nearest(kind, KINDS)
+    return [f"kind {kind} is none of {', '.join(KINDS)}{near}: taken as {taken}"]
+
+
+def _nearest(given: str, known: Iterable[str]) -> str:
+    """In words, the name that something is a slip of; nothing where it is like none."""
+    near = get_close_matches(given, list(known), 1, _CLOSE)
+    return f" (nearest: {near[0]})" if near else ""
+
+
+@cache
+def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns that are nobody's, but nearly that of something; others may be a file's own."""
+    found = {name: _nearest(name, COLUMNS) for name in names if name not in COLUMNS}
+    return tuple(f"column {name} is not read{near}" for name, near in found.items() if near)
 
 
 def _part(row: Row, what: Served) -> list[str]:
@@ -76,7 +122,9 @@ def _stack(row: Row, what: Served) -> list[str]:
     named = str(row.get("runtime") or "").strip()
     if what.stack != what.runtime and what.stack not in named.lower():
         return [f"runtime {named} is taken as {what.stack}, of its version or date"]
-    return [f"runtime {named} is not described: no costs of its host"] if named and not what.runtime else []
+    if named and not what.runtime:
+        return [f"runtime {named} is not described{_nearest(named, runtimes())}: no costs of its host"]
+    return []
 
 
 def _cache(row: Row, what: Served) -> list[str]:

@@ -11,7 +11,7 @@ from roofline.errors import InvalidInput
 from roofline.estimate.rates import Rates
 from roofline.trust.fitting import Evidence, evidence
 from roofline.trust.measured_rows import Row, served
-from roofline.trust.service_fit import ADVICE, CONFIDENCE, Figure, Fitted, fitted, observations, scaled
+from roofline.trust.service_fit import ADVICE, CONFIDENCE, Figure, Fitted, fitted, observations, scaled, scattering
 
 HOST: dict[str, KernelClass] = {
     "step": "host_step",
@@ -24,7 +24,10 @@ USUAL = "what is not identified is in the file as well: the likeliest beside the
 
 @dataclass(frozen=True)
 class ServiceCalibration:
-    """Figures fitted to service, each with its interval, and what became of every time of the `rows`."""
+    """Figures fitted to service, each with its interval, and what became of every time of the `rows`.
+
+    `scattering`: how far the times lie from the fit, in words.
+    """
 
     efficiency: Efficiency
     figures: Mapping[str, Figure]
@@ -32,6 +35,7 @@ class ServiceCalibration:
     rows: int
     fitted: int
     left_out: Mapping[str, int]
+    scattering: str
 
     @property
     def report(self) -> str:
@@ -41,7 +45,10 @@ class ServiceCalibration:
             f"median error {self.quality.error:.1%}"
         ]
         lines += [f"{name:10s} {described_figure(figure)}" for name, figure in self.figures.items()]
-        if not all(figure.identified for figure in self.figures.values()):
+        unknown = [figure for figure in self.figures.values() if not figure.identified]
+        if any(figure.scattered for figure in unknown):
+            lines.append(self.scattering)
+        if unknown:
             lines.append(USUAL)
         lines += [f"left out: {count} times, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
@@ -60,7 +67,8 @@ def described_figure(figure: Figure) -> str:
         value = f"× {value}"
     if not figure.identified:
         kept = "about the usual kept" if figure.usual else "it may make up for what the form does not know"
-        return f"not identified, {kept}: {value}; measure {ADVICE[figure.name]}"
+        wanted = "times that scatter less would tell it" if figure.scattered else f"measure {ADVICE[figure.name]}"
+        return f"not identified, {kept}: {value}; {wanted}"
     return f"{value} ({CONFIDENCE:.0%} interval {low} to {high})"
 
 
@@ -75,9 +83,8 @@ def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
     seen, left_out = observations(rows)
     fit = fitted(seen)
     shown = evidence(fit.predicted, fit.measured)
-    return ServiceCalibration(
-        _efficiency(parts[0], rows, fit, shown), fit.figures, shown, len(rows), len(seen), left_out
-    )
+    efficiency, said = _efficiency(parts[0], rows, fit, shown), scattering(fit.predicted, fit.measured, fit.scatter)
+    return ServiceCalibration(efficiency, fit.figures, shown, len(rows), len(seen), left_out, f"the times: {said}")
 
 
 def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) -> Efficiency:

@@ -95,13 +95,17 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number with its interval, and whether the rows tell it; where they do not, it is about the usual one."""
+    """A number with its interval, and whether the rows tell it; where they do not, it is about the usual one.
+
+    `scattered`: whether they would tell it, did they scatter no more than repeated runs do.
+    """
 
     name: str
     value: float
     low: float
     high: float
     identified: bool
+    scattered: bool = False
 
     @property
     def usual(self) -> bool:
@@ -112,11 +116,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """All figures, the times that they predict and the measured ones behind them [s]."""
+    """All figures, the times that they predict and the measured ones behind them [s], and how far they scatter [1]."""
 
     figures: dict[str, Figure]
     predicted: Array
     measured: Array
+    scatter: float
 
 
 def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]]:
@@ -292,17 +297,25 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
     times = form.predicted(np.exp(found))
     _near(times, measured)
     # Judged where figures are usual: where one comes out high, its logarithm would seem to be known better.
-    known = np.sqrt(np.diag(_doubts(form, _MEAN, scatter)[0])) <= TOLD * _DOUBT
+    known, would = (np.sqrt(np.diag(_doubts(form, _MEAN, each)[0])) <= TOLD * _DOUBT for each in (scatter, REPEATED))
     if not known.any():
         wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
-        given = f"times that identify no figure; they scatter by {scatter:.1%}"
-        raise InvalidInput("measured service", given=given, expected=wanted)
+        if would.any():
+            wanted = f"times nearer to one fit: {scattering(times, measured, scatter)}"
+        raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
     low, value, high = np.exp([found - widths, found, found + widths])
     figures = {
-        name: Figure(name, float(value[at]), float(low[at]), float(high[at]), bool(known[at]))
+        name: Figure(name, float(value[at]), float(low[at]), float(high[at]), bool(known[at]), bool(would[at]))
         for at, name in enumerate(FIGURES)
     }
-    return Fitted(figures, times, measured)
+    return Fitted(figures, times, measured, scatter)
+
+
+def scattering(times: Array, measured: Array, scatter: float) -> str:
+    """How far times lie from the fit, in words, and which the furthest."""
+    worst = int(np.argmax(np.abs(np.log(times / measured))))
+    furthest = f"{measured[worst] * 1e3:.4g} ms, fitted {times[worst] * 1e3:.4g} ms"
+    return f"they scatter by {scatter:.1%}, repeated runs by {REPEATED:.0%}; the furthest off is {furthest}"
 
 
 def _doubts(form: Form, logarithms: Array, scatter: float) -> tuple[Array, float]:

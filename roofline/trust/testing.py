@@ -19,7 +19,7 @@ from roofline.trust.strategies import Strategy, accelerators, model_shapes, quan
 _MOST_DEVICES = 16
 _HUGE = (131_072, 1_000_000)
 """Contexts longer than any window, of the longest that models are sold with [tokens]."""
-chunks: Strategy[int | None] = st.sampled_from([None, None, 1, 32, 512])
+slices: Strategy[int | None] = st.sampled_from([None, None, 1, 32, 512])
 phases: Strategy[Phase] = st.sampled_from(["prefill", "decode"])
 
 
@@ -52,8 +52,8 @@ def cases(draw: st.DrawFn, models: Strategy[ModelShape] | None = None, parts: St
     quantization = draw(quantizations(part))
     layout = draw(layouts(model, devices_joined(part)))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
-    overlap, chunk = draw(st.booleans()), draw(chunks)
-    settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, chunk=chunk)
+    overlap, cut = draw(st.booleans()), draw(slices)
+    settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, slice=cut)
     return Case(settled, draw(points()))
 
 
@@ -66,7 +66,7 @@ def deployments(
     model = draw(models if models is not None else model_shapes())
     layout = draw(layouts(model, devices_joined(part)))
     options: dict[str, Any] = {name: getattr(layout, name) for name in ("tp", "pp", "dp", "ep")}
-    options |= {"overlap": draw(st.booleans()), "chunk": draw(chunks)}
+    options |= {"overlap": draw(st.booleans()), "slice": draw(slices)}
     devices = layout.devices * draw(st.integers(1, 3))
     efficiency = draw(st.sampled_from(["ideal", "calibrated"]))
     return Deployment(model, part, devices, quantization=draw(quantizations(part)), efficiency=efficiency, **options)

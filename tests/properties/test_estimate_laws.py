@@ -139,7 +139,7 @@ def test_a_pipeline_never_shortens_a_token(case: Case) -> None:
     Where the vocabulary's tables stay on one stage at each end: cutting them over stages makes tensor-parallel ranks of
     those stages, which do shorten it. Prompts are whole.
     """
-    case = case.laid(vocab=1).at(batch=1.0).with_(chunk=None)
+    case = case.laid(vocab=1).at(batch=1.0).with_(slice=None)
     straight = case.laid(pp=1)
     floors_too = case.point.phase == "decode"  # a prompt cut into chunks may fill a pipeline, and the floor allows it
     for piped, whole in list(zip(case.three, straight.three, strict=True))[0 if floors_too else 1 :]:
@@ -154,7 +154,7 @@ def test_a_pipeline_is_bound_by_its_way_round_and_by_its_slowest_stage(case: Cas
     """A decode step is the longer of one token's way through all stages and of all micro-batches in the slowest; a
     prefill of whole prompts pays both, less one stage. Each micro-batch is the batch over the stages, rounded up.
     """
-    case = case.with_(chunk=None)
+    case = case.with_(slice=None)
     layout, point = case.resolved.layout, case.point
     share = -(-point.batch // layout.pp)
     one = case.at(batch=share)
@@ -333,7 +333,7 @@ def test_prefill_of_one_token_is_a_decode_step(case: Case) -> None:
     counts a block that is not full yet by its share, where a decode step counts whole summaries.
     """
     context = case.point.context
-    one = case.with_(chunk=None).at(phase="prefill", cached=context - 1)
+    one = case.with_(slice=None).at(phase="prefill", cached=context - 1)
     assert counting.worked(one.step, "cache") == close(counting.worked(case.step, "cache"))
     assert counting.worked(one.step, "weights") == close(counting.worked(case.step, "weights"))
     mixers = [mixer for mixer, _ in counting.mixers(case.resolved.model)]

@@ -292,6 +292,14 @@ BAD: dict[str, tuple[type[Exception], Callable[[], Any]]] = {
     "halves of a split": (InvalidInput, lambda: AttentionFfn(PrefillDecode(GPU, GPU, LINK), GPU, LINK)),  # type: ignore[arg-type]
     "target split": (InvalidInput, lambda: Speculative(PrefillDecode(GPU, GPU, LINK), SMALL, 2, 0.5)),  # type: ignore[arg-type]
     "experts of a dense model": (InvalidInput, lambda: AttentionFfn(GPU, GPU, LINK, offload="experts")),
+    "halves with overlap": (
+        InvalidInput,
+        lambda: AttentionFfn(Deployment(MIXTURE, "h100-sxm", 8, overlap=True), GPU, LINK),
+    ),
+    "halves with slices": (
+        InvalidInput,
+        lambda: AttentionFfn(GPU, Deployment("llama-3.1-8b", "h100-sxm", slice=64), LINK),
+    ),
     "unknown half": (InvalidInput, lambda: AttentionFfn(GPU, GPU, LINK, offload="attention")),  # type: ignore[arg-type]
     "no drafts": (InvalidInput, lambda: Speculative(GPU, SMALL, 0, 0.5)),
     "half a draft": (InvalidInput, lambda: Speculative(GPU, SMALL, 2.5, 0.5)),  # type: ignore[arg-type]

@@ -28,6 +28,14 @@ def recomputed(row: dict[str, Any]) -> rl.Estimate:
     return deployment.decode(row["batch"], row["context"])
 
 
+def test_pools_that_differ_at_their_end_can_be_told_apart(terminal: Terminal) -> None:
+    pool = "groq-lpu-v1:576,tp=8,pp=72,quantization=int8"
+    said = terminal.run("compare", "llama-3.1-70b", "--on", f"{pool},slice=16", "--on", f"{pool},slice=32", width=80)
+    names = {line.split()[2] for line in said.lines if line.startswith("576")}
+    assert len(names) == 2
+    assert all(any(name.endswith(f"…ion=int8,slice={tokens}") for name in names) for tokens in (16, 32))
+
+
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_demo_compares_five_pools_in_two_phases(terminal: Terminal, width: int) -> None:
     run = terminal.run(width=width)

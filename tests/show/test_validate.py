@@ -87,7 +87,8 @@ def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: 
         writer.writerow({**first, "id": "again", "runtime": "mlc-llm"})
     said = " ".join(terminal.run("validate", str(path)).out.split()).partition("taken otherwise than written ")[2]
     assert said.startswith("runtime and 1 more: runtime mlc-llm is not described: no costs of its host")
-    assert "kind: kind srving is taken as serving, one of" in said
+    assert "kind: kind srving is none of serving, disaggregated," in said
+    assert "server (nearest: serving): taken as serving" in said
     assert "kv_cache: kv_cache fp9 is none of fp8," in said
     assert f"tp: tp 1024 do not fit devices {first['devices']}: tp {first['devices']} instead" in said
     assert "osl: one output token has no time between tokens" in said

@@ -27,7 +27,7 @@ from roofline.estimate.work import Phase
 from roofline.trust import law_cases
 from roofline.trust.law_cases import Part, settle
 from roofline.trust.strategies import Strategy, accelerators, model_shapes, quantizations
-from roofline.trust.testing import chunks, devices_joined, layouts, points
+from roofline.trust.testing import devices_joined, layouts, points, slices
 
 
 def _efficiency(choose: Random) -> Efficiency:
@@ -115,6 +115,6 @@ def cases(
     quantization = draw(quantizations(part))
     laid = draw(layout(model, devices_joined(part)))
     efficiency = draw(st.one_of(st.sampled_from(["ideal", "calibrated"]), efficiencies()))
-    overlap, chunk = draw(st.booleans()), draw(chunks)
-    settled = settle(model, part, laid, quantization, efficiency=efficiency, overlap=overlap, chunk=chunk)
+    overlap, cut = draw(st.booleans()), draw(slices)
+    settled = settle(model, part, laid, quantization, efficiency=efficiency, overlap=overlap, slice=cut)
     return Case(settled, draw(points(phase)))

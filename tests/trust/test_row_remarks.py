@@ -48,6 +48,14 @@ SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp":
             "speculation eagle is none of none, unknown, mtp, mtp1 to mtp9: mtp3 instead",
         ),
         ({"runtime": "a; b"}, "runtime a, b is not described: no costs of its host"),
+        ({"runtime": "vlm"}, "runtime vlm is not described (nearest: vllm): no costs of its host"),
+        ({"ovrlap": "yes"}, "column ovrlap is not read (nearest: overlap)"),
+        ({"overlap": "both"}, "overlap both is neither yes nor no: taken as no"),
+        (
+            {**STEP, "kind": "deocde"},
+            "kind deocde is none of serving, disaggregated, static, decode, prefill, offline, server "
+            "(nearest: decode): taken as static",
+        ),
         ({**STEP, "devices": "5"}, "devices 5 in replicas of 2: 1 idle"),
         ({**STEP, "tp": "4"}, "tp 4 do not fit devices 2: 4 devices instead"),
         (

@@ -204,10 +204,30 @@ def test_what_a_part_sustains_of_its_class_s_arithmetic_is_kept() -> None:
     assert found.efficiency.kernels["matmul"]["bf16"].compute == pytest.approx(own.compute)
 
 
+def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None:
+    """Every third time per token is longer: what is missing are better times, not other ones."""
+
+    def scattered(times: float) -> list[dict[str, str]]:
+        return [
+            {**each, "tpot_ms": repr(float(each["tpot_ms"]) * (times if at % 3 == 0 else 1))}
+            for at, each in enumerate(ROWS)
+        ]
+
+    few = "sequence   not identified, about the usual kept: 0.00583 ms; measure time per token at more than a hundred"
+    report = calibrate_service(scattered(1.2)).report
+    assert "step       not identified, about the usual kept: 1.21 ms; times that scatter less would tell it" in report
+    assert few in report
+    assert (
+        "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.99 ms, fitted 20.72 ms" in report
+    )
+    assert "furthest" not in calibrate_service(ROWS).report
+    expected = "expected times nearer to one fit: they scatter by .*%, repeated runs by 2%; the furthest off is"
+    with pytest.raises(InvalidInput, match=f"got 'times that identify no figure', {expected}"):
+        calibrate_service(scattered(1.5))
+
+
 def test_rows_that_say_nothing_are_refused_with_what_to_measure() -> None:
-    with pytest.raises(
-        InvalidInput, match=r"identify no figure; they scatter by .*%', expected for step: time per token at several"
-    ):
+    with pytest.raises(InvalidInput, match=r"identify no figure', expected for step: time per token at several"):
         calibrate_service([ROWS[0]] * 3)
     with pytest.raises(InvalidInput, match="got '1 usable times', expected at least two"):
         calibrate_service([{**ROWS[0], "ttft_ms": ""}])

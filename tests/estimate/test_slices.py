@@ -1,4 +1,4 @@
-"""Prompts in chunks: the same work, in pieces that follow each other through a pipeline."""
+"""Prompts in slices: the same work, in pieces that follow each other through a pipeline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MODEL = "llama-3.1-8b"
 LOAD = {"batch": 1.0, "prompt": 2560.0, "cached": 512.0}
 
 
-def plan(chunk: float | None, layout: Layout | None = None, **more: Any) -> Plan:
+def plan(slice: float | None, layout: Layout | None = None, **more: Any) -> Plan:
     model, machine = load_model(MODEL), accelerator("h100-sxm").numbers()
-    return Plan.of(model, layout or Layout(), PRESETS["bf16"], machine, chunk=chunk, **more)
+    return Plan.of(model, layout or Layout(), PRESETS["bf16"], machine, slice=slice, **more)
 
 
 def total(step: Step, field: str, term: str | None = None) -> float:
@@ -38,8 +38,8 @@ def total(step: Step, field: str, term: str | None = None) -> float:
 
 
 @pytest.mark.parametrize("layout", [Layout(), Layout(pp=4)])
-def test_chunks_do_the_work_of_the_whole_and_read_weights_for_each(layout: Layout) -> None:
-    whole, cut = (plan(chunk, layout).prefill(**LOAD) for chunk in (None, 512.0))
+def test_slices_do_the_work_of_the_whole_and_read_weights_for_each(layout: Layout) -> None:
+    whole, cut = (plan(slice, layout).prefill(**LOAD) for slice in (None, 512.0))
     for field in ("flops", "activations"):
         assert total(cut, field) == pytest.approx(total(whole, field))
     for term in ("attention_projections", "dense_ffn"):
@@ -47,14 +47,14 @@ def test_chunks_do_the_work_of_the_whole_and_read_weights_for_each(layout: Layou
         assert total(cut, "kernels", term) == pytest.approx(4 * total(whole, "kernels", term))
     for field in ("weights", "kernels", "flops"):  # only the last row of a prompt has logits
         assert total(cut, field, "lm_head") == pytest.approx(total(whole, field, "lm_head"))
-    # Of 2,048 new tokens behind 512, chunks see 512, 1,024, 1,536 and 2,048 earlier ones and their own, written too.
+    # Of 2,048 new tokens behind 512, slices see 512, 1,024, 1,536 and 2,048 earlier ones and their own, written too.
     (attention,) = {item for item in whole.items if isinstance(item, Operation) and item.term == "attention"}
     token = float(attention.cache) / (512 + 2048 + 2048)  # type: ignore[arg-type]
     read = 512 + 1024 + 1536 + 2048 + 4 * (512 + 512)
     assert total(cut, "cache") == pytest.approx(32 * token * read)
 
 
-def test_a_chunk_holds_several_short_prompts() -> None:
+def test_a_slice_holds_several_short_prompts() -> None:
     step = plan(128.0).prefill(batch=8.0, prompt=64.0, cached=0.0)
     halved = plan(None).prefill(batch=2.0, prompt=64.0, cached=0.0)
     assert total(step, "weights", "dense_ffn") == pytest.approx(4 * total(halved, "weights", "dense_ffn"))
@@ -62,12 +62,12 @@ def test_a_chunk_holds_several_short_prompts() -> None:
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_chunks_as_long_as_the_prompt_change_nothing(overlap: bool) -> None:
+def test_slices_as_long_as_the_prompt_change_nothing(overlap: bool) -> None:
     load, layout = {"batch": 3.0, "prompt": 700.0, "cached": 60.0}, Layout(dp=2, ep=2)
     model, machine = load_model("deepseek-v2-lite"), accelerator("h100-sxm").numbers()
     whole, cut = (
-        Plan.of(model, layout, PRESETS["fp8"], machine, overlap=overlap, chunk=chunk).prefill(**load)
-        for chunk in (None, 2048.0)
+        Plan.of(model, layout, PRESETS["fp8"], machine, overlap=overlap, slice=slice).prefill(**load)
+        for slice in (None, 2048.0)
     )
     assert (cut.items, cut.path, cut.micro_batches, cut.hop_size) == (
         whole.items,
@@ -80,11 +80,11 @@ def test_chunks_as_long_as_the_prompt_change_nothing(overlap: bool) -> None:
         assert (cut.halves.items, cut.halves.path) == (whole.halves.items, whole.halves.path)
 
 
-def test_chunks_follow_each_other_through_a_pipeline() -> None:
-    """Eight stages of four layers: the first chunk passes all, each further one the slowest, with the table."""
+def test_slices_follow_each_other_through_a_pipeline() -> None:
+    """Eight stages of four layers: the first slice passes all, each further one the slowest, with the table."""
     one, cut, whole = (
-        rl.Deployment(MODEL, "h100-sxm", 8, tp=1, pp=8, efficiency="ideal", chunk=chunk).prefill(prompt, batch)
-        for chunk, prompt, batch in ((None, 512.0, 1), (512, 4096.0, 1), (None, 4096.0, 1))
+        rl.Deployment(MODEL, "h100-sxm", 8, tp=1, pp=8, efficiency="ideal", slice=slice).prefill(prompt, batch)
+        for slice, prompt, batch in ((None, 512.0, 1), (512, 4096.0, 1), (None, 4096.0, 1))
     )
     assert cut.floor == whole.floor
     assert one.seconds < cut.seconds < whole.seconds / 3
@@ -93,11 +93,11 @@ def test_chunks_follow_each_other_through_a_pipeline() -> None:
     assert sum(times.total for times in cut.terms.values()) == pytest.approx(cut.seconds)
 
 
-def test_lpus_begin_sooner_with_chunks_and_arrays_agree_with_numbers() -> None:
-    def deployed(chunk: int | None) -> rl.Deployment:
-        return rl.Deployment("llama-3.1-70b", "groq-lpu-v1", 576, tp=8, pp=72, quantization="int8", chunk=chunk)
+def test_lpus_begin_sooner_with_slices_and_arrays_agree_with_numbers() -> None:
+    def deployed(slice: int | None) -> rl.Deployment:
+        return rl.Deployment("llama-3.1-70b", "groq-lpu-v1", 576, tp=8, pp=72, quantization="int8", slice=slice)
 
-    whole, cut = (deployed(chunk).prefill(2048).seconds for chunk in (None, 32))
+    whole, cut = (deployed(slice).prefill(2048).seconds for slice in (None, 32))
     assert cut < whole / 10
     prompts = np.array([16.0, 32.0, 33.0, 2048.0])
     several = deployed(32).prefill(prompts, 2).seconds
@@ -105,28 +105,28 @@ def test_lpus_begin_sooner_with_chunks_and_arrays_agree_with_numbers() -> None:
     assert np.all(np.diff(several) > 0)
 
 
-def test_chunks_are_the_caller_s_else_the_serving_stack_s() -> None:
+def test_slices_are_the_caller_s_else_the_serving_stack_s() -> None:
     def asked(**more: Any) -> rl.Estimate:
         return rl.Deployment(MODEL, "a40", 4, tp=1, pp=4, **more).prefill(4096)
 
-    assert runtime("llama.cpp").chunk == 512
-    assert asked(runtime="llama.cpp").seconds == asked(runtime="llama.cpp", chunk=512).seconds
-    assert asked(runtime="llama.cpp", chunk=4096).seconds > 1.5 * asked(runtime="llama.cpp").seconds
-    assert "a rank takes prompts in chunks of 512 tokens" in asked(runtime="llama.cpp").assumptions
-    assert "prompts pass the stages of the pipeline whole; chunk= cuts them" in asked().assumptions
-    assert not any("chunk" in each for each in rl.Deployment(MODEL, "a40").prefill(4096).assumptions)
-    assert not any("chunk" in each for each in rl.Deployment(MODEL, "a40", chunk=512).decode().assumptions)
+    assert runtime("llama.cpp").slice == 512
+    assert asked(runtime="llama.cpp").seconds == asked(runtime="llama.cpp", slice=512).seconds
+    assert asked(runtime="llama.cpp", slice=4096).seconds > 1.5 * asked(runtime="llama.cpp").seconds
+    assert "a rank takes prompts in slices of 512 tokens" in asked(runtime="llama.cpp").assumptions
+    assert "prompts pass the stages of the pipeline whole; slice= cuts them" in asked().assumptions
+    assert not any("slice" in each for each in rl.Deployment(MODEL, "a40").prefill(4096).assumptions)
+    assert not any("slice" in each for each in rl.Deployment(MODEL, "a40", slice=512).decode().assumptions)
     for wrong in (0, -512, 512.5, "512", True):
-        with pytest.raises(rl.InvalidInput, match="chunk: got"):
-            rl.Deployment(MODEL, "a40", chunk=wrong)  # type: ignore[arg-type]
-    assert Pool.parse("a40:4,pp=4,chunk=256").deployment(load_model(MODEL)).chunk == 256
+        with pytest.raises(rl.InvalidInput, match="slice: got"):
+            rl.Deployment(MODEL, "a40", slice=wrong)  # type: ignore[arg-type]
+    assert Pool.parse("a40:4,pp=4,slice=256").deployment(load_model(MODEL)).slice == 256
 
 
 def test_kernels_of_a_stack_are_those_of_one_vendor() -> None:
     """Apple's parts do not multiply by cuBLAS: llama.cpp is taken to be as fast there as kernels of the class are."""
 
     def times(part: str, stack: str | None) -> Any:
-        estimate = rl.Deployment(MODEL, part, runtime=stack, quantization="bf16", chunk=512).prefill(512)
+        estimate = rl.Deployment(MODEL, part, runtime=stack, quantization="bf16", slice=512).prefill(512)
         return estimate.terms["dense_ffn"].total
 
     assert times("apple-m2-ultra", "llama.cpp") == times("apple-m2-ultra", None)
