@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import click
 
-from roofline.errors import DoesNotFit, RooflineError, UnknownName
+from roofline.errors import DoesNotFit, InvalidInput, RooflineError, UnknownName
+from roofline.show.options import POOL_KEYS
 
 OK, NO, BAD_INPUT, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 """0 ok; 1 the answer is no; 2 bad input; 3 a mistake of ours; interrupted; nobody reads the output any more."""
@@ -48,6 +49,10 @@ def _usage(error: click.ClickException) -> object:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption) and context is not None:
         known = [name for parameter in context.command.params for name in parameter.opts]
+        key = error.option_name.lstrip("-")
+        if "--on" in known and key in POOL_KEYS:
+            expected = f"it with the pool: --on NAME:N,{key}=…"
+            return InvalidInput("option", given=error.option_name, expected=expected)
         return UnknownName("option", given=error.option_name, known=[*known, "--help"], expected=_options(context))
     path = context.command_path if context is not None else "roofline"
     command = path.removeprefix("roofline ")

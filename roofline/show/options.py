@@ -12,6 +12,11 @@ from roofline.show.records import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+POOL_KEYS = (
+    *("tp", "pp", "dp", "ep", "quantization", "kv_cache", "all_reduce", "price", "power", "efficiency", "runtime"),
+    *("spill", "overlap", "slice"),
+)
+"""What may be said of a pool."""
 POOL = "NAME:N[,tp=8,…]"
 POOL_HELP = (
     "Devices of one part: a name of `roofline hardware` or a .toml file, how many, then any of tp, pp, dp, ep, "

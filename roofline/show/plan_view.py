@@ -138,6 +138,10 @@ def _offers(asked: Asked, shape: ModelShape, quantization: str | None) -> tuple[
 def _said(text: str) -> Pool | None:
     """What is said of a part after a comma, as of a pool; None where nothing is."""
     name, comma, said = text.partition(",")
+    part, counted, _ = name.partition(":")
+    if counted and part:
+        expected = "a part without a count: how many is what is looked for"
+        raise InvalidInput("--on", given=text, expected=expected, nearest=part + comma + said)
     if not comma:
         return None
     pool = Pool.parse(f"{name}:1,{said}")

@@ -22,6 +22,7 @@ POOLS = (
 NUMBERS = ("0", "-1", "nan", "inf", "1e99", "abc", "", "1e", "0x10", "1_000", "½")
 COMPARE = ("compare", MODEL, "--on", "h100-sxm:8")
 EXPLAIN = ("explain", MODEL, "--on", "h100-sxm:8")
+PLANNED = ("--isl", "1000", "--osl", "100", "--rate", "2", "--ttft", "1s")
 COMMANDS = (
     *(("compare", MODEL, "--on", pool) for pool in POOLS),
     *((*COMPARE, option, number) for option in ("--batch", "--isl", "--osl") for number in NUMBERS),
@@ -64,6 +65,9 @@ def test_bad_input_is_one_line(terminal: Terminal, arguments: tuple[str, ...]) -
         (("compar",), "nearest: compare"),
         (("hardwear", "h100-sxm"), "nearest: hardware"),
         ((*COMPARE, "--formt", "json"), "nearest: --format"),
+        ((*EXPLAIN, "--overlap", "yes"), "expected it with the pool: --on NAME:N,overlap=…"),
+        (("plan", MODEL, "--on", "h100-sxm:8,overlap=yes", *PLANNED), "nearest: h100-sxm,overlap=yes"),
+        (("plan", MODEL, "--on", "h100-sxm:8", *PLANNED), "expected a part without a count"),
         ((*COMPARE, "--format", "jsn"), "nearest: json"),
         ((*EXPLAIN, "--phase", "decod"), "nearest: decode"),
         (("compare", "llama-3.1-8", "--on", "h100-sxm:8"), "nearest: llama-3.1-8b"),

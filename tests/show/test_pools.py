@@ -3,8 +3,15 @@
 import pytest
 
 import roofline as rl
-from roofline.show.pools import Pool
+from roofline.show.options import POOL_HELP, POOL_KEYS
+from roofline.show.pools import _READERS, Pool
 from tests.show.support import CHIP
+
+
+def test_what_may_be_said_of_a_pool_is_what_is_read() -> None:
+    assert tuple(_READERS) == POOL_KEYS
+    for key in POOL_KEYS:
+        assert key in POOL_HELP
 
 
 def test_a_pool_is_the_deployment_it_says() -> None:
