@@ -245,7 +245,8 @@ class Deployment:
         return changed
 
     def __repr__(self) -> str:
-        given = "".join(f", {name}={ranks}" for name, ranks in self._given.items() if ranks is not None)
+        said = {**self._given, "overlap": self.overlap or None, "slice": self.slice}
+        given = "".join(f", {name}={value}" for name, value in said.items() if value is not None)
         return (
             f"Deployment({self.model.name}, {self.accelerator.name}, {self.devices}{given}, {self.quantization.label})"
         )

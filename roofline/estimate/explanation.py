@@ -6,13 +6,14 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from roofline.estimate.times import RESOURCES
+from roofline.estimate.times import RESOURCES, Times
 from roofline.numeric import SCALAR
 from roofline.units import format_quantity, significant
 
 if TYPE_CHECKING:
     from roofline.estimate.estimate import Estimate
 
+SAVED = "saved"
 _WIDTH = 80
 _NEGLIGIBLE = 1e-9
 """Share of a step below which a time is rounding, shown as none."""
@@ -72,8 +73,7 @@ def _table(estimate: Estimate) -> list[str]:
     lines = [f"{'term':<{room}}" + "".join(f"{name:>{width}}" for name, width in widths.items()) + "  bound"]
     taken = [(term, times) for term, times in estimate.terms.items() if _counts(times.total, whole)]
     for term, times in sorted(taken, key=lambda item: -float(item[1].total)):  # type: ignore[arg-type]
-        bound = str(times.bound) if float(times.total) > 0 else "saved"  # type: ignore[arg-type]
-        lines.append(line(term, [*(getattr(times, name) for name in used), times.total], bound))
+        lines.append(line(term, [*(getattr(times, name) for name in used), times.total], bound_of(times)))
     shares = [estimate.attributed[name] for name in used]
     lines.append(line("owed to", [*shares, whole], str(estimate.bound)))
     overlapping = [name for name in used if name in ("compute", "memory", "feed")]
@@ -83,6 +83,11 @@ def _table(estimate: Estimate) -> list[str]:
     if "overlap" in dict(taken):
         note += "; overlap: what halves that take turns save, and what they read and launch twice"
     return [*lines, *_wrapped(note)]
+
+
+def bound_of(times: Times) -> str:
+    """The bound of a term; what an overlap takes off has none."""
+    return str(times.bound) if float(times.total) > 0 else SAVED  # type: ignore[arg-type]
 
 
 def _counts(value: Any, whole: float) -> bool:

@@ -275,7 +275,7 @@ class HostKernel:
     per: Literal["pass", "sequence", "verified"]
 
     def item(self, load: Load) -> Operation:
-        """Overhead alone; a prefill pays once, whatever it takes."""
+        """Overhead alone; a pass of prompts pays once, whatever it takes."""
         name, times = self._paid(load)
         return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
 

@@ -83,7 +83,7 @@ class Resolved:
     """Squared coefficient of variation of how often experts are chosen; 0 where all are chosen alike [1]."""
     overlap: bool = False
     """Whether halves of a batch take turns: one is computed while rows of the other cross to experts and back."""
-    slice: float | None = None
+    slice: int | None = None
     """Tokens of prompts that a rank takes at a time; None for whole prompts [token]."""
 
     @property
@@ -182,14 +182,14 @@ class Resolved:
             found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
                 found.append("ranks wait for the one of whose experts the most are touched")
-        found.extend(self.configured() if point.phase == "prefill" else self.turns())
+        found.extend(self.configured() if point.phase == "prefill" else self._turns())
         return tuple(dict.fromkeys(found))
 
     def configured(self) -> tuple[str, ...]:
         """What engines that take prompts were told to do, one sentence each."""
-        return (*self.taking(), *self.turns())
+        return (*self.taking(), *self._turns())
 
-    def turns(self) -> tuple[str, ...]:
+    def _turns(self) -> tuple[str, ...]:
         """Whether halves of a batch take turns, where they were told to, in a sentence."""
         return ((_TURNS if self.plan.overlap else _NO_TURNS),) if self.overlap else ()
 

@@ -37,11 +37,12 @@ def serve(system: Any, traffic: Traffic, *, chunk: float | None = None, max_batc
     A deployment serves both phases with continuous batching: between two tokens of a sequence the device also works on
     the prompts that are due. `chunk` is the most prompt tokens that a step takes [1]; None lets prompts enter whole.
     Where both phases share devices, chunks shorten the longest gap and postpone the first token, and prompts that are
-    due in the same step share a pass. Where prefill has devices of its own, prompts are not cut, and those that wait
-    share one. On each attention-data rank a pass takes as many prompts as have no more than `chunk` tokens together,
-    8,192 if it is None. `max_batch` is the most sequences that a replica decodes at once, on all its ranks together
-    [1]: engines have such a setting, and further requests wait; None lets it decode as many as fit. Scalars that do not
-    fit raise `DoesNotFit`; with arrays in the traffic such points are nan.
+    due in the same step share a pass. Where prefill has devices of its own, `chunk` cuts no prompts, and those that
+    wait share one. On each attention-data rank a pass takes as many prompts as have no more than `chunk` tokens
+    together, 8,192 if it is None. How devices then take a prompt is another matter: `Deployment(slice=…)`. `max_batch`
+    is the most sequences that a replica decodes at once, on all its ranks together [1]: engines have such a setting,
+    and further requests wait; None lets it decode as many as fit. Scalars that do not fit raise `DoesNotFit`; with
+    arrays in the traffic such points are nan.
     """
     if not isinstance(traffic, Traffic):
         raise InvalidInput("traffic", given=traffic, expected="a Traffic(isl, osl, concurrency=… or rate=…)")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from roofline.estimate.timing import Step
-from roofline.estimate.work import Operation
+from roofline.estimate.work import Item, Operation
 from roofline.numeric import Num
 
 Shares = Sequence[tuple[Num, Num]]
@@ -16,10 +16,14 @@ Shares = Sequence[tuple[Num, Num]]
 
 def spilled(step: Step, shares: Shares) -> Step:
     """The step with every operation's weights and cache spread over the tiers as the whole replica's are."""
+
+    def placed(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(_spread(each, shares) if isinstance(each, Operation) else each for each in items)
+
     return replace(
         step,
-        items=tuple(_spread(each, shares) if isinstance(each, Operation) else each for each in step.items),
-        halves=None if step.halves is None else spilled(step.halves, shares),
+        items=placed(step.items),
+        turns=None if step.turns is None else replace(step.turns, items=placed(step.turns.items)),
         uncut=None if step.uncut is None else spilled(step.uncut, shares),
     )
 

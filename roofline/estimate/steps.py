@@ -15,7 +15,7 @@ from roofline.estimate.kernels import HostKernel, Kernel, TransferKernel, one_to
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
-from roofline.estimate.timing import Step
+from roofline.estimate.timing import Step, Turns
 from roofline.estimate.work import HIDDEN_WIDTH, Item, Load
 from roofline.numeric import Num, ceil, maximum, minimum
 
@@ -36,7 +36,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
     overlap: bool = False
-    slice: float | None = None
+    slice: int | None = None
 
     @classmethod
     def of(
@@ -50,7 +50,7 @@ class Plan:
         host: bool = False,
         skew: float = 0.0,
         overlap: bool = False,
-        slice: float | None = None,
+        slice: int | None = None,
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
 
@@ -93,7 +93,7 @@ class Plan:
         if self.overlap:
             half = ceil(sequences / 2)
             part = replace(load, sequences=half, rows=half * new, group_tokens=tokens / 2)
-            return replace(step, halves=self._halves(step, part, 1))
+            return replace(step, turns=self._turns(step, part, 1))
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
@@ -119,7 +119,7 @@ class Plan:
             step = self._sliced(step, load, slices)
         if self.overlap:  # one prompt is cut in two where there are no others
             half = {name: getattr(load, name) / 2 for name in ("sequences", "rows", "group_tokens")}
-            return replace(step, halves=self._halves(step, replace(load, **half), slices))
+            return replace(step, turns=self._turns(step, replace(load, **half), slices))
         return step
 
     def _sliced(self, whole: Step, part: Load, slices: Num) -> Step:
@@ -146,16 +146,16 @@ class Plan:
             uncut=whole,
         )
 
-    def _halves(self, step: Step, half: Load, slices: Num) -> Step:
+    def _turns(self, step: Step, half: Load, slices: Num) -> Turns:
         """Layers twice with half of the rows, and what is outside of them once with all: `half` as one rank has it."""
-        found: list[tuple[Item, Num]] = []
+        found: list[tuple[Item, Num, Num]] = []
         for kernel, item, count, whole, inside in zip(
             self.kernels, step.items, step.path, self.path, self.inside, strict=True
         ):
-            found += [(kernel.item(half), 2 * inside * slices)] if inside else []
-            found += [(item, count - inside * slices)] if whole > inside else []
-        items, path = (tuple(each) for each in zip(*found, strict=True))
-        return replace(step, items=items, path=path, stages=(path,), uncut=None)
+            found += [(kernel.item(half), 2 * inside * slices, 0)] if inside else []
+            found += [(item, 0, count - inside * slices)] if whole > inside else []
+        items, inner, outer = (tuple(each) for each in zip(*found, strict=True))
+        return Turns(items, inner, outer)
 
     def _micro_batch(self, batch: Num) -> Num:
         return batch if self.layout.pp == 1 else micro_batch(batch, self.layout.pp)
@@ -176,7 +176,7 @@ class Plan:
         )
 
 
-def _cut(load: Load, slice: float) -> tuple[Load, Num]:
+def _cut(load: Load, slice: int) -> tuple[Load, Num]:
     """A slice of prompts, and how many there are: some whole prompts, or a part of one with the mean of earlier keys.
 
     Slices are full, and the last one counts as the part of a slice that it is.

@@ -29,6 +29,19 @@ from roofline.numeric import SCALAR, Num, kind, maximum, minimum, sqrt
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """Two halves of a batch that take turns: while one is computed, rows of the other cross to experts and back.
+
+    `inside` says how often each of the `items` occurs in layers, over both halves, and `outside` how often before and
+    after all layers, where the batch is whole.
+    """
+
+    items: tuple[Item, ...]
+    inside: tuple[Num, ...]
+    outside: tuple[Num, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One pass of a micro-batch through all stages.
 
@@ -36,8 +49,7 @@ class Step:
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
     Where prompts are cut into slices, each slice passes a pipeline as a micro-batch does, and `uncut` is the same step
     without. What is done once for all slices occurs a part of a time in each.
-    `halves` are the same work in two halves that take turns, counted over both: while one is computed, rows of the
-    other cross to experts and back.
+    `turns` are the same work where halves of the batch take turns.
     """
 
     phase: Phase
@@ -48,7 +60,7 @@ class Step:
     depth: int
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
-    halves: Step | None = None
+    turns: Turns | None = None
     uncut: Step | None = None
 
     @property
@@ -61,18 +73,20 @@ def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
     seconds = [item_seconds(item, machine, rates) for item in step.items]
     whole = _compose(step, seconds, _hops(step, rates))
-    return whole if step.halves is None else minimum(whole, overlapped_seconds(step.halves, machine, rates))
+    return whole if step.turns is None else minimum(whole, overlapped_seconds(step.turns, machine, rates))
 
 
-def overlapped_seconds(halves: Step, machine: Machine, rates: Rates) -> Num:
-    """Seconds of two halves that take turns: all that is computed, or all that crosses to experts, if that is longer.
+def overlapped_seconds(turns: Turns, machine: Machine, rates: Rates) -> Num:
+    """Seconds of two halves that take turns: of layers all that is computed, or all that is sent, if that is longer.
 
-    As if every layer had experts, and nothing of a core or of the memory went into sending.
+    Sums of tensor ranks are waited for like what is computed, and keep the wires busy like what crosses to experts. As
+    if every layer had experts, and nothing of a core or of the memory went into sending.
     """
-    counts, seconds = halves.path, [item_seconds(item, machine, rates) for item in halves.items]
-    crossing = [count if exchanges(item) else 0 for item, count in zip(halves.items, counts, strict=True)]
-    rest = [count - crossed for count, crossed in zip(counts, crossing, strict=True)]
-    return maximum(weighted(rest, seconds), weighted(crossing, seconds))
+    seconds = [item_seconds(item, machine, rates) for item in turns.items]
+    counted = list(zip(turns.items, turns.inside, strict=True))
+    waited = weighted([0 if exchanges(item) else count for item, count in counted], seconds)
+    sent = weighted([0 if isinstance(item, Operation) else count for item, count in counted], seconds)
+    return maximum(waited, sent) + weighted(turns.outside, seconds)
 
 
 def exchanges(item: Item) -> bool:
@@ -85,8 +99,8 @@ def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
     seconds = [item_seconds(item, machine, rates) for item in step.items]
     total = weighted(step.path, seconds)
     if not step.pipelined:
-        if step.halves is not None:
-            total = minimum(total, overlapped_seconds(step.halves, machine, rates))
+        if step.turns is not None:
+            total = minimum(total, overlapped_seconds(step.turns, machine, rates))
         return total, 0, total
     return total, _hops(step, rates), maximum(*(weighted(counts, seconds) for counts in step.stages))
 
@@ -222,24 +236,32 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
         terms[item.term] = terms[item.term].plus(times) if item.term in terms else times
     if step.pipelined:
         terms["pipeline"] = _pipeline_times(terms, _hops(step, rates), step_seconds(step, machine, rates))
-    if step.halves is not None:
-        terms["overlap"] = _overlap_times(terms.values(), step.halves, machine, rates)
+    if step.turns is not None:
+        terms["overlap"] = _overlap_times(terms.values(), step.turns, machine, rates)
     return terms
 
 
-def _overlap_times(whole: Iterable[Times], halves: Step, machine: Machine, rates: Rates) -> Times:
+def _overlap_times(whole: Iterable[Times], turns: Turns, machine: Machine, rates: Rates) -> Times:
     """What turns of two halves save, below zero: nothing where they take longer than the batch at once.
 
-    Seconds are owed to whatever the longer of computing and crossing is owed to.
+    Seconds are owed to whatever the longer of computing and sending is owed to.
     """
     alone = reduce(Times.plus, whole)
-    crossing, rest = NOTHING, NOTHING
-    for item, count in zip(halves.items, halves.path, strict=True):
-        times = _item_times(item, machine, rates).times(count)
-        crossing, rest = (crossing.plus(times), rest) if exchanges(item) else (crossing, rest.plus(times))
-    hidden = below(crossing.total, rest.total)
-    longer = rest.times(hidden).plus(crossing.times(1 - hidden))
-    both = rest.plus(crossing)
+    computed, summed, crossed, outside = NOTHING, NOTHING, NOTHING, NOTHING
+    for item, inside, once in zip(turns.items, turns.inside, turns.outside, strict=True):
+        times = _item_times(item, machine, rates)
+        outside = outside.plus(times.times(once))
+        times = times.times(inside)
+        if isinstance(item, Operation):
+            computed = computed.plus(times)
+        elif exchanges(item):
+            crossed = crossed.plus(times)
+        else:
+            summed = summed.plus(times)
+    waited, sent = computed.plus(summed), summed.plus(crossed)
+    hidden = below(sent.total, waited.total)
+    longer = waited.times(hidden).plus(sent.times(1 - hidden)).plus(outside)
+    both = waited.plus(crossed).plus(outside)
     taken = below(longer.total, alone.total)
     return Times(
         (both.compute - alone.compute) * taken,

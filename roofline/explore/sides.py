@@ -35,7 +35,7 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
     terms = list(dict.fromkeys(item.term for item in step.items))
     if step.pipelined:
         terms.append("pipeline")
-    if step.halves is not None:
+    if step.turns is not None:
         terms.append("overlap")
     if name in RESOURCES:
         place = RESOURCES.index(name)
@@ -47,7 +47,7 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
         return lambda deployed, taken: _over(taken, lambda item: _traffic(deployed, item, name))
     if name == "pipeline" and step.pipelined:
         return pipeline_seconds
-    if name == "overlap" and step.halves is not None:
+    if name == "overlap" and step.turns is not None:
         return overlap_seconds
     if name in terms:
         return lambda deployed, taken: _over(taken, lambda item: _term(deployed, item, name))
@@ -85,10 +85,10 @@ def _term(resolved: Resolved, item: Item, name: str) -> Any:
 
 def overlap_seconds(resolved: Resolved, step: Step) -> Any:
     """What turns of two halves save of a step, below zero; nothing where there are none."""
-    if step.halves is None:
+    if step.turns is None:
         return 0.0
-    at_once: Any = step_seconds(replace(step, halves=None), resolved.machine, resolved.rates)
-    return minimum(overlapped_seconds(step.halves, resolved.machine, resolved.rates) - at_once, 0.0)
+    at_once: Any = step_seconds(replace(step, turns=None), resolved.machine, resolved.rates)
+    return minimum(overlapped_seconds(step.turns, resolved.machine, resolved.rates) - at_once, 0.0)
 
 
 def pipeline_seconds(resolved: Resolved, step: Step) -> Any:

@@ -61,7 +61,7 @@ def closed_form(phase: Any, *, terms: bool = False, hardware: Iterable[str] | st
         found[item.term] = found.get(item.term, 0) + count * seconds
     if form.step.pipelined:
         found["pipeline"] = pipeline_seconds(form.resolved, form.step)
-    if form.step.halves is not None:
+    if form.step.turns is not None:
         found["overlap"] = overlap_seconds(form.resolved, form.step)
     return {name: form.plain(seconds) for name, seconds in found.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roofline.estimate.estimate import Estimate
+from roofline.estimate.explanation import bound_of
 from roofline.estimate.times import RESOURCES
 from roofline.explore.sensitivity import Sensitivity
 from roofline.show.lines import Line, paragraph
@@ -29,7 +30,9 @@ def term_rows(estimate: Estimate) -> list[Row]:
     """
     taken = [(name, times) for name, times in estimate.terms.items() if float(times.total)]  # type: ignore[arg-type]
     terms = sorted(taken, key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
-    rows = [_row(name, [getattr(times, each) for each in RESOURCES], times.total, times.bound) for name, times in terms]
+    rows = [
+        _row(name, [getattr(times, each) for each in RESOURCES], times.total, bound_of(times)) for name, times in terms
+    ]
     owed = [estimate.attributed[each] for each in RESOURCES]
     return [*rows, _row(_OWED, owed, estimate.seconds, estimate.bound)]
 

@@ -64,6 +64,9 @@ def _turns_never_hurt(case: Case) -> Iterator[Claim]:
             yield at_most(f"{name} of halves", turns[name], "of a batch at once", at_once[name])
             yield at_most(f"half of {name} at once", at_once[name] / 2, "that of halves", turns[name])
         yield identical("floor of halves", turns["floor"], "of a batch at once", at_once["floor"])
+        estimate = case.with_(overlap=True).estimate
+        sent: Any = sum(times.network for times in estimate.terms.values())
+        yield at_most("time on the wires of halves", sent, "the whole", estimate.seconds)
 
 
 def _no_shorter_token(case: Case) -> Iterator[Claim]:

@@ -93,7 +93,7 @@ def settle(
     efficiency: str | Efficiency = "calibrated",
     devices: int | None = None,
     overlap: bool = False,
-    slice: float | None = None,
+    slice: int | None = None,
 ) -> Resolved:
     """What a deployment settles on, without asking whether it fits; price and power as of the part."""
     formats = runnable(quantization, part)

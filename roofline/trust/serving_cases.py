@@ -54,6 +54,9 @@ class Serving:
             efficiency=resolved.rates.sources[0],
             price=PRICE,
             power=POWER,
+            skew=resolved.skew,
+            overlap=resolved.overlap,
+            slice=resolved.slice,
             **ranks,
         )
         isl, cached = float(point.context), float(point.cached)
@@ -81,8 +84,8 @@ class Serving:
 
     @property
     def has_halves(self) -> bool:
-        """Whether there are feed-forwards that may leave, all on one stage."""
-        one_stage = self.alone.layout.pp == 1
+        """Whether there are feed-forwards that may leave, all on one stage, and prompts and batches whole."""
+        one_stage = self.alone.layout.pp == 1 and not self.alone.overlap and self.alone.slice is None
         return one_stage and any(layer.feed_forward is not None for layer, _ in self.alone.model.groups())
 
     def split(self, link: Link) -> PrefillDecode:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import roofline.describe
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.dialects.table import BY_TYPE, DIALECTS
 from roofline.describe.feedforward import MoE
@@ -15,6 +17,7 @@ from roofline.describe.huggingface import read_config
 from roofline.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"
+MODELS = Path(roofline.describe.__file__).parent / "models"
 ABSENT = object()
 
 
@@ -161,6 +164,14 @@ def test_a_router_is_limited_to_groups_where_its_choice_is() -> None:
     assert limits("deepseek-v3", topk_method="greedy") == {(1, 1)}
     assert limits("ling-3.0-flash") == {(8, 4)}
     assert limits("mixtral-8x7b") == {(1, 1)}
+
+
+def test_experts_that_weigh_nothing_are_chosen_among_too() -> None:
+    """Ten of eight experts and eight empty ones."""
+    stored = tomllib.loads((MODELS / "longcat-flash-560b.toml").read_text())["config"]
+    few = {**stored, "n_routed_experts": 8, "zero_expert_num": 8, "moe_topk": 10}
+    (mixture,) = {layer.feed_forward for layer in read_config(few).layers if isinstance(layer.feed_forward, MoE)}
+    assert (mixture.experts, mixture.zero_experts, mixture.top_k, mixture.expert_groups) == (8, 8, 10, 1)
 
 
 def test_a_window_needs_to_be_switched_on_in_qwen() -> None:

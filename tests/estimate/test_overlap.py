@@ -15,9 +15,10 @@ from roofline.describe.formats import PRESETS
 from roofline.describe.machine import Machine, Tier, Wire
 from roofline.describe.model_catalog import load_model
 from roofline.estimate.layout import Layout
+from roofline.estimate.spill import spilled
 from roofline.estimate.steps import Plan
 from roofline.estimate.times import RESOURCES
-from roofline.estimate.timing import Step, exchanges, passage, step_seconds, step_terms
+from roofline.estimate.timing import Step, Turns, exchanges, passage, step_seconds, step_terms
 from roofline.estimate.work import Operation, Transfer
 from roofline.explore.sides import sides
 from roofline.show.pools import Pool
@@ -43,12 +44,19 @@ def summing(size: float) -> Transfer:
     return Transfer("all_reduce", "all_reduce", size, 0, 2)
 
 
-def step(items: tuple[Any, ...], counts: tuple[int, ...], halves: Step | None = None) -> Step:
-    return Step("prefill", items, counts, (counts,), 1, 1, (), 0, halves)
+def step(*items: Any, turns: Turns | None = None) -> Step:
+    counts = (1,) * len(items)
+    return Step("prefill", items, counts, (counts,), 1, 1, (), 0, turns)
+
+
+def turns(*inside: Any, outside: tuple[Any, ...] = ()) -> Turns:
+    """Layers run twice, the rest once."""
+    counts = (2,) * len(inside) + (0,) * len(outside), (0,) * len(inside) + (1,) * len(outside)
+    return Turns((*inside, *outside), *counts)
 
 
 @pytest.mark.parametrize(
-    ("flops", "weights", "sent", "seconds", "owed"),
+    ("flops", "weights", "sent", "layers", "owed"),
     [
         (
             10,
@@ -57,61 +65,103 @@ def step(items: tuple[Any, ...], counts: tuple[int, ...], halves: Step | None = 
             10 + 2,
             {"compute": 10, "network": 2},
         ),  # computing takes longer: what crosses is hidden, sums are not
-        (10, 1, 40, 20, {"network": 20}),  # crossing takes longer: all else is hidden
-        (4, 3, 12, 2 * 3 + 2, {"memory": 6, "network": 2}),  # weights are read for either half
+        (10, 1, 40, 20 + 2, {"network": 22}),  # sending takes longer: all that is computed is hidden
+        (4, 3, 8, 2 * 3 + 2, {"memory": 6, "network": 2}),  # weights are read for either half
+        (6, 1, 16, 8 + 2, {"network": 10}),  # sums keep the wires busy too
     ],
 )
-def test_the_longer_of_computing_and_crossing_counts(
-    flops: float, weights: float, sent: float, seconds: float, owed: dict[str, float]
+def test_the_longer_of_computing_and_sending_counts(
+    flops: float, weights: float, sent: float, layers: float, owed: dict[str, float]
 ) -> None:
-    """Products, what crosses to experts (half of it leaves the rank), and a sum over ranks of 2 s."""
-    halves = step((operation(flops / 2, weights), crossing(sent / 2), summing(1.0)), (2, 2, 2))
-    whole = step((operation(flops, weights), crossing(sent), summing(2.0)), (1, 1, 1), halves)
-    at_once = step_seconds(replace(whole, halves=None), ONE_EACH, Plain())  # type: ignore[arg-type]
-    assert at_once == flops + sent / 2 + 2
-    assert step_seconds(whole, ONE_EACH, Plain()) == seconds  # type: ignore[arg-type]
-    assert passage(whole, ONE_EACH, Plain()) == (seconds, 0, seconds)  # type: ignore[arg-type]
+    """Products, what crosses to experts (half of it leaves the rank), sums over ranks of 2 s, and a head of 1 s."""
+    head = operation(1.0, 1.0)
+    halves = turns(operation(flops / 2, weights), crossing(sent / 2), summing(1.0), outside=(head,))
+    whole = step(operation(flops, weights), crossing(sent), summing(2.0), head, turns=halves)
+    at_once = step_seconds(replace(whole, turns=None), ONE_EACH, Plain())  # type: ignore[arg-type]
+    assert at_once == flops + sent / 2 + 2 + 1
+    assert step_seconds(whole, ONE_EACH, Plain()) == layers + 1  # type: ignore[arg-type]
+    assert passage(whole, ONE_EACH, Plain()) == (layers + 1, 0, layers + 1)  # type: ignore[arg-type]
     terms = step_terms(whole, ONE_EACH, Plain())  # type: ignore[arg-type]
-    assert terms["overlap"].total == seconds - at_once  # type: ignore[operator]
+    saved = terms["overlap"]
+    assert saved.total == layers + 1 - at_once  # type: ignore[operator]
+    assert (saved.compute, saved.memory, saved.network) == (0, weights, 0)
     found = {name: sum(times.attributed[name] for times in terms.values()) for name in RESOURCES}  # type: ignore[misc]
-    assert {name: value for name, value in found.items() if value} == owed
+    expected = {**owed, "compute": owed.get("compute", 0) + 1}
+    assert {name: value for name, value in found.items() if value} == expected
 
 
 def test_a_batch_that_is_faster_at_once_is_not_cut() -> None:
-    whole = step((operation(1.0, 6.0), crossing(2.0)), (1, 1))
-    cut = replace(whole, halves=step((operation(0.5, 6.0), crossing(1.0)), (2, 2)))
+    whole = step(operation(1.0, 6.0), crossing(2.0))
+    cut = replace(whole, turns=turns(operation(0.5, 6.0), crossing(1.0)))
     assert step_seconds(cut, ONE_EACH, Plain()) == step_seconds(whole, ONE_EACH, Plain()) == 7  # type: ignore[arg-type]
     saved = step_terms(cut, ONE_EACH, Plain())["overlap"]  # type: ignore[arg-type]
     assert (saved.total, saved.memory, set(saved.attributed.values())) == (0, 0, {0})
 
 
+def total(items: Any, counts: Any, field: str) -> float:
+    """Over all operations [FLOP, B, 1]."""
+    pairs = [(item, count) for item, count in zip(items, counts, strict=True) if isinstance(item, Operation)]
+    return sum(float(getattr(item, field)) * float(count) for item, count in pairs)
+
+
+def sent(items: Any, counts: Any) -> float:
+    """Over all exchanges [B]."""
+    return sum(float(item.size) * count for item, count in zip(items, counts, strict=True) if exchanges(item))
+
+
+@pytest.mark.parametrize("slice", [None, 256])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_halves_do_what_the_whole_does_and_read_the_weights_of_layers_twice(phase: str) -> None:
+def test_halves_do_what_the_whole_does_and_read_the_weights_of_layers_twice(phase: str, slice: int | None) -> None:
     model, machine = load_model(MODEL), accelerator("h100-sxm").numbers()
-    plan = Plan.of(model, Layout(dp=16, ep=16), PRESETS["fp8"], machine, host=True, overlap=True)
+    plan = Plan.of(model, Layout(dp=16, ep=16), PRESETS["fp8"], machine, host=True, overlap=True, slice=slice)
     if phase == "prefill":
         whole = plan.prefill(batch=64.0, prompt=512.0, cached=0.0)
     else:
         whole = plan.decode(batch=64.0, context=512.0)
-    assert whole.halves is not None
-
-    def total(step: Step, field: str, *, outside: bool | None = None) -> float:
-        counted = zip(step.items, step.path, strict=True)
-        chosen = [(item, count) for item, count in counted if isinstance(item, Operation)]
-        if outside is not None:
-            chosen = [each for each in chosen if (each[0].term in ("lm_head", "runtime")) == outside]
-        return sum(float(getattr(item, field)) * count for item, count in chosen)
-
+    assert whole.turns is not None
+    items, inside, outside = whole.turns.items, whole.turns.inside, whole.turns.outside
     for field in ("flops", "cache", "activations"):
-        assert total(whole.halves, field) == pytest.approx(total(whole, field))
-    for field in ("weights", "kernels"):
-        assert total(whole.halves, field, outside=True) == total(whole, field, outside=True) > 0
-    assert total(whole, "weights") < total(whole.halves, "weights") < 2 * total(whole, "weights")
-    sent = [
-        sum(float(item.size) * count for item, count in zip(each.items, each.path, strict=True) if exchanges(item))
-        for each in (whole, whole.halves)
-    ]
-    assert sent[0] == pytest.approx(sent[1])
+        both = total(items, inside, field) + total(items, outside, field)
+        assert both == pytest.approx(total(whole.items, whole.path, field))
+    assert sent(items, inside) == pytest.approx(sent(whole.items, whole.path))
+    assert sent(items, outside) == 0
+    once = {item.term for item, count in zip(items, outside, strict=True) if count}
+    assert {"lm_head", "runtime", "embedding"} <= once
+    assert not {"attention", "routed_experts", "dispatch"} & once
+    read = total(whole.items, whole.path, "weights") - total(items, outside, "weights")
+    assert read < total(items, inside, "weights") <= 2 * read
+
+
+def test_the_larger_half_of_an_odd_number_decides() -> None:
+    """Three sequences on a rank are two and one."""
+    plan = Plan.of(
+        load_model(MODEL), Layout(dp=16, ep=16), PRESETS["fp8"], accelerator("h100-sxm").numbers(), overlap=True
+    )
+    odd, two = plan.decode(batch=48.0, context=512.0).turns, plan.decode(batch=32.0, context=512.0)
+    assert odd is not None
+    cache = {item.cache for item in odd.items if item.term == "attention"}  # type: ignore[union-attr]
+    assert cache == {item.cache for item in two.items if item.term == "attention"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ranks", [{"tp": 4, "dp": 2, "ep": 8}, {"tp": 2, "dp": 2, "ep": 4}])
+def test_wires_are_never_busier_than_the_step_is_long(ranks: dict[str, int]) -> None:
+    """Sums of tensor ranks and rows to experts take the same wires; a floor of latencies stays below."""
+    wafers = rl.Deployment(MODEL, "cerebras-wse3", ranks["tp"] * ranks["dp"], pp=1, overlap=True, **ranks)
+    for estimate in (wafers.prefill(2048, 16), wafers.decode(2, 2)):
+        assert sum(times.network for times in estimate.terms.values()) <= estimate.seconds * (1 + 1e-12)
+        assert estimate.floor <= estimate.ideal
+
+
+def test_what_lies_in_a_further_memory_is_read_from_there_by_halves_and_slices_too() -> None:
+    machine = accelerator("h100-sxm").numbers()
+    plan = Plan.of(load_model(MODEL), Layout(dp=16, ep=16), PRESETS["fp8"], machine, overlap=True, slice=64)
+    step = spilled(plan.prefill(batch=64.0, prompt=512.0, cached=0.0), [(0.5, 0.25)])
+    assert step.turns is not None
+    assert step.uncut is not None
+    for items in (step.items, step.turns.items, step.uncut.items):
+        operations = [item for item in items if isinstance(item, Operation)]
+        assert operations
+        assert all(item.far == (item.weights * 0.5 + item.cache * 0.25,) for item in operations)  # type: ignore[operator]
 
 
 def test_one_sequence_on_each_rank_is_decoded_at_once_and_one_prompt_is_cut_in_two() -> None:

@@ -75,9 +75,17 @@ def test_slices_as_long_as_the_prompt_change_nothing(overlap: bool) -> None:
         whole.micro_batches,
         whole.hop_size,
     )
-    assert (cut.halves is None) == (whole.halves is None) == (not overlap)
-    if cut.halves and whole.halves:
-        assert (cut.halves.items, cut.halves.path) == (whole.halves.items, whole.halves.path)
+    assert cut.turns == whole.turns
+    assert (cut.turns is None) == (not overlap)
+
+
+def test_a_floor_allows_any_slices_and_the_models_own_work_has_none() -> None:
+    """Slices of eight tokens read the weights many times over, which a floor and a share of the bandwidth do not."""
+    whole, cut = (rl.Deployment(MODEL, "h100-sxm", slice=tokens).prefill(2048) for tokens in (None, 8))
+    assert cut.floor == whole.floor
+    assert cut.seconds > 10 * whole.seconds
+    assert cut.mbu * cut.seconds == pytest.approx(whole.mbu * whole.seconds)
+    assert cut.mfu * cut.seconds == pytest.approx(whole.mfu * whole.seconds)
 
 
 def test_slices_follow_each_other_through_a_pipeline() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.describe.attention import Attention, LatentAttention
@@ -134,14 +134,17 @@ def mixture(reading: Reading, **changes: Any) -> MoE:
         fields["extra"] = (Vector(name="correction", elements=fields["experts"], part="router"),)
     if fields["top_k"] > fields["experts"] + fields.get("zero_experts", 0):
         raise reading.fault("top_k", fields["top_k"], f"at most the {fields['experts']} experts")
-    return MoE(**fields, **routed_groups(reading, fields["experts"], fields["top_k"]))
+    return MoE(**fields, **routed_groups(reading, fields))
 
 
-def routed_groups(reading: Reading, experts: int, top_k: int) -> dict[str, int]:
+def routed_groups(reading: Reading, fields: Mapping[str, Any]) -> dict[str, int]:
     """The groups that a router has its experts in, and to how many it limits a token; without the keys, no limit."""
     groups = reading.size("expert_groups", default=1)
     chosen = reading.size("chosen_groups", default=groups)
-    if reading.keys.data.get("topk_method") == "greedy":  # DeepSeek-V2's name for a choice among all experts
+    experts, top_k = fields["experts"] + fields.get("zero_experts", 0), fields["top_k"]
+    if (
+        groups == 1 or reading.keys.data.get("topk_method") == "greedy"
+    ):  # DeepSeek-V2's name for a choice among all experts
         return {}
     if experts % groups:
         raise reading.fault("expert_groups", groups, f"a divisor of the {experts} experts")
