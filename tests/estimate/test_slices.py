@@ -54,6 +54,16 @@ def test_slices_do_the_work_of_the_whole_and_read_weights_for_each(layout: Layou
     assert total(cut, "cache") == pytest.approx(32 * token * read)
 
 
+def test_a_stage_computes_logits_once_for_all_slices() -> None:
+    """Of four slices, each finds a quarter of the head on the last stage, and on the way."""
+    cut = plan(512.0, Layout(pp=4)).prefill(**LOAD)
+    (place,) = (place for place, item in enumerate(cut.items) if item.term == "lm_head")
+    assert cut.path[place] == 1 / 4
+    assert {stage[place] for stage in cut.stages} == {0, 1 / 4}
+    (first,) = (place for place, item in enumerate(cut.items) if item.term == "embedding")
+    assert {stage[first] for stage in cut.stages} == {0, 1}
+
+
 def test_a_slice_holds_several_short_prompts() -> None:
     step = plan(128.0).prefill(batch=8.0, prompt=64.0, cached=0.0)
     halved = plan(None).prefill(batch=2.0, prompt=64.0, cached=0.0)
