@@ -194,7 +194,9 @@ def to_toml(stack: Runtime) -> str:
     }
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
     if stack.stages:
-        lines += ["stages = true", f'sums = "{stack.sums}"']
+        lines.append("stages = true")
+    if stack.sums != "fp32":
+        lines.append(f'sums = "{stack.sums}"')
     if stack.slice is not None:
         lines.append(f"slice = {stack.slice}")
     lines += [f"{name} = {getattr(stack, name):g}" for name in CONSTANTS]

@@ -50,8 +50,10 @@ def _usage(error: click.ClickException) -> object:
     if isinstance(error, click.NoSuchOption) and context is not None:
         known = [name for parameter in context.command.params for name in parameter.opts]
         key = error.option_name.lstrip("-")
-        if "--on" in known and key in POOL_KEYS:
-            expected = f"it with the pool: --on NAME:N,{key}=…"
+        pool = next((parameter for parameter in context.command.params if "--on" in parameter.opts), None)
+        if pool is not None and key in POOL_KEYS:
+            name = str(pool.metavar).partition("[")[0]
+            expected = f"it with the pool: --on {name},{key}=…"
             return InvalidInput("option", given=error.option_name, expected=expected)
         return UnknownName("option", given=error.option_name, known=[*known, "--help"], expected=_options(context))
     path = context.command_path if context is not None else "roofline"

@@ -11,7 +11,7 @@ from roofline.estimate.layout import vocabulary_cuts
 from roofline.estimate.resolved import Point
 from roofline.estimate.service import Service
 from roofline.estimate.serving import serve
-from roofline.trust.law import Claim, Law, at_most, equal, true
+from roofline.trust.law import ROUNDING, Claim, Law, at_most, equal, true
 from roofline.trust.law_cases import Case
 from roofline.trust.serving_cases import DRAFTS, ENDLESS, FREE, LINK, PRICE
 
@@ -163,8 +163,10 @@ def _meets_nobody(case: Case) -> Iterator[Claim]:
     if case.resolved.layout.dp * case.resolved.layout.pp > 1:
         return
     service = serve(serving.alone, serving.lone)
-    computed = serving.prompt().seconds  # the rest of a whole answer's time, whose last digits are lost
-    yield equal("the first token of a lone request", service.ttft, "its prefill", computed, within=_SETTLED)
+    computed = serving.prompt().seconds
+    # It is what is left of a whole answer's time, and as exact as that.
+    rounding = ROUNDING * max(1.0, service.e2e_latency / computed)
+    yield equal("the first token of a lone request", service.ttft, "its prefill", computed, within=rounding)
     first, last = (serving.alone.decode(1, context).seconds for context in (serving.lone.isl, serving.lone.longest))
     yield at_most("a step at the first context", first, "its time per token", service.tpot)
     yield at_most("its time per token", service.tpot, "a step at the last context", last)

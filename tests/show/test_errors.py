@@ -66,6 +66,7 @@ def test_bad_input_is_one_line(terminal: Terminal, arguments: tuple[str, ...]) -
         (("hardwear", "h100-sxm"), "nearest: hardware"),
         ((*COMPARE, "--formt", "json"), "nearest: --format"),
         ((*EXPLAIN, "--overlap", "yes"), "expected it with the pool: --on NAME:N,overlap=…"),
+        (("plan", MODEL, "--on", "h100-sxm", "--overlap", "yes", *PLANNED), "with the pool: --on PART,overlap=…"),
         (("plan", MODEL, "--on", "h100-sxm:8,overlap=yes", *PLANNED), "nearest: h100-sxm,overlap=yes"),
         (("plan", MODEL, "--on", "h100-sxm:8", *PLANNED), "expected a part without a count"),
         ((*COMPARE, "--format", "jsn"), "nearest: json"),
