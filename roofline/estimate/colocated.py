@@ -232,12 +232,10 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
     full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
-    notes = [
-        _CACHES,
-        (_PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE)
-        if chunk is None
-        else f"prompts enter in chunks of {chunk:,g} tokens, a decode step each",
-    ]
+    entering = _PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE
+    if chunk is not None:
+        entering = f"prompts enter in chunks of {chunk:,g} tokens, a decode step each"
+    notes = [_CACHES, entering]
     if np.any(there):
         notes.append(_SPARED)
     if full:

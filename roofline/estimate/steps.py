@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
 from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
-from roofline.estimate.kernels import HostKernel, Kernel, TransferKernel, one_token
+from roofline.estimate.kernels import HostKernel, Kernel, one_token
 from roofline.estimate.layout import Layout, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step, Turns
-from roofline.estimate.work import HIDDEN_WIDTH, Item, Load
+from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, exchanges
 from roofline.numeric import Num, ceil, maximum, minimum
 
 
@@ -78,7 +77,7 @@ class Plan:
             counts([*(number for _, number in model.groups()), 0, 0]),
             tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
-            overlap and layout.pp == 1 and any(map(_exchanges, kernels)),
+            overlap and layout.pp == 1 and any(map(exchanges, kernels)),
             slice,
         )
 
@@ -97,23 +96,15 @@ class Plan:
         if not step.hops:
             return step
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
-        return Step(
-            step.phase,
-            step.items,
-            step.path,
-            step.stages,
-            step.micro_batches,
-            step.depth,
-            (*step.hops[:-1], (wire, number + 1)),
-            step.hop_size,
-        )
+        return replace(step, hops=(*step.hops[:-1], (wire, number + 1)))
 
     def prefill(self, *, batch: Num, prompt: Num, cached: Num) -> Step:
         """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already."""
         share, new = self._micro_batch(batch), prompt - cached
         sequences = self._per_rank(share)
         load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
-        step, slices = self._step(batch, share, load), cast("Num", 1)
+        step = self._step(batch, share, load)
+        slices: Num = 1
         if self.slice is not None:
             load, slices = _cut(load, self.slice)
             step = self._sliced(step, load, slices)
@@ -184,8 +175,3 @@ def _cut(load: Load, slice: int) -> tuple[Load, Num]:
     slices, new = maximum(load.rows / slice, 1), minimum(load.new, slice)
     rows, cached = load.rows / slices, load.cached + (load.new - new) / 2
     return Load("prefill", rows / new, new, cached, cached + new, rows, load.group_tokens / slices), slices
-
-
-def _exchanges(kernel: Kernel) -> bool:
-    """Whether it brings rows to the experts of other ranks, or back."""
-    return isinstance(kernel, TransferKernel) and kernel.collective == "all_to_all" and kernel.ranks > 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from roofline.describe.machine import Machine, Wire
@@ -24,7 +24,7 @@ from roofline.equations.rooflines import (
 from roofline.estimate.network import hop_seconds, transfer_time
 from roofline.estimate.rates import Rates
 from roofline.estimate.times import NOTHING, RESOURCES, Resource, Times, below, winners
-from roofline.estimate.work import HAND_OVER, Item, Operation, Phase
+from roofline.estimate.work import HAND_OVER, Item, Operation, Phase, exchanges
 from roofline.numeric import SCALAR, Num, kind, maximum, minimum, sqrt
 
 
@@ -48,8 +48,8 @@ class Step:
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
     Where prompts are cut into slices, each slice passes a pipeline as a micro-batch does, and `uncut` is the same step
-    without. What is done once for all slices occurs a part of a time in each.
-    `turns` are the same work where halves of the batch take turns.
+    without. What is done once for all slices occurs a part of a time in each. `turns` are the same work where halves of
+    the batch take turns.
     """
 
     phase: Phase
@@ -89,20 +89,17 @@ def overlapped_seconds(turns: Turns, machine: Machine, rates: Rates) -> Num:
     return maximum(waited, sent) + weighted(turns.outside, seconds)
 
 
-def exchanges(item: Item) -> bool:
-    """Whether it brings rows to the experts of other ranks, or back."""
-    return not isinstance(item, Operation) and item.collective == "all_to_all"
-
-
 def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
     """Seconds of all stages for one micro-batch, of the hand-overs between them, and of the slowest stage [s]."""
-    seconds = [item_seconds(item, machine, rates) for item in step.items]
-    total = weighted(step.path, seconds)
     if not step.pipelined:
-        if step.turns is not None:
-            total = minimum(total, overlapped_seconds(step.turns, machine, rates))
+        total = step_seconds(step, machine, rates)
         return total, 0, total
-    return total, _hops(step, rates), maximum(*(weighted(counts, seconds) for counts in step.stages))
+    seconds = [item_seconds(item, machine, rates) for item in step.items]
+    return (
+        weighted(step.path, seconds),
+        _hops(step, rates),
+        maximum(*(weighted(counts, seconds) for counts in step.stages)),
+    )
 
 
 def _hops(step: Step, rates: Rates) -> Num:
@@ -263,16 +260,8 @@ def _overlap_times(whole: Iterable[Times], turns: Turns, machine: Machine, rates
     longer = waited.times(hidden).plus(sent.times(1 - hidden)).plus(outside)
     both = waited.plus(crossed).plus(outside)
     taken = below(longer.total, alone.total)
-    return Times(
-        (both.compute - alone.compute) * taken,
-        (both.memory - alone.memory) * taken,
-        (both.feed - alone.feed) * taken,
-        (both.network - alone.network) * taken,
-        (both.overhead - alone.overhead) * taken,
-        (longer.total - alone.total) * taken,
-        {name: (longer.attributed[name] - alone.attributed[name]) * taken for name in RESOURCES},
-        (both.spill - alone.spill) * taken,
-    )
+    demanded, passing = (each.plus(alone.times(-1)).times(taken) for each in (both, longer))
+    return replace(demanded, total=passing.total, attributed=passing.attributed)
 
 
 def _item_times(item: Item, machine: Machine, rates: Rates) -> Times:

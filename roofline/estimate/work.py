@@ -90,6 +90,13 @@ class Transfer:
 
 
 Item = Operation | Transfer
+
+
+def exchanges(what: object) -> bool:
+    """Whether an item, or the kernel that becomes one, brings rows to the experts of other ranks, or back."""
+    return getattr(what, "collective", "") == "all_to_all"
+
+
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
 """Stands for the hand-over between two stages where its rate on the wires is looked up."""
 

@@ -59,9 +59,8 @@ def crossovers(
     taking = [name for name in (*RESOURCES, *TRAFFIC) if float(sides(resolved, step, name)(resolved, step)) > 0]
     resources = [name for name in taking if name in RESOURCES]
     traffic = [name for name in taking if name in TRAFFIC]
-    terms = [
-        name for name in step_terms(step, resolved.machine, resolved.rates) if name != "overlap"
-    ]  # it takes no time
+    # What an overlap saves takes no time.
+    terms = [name for name in step_terms(step, resolved.machine, resolved.rates) if name != "overlap"]
     pairs = [pair for group in (resources, traffic, terms) for pair in combinations(group, 2)]
     every = []
     for variable in variables:

@@ -102,8 +102,8 @@ def settle(
     power = part.power.value if part.power else None
     count = devices or layout.devices
     chosen = formats.quantization
-    settled = Resolved(model, part, count, layout, chosen, part.numbers(), rates, price, power, formats.notes)
-    return replace(settled, overlap=overlap, slice=slice)
+    known = (model, part, count, layout, chosen, part.numbers(), rates, price, power, formats.notes)
+    return Resolved(*known, overlap=overlap, slice=slice)
 
 
 def scaled(

@@ -220,7 +220,9 @@ class Form:
     """The times of all observations as a function of the numbers."""
 
     seen: Sequence[Observation]
-    _known: dict[tuple[float, float], tuple[Array, Array, Array, Array]] = field(default_factory=dict)
+    _known: dict[tuple[float, float], tuple[Array, Array, Array, Array]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     """Times on the devices by the factors on memory and compute: a fit moves one number at a time."""
 
     def predicted(self, numbers: Array) -> Array:

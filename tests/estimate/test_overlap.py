@@ -18,8 +18,8 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.spill import spilled
 from roofline.estimate.steps import Plan
 from roofline.estimate.times import RESOURCES
-from roofline.estimate.timing import Step, Turns, exchanges, passage, step_seconds, step_terms
-from roofline.estimate.work import Operation, Transfer
+from roofline.estimate.timing import Step, Turns, passage, step_seconds, step_terms
+from roofline.estimate.work import Operation, Transfer, exchanges
 from roofline.explore.sides import sides
 from roofline.show.pools import Pool
 from tests.estimate.test_times import Plain, operation

@@ -142,9 +142,8 @@ def routed_groups(reading: Reading, fields: Mapping[str, Any]) -> dict[str, int]
     groups = reading.size("expert_groups", default=1)
     chosen = reading.size("chosen_groups", default=groups)
     experts, top_k = fields["experts"] + fields.get("zero_experts", 0), fields["top_k"]
-    if (
-        groups == 1 or reading.keys.data.get("topk_method") == "greedy"
-    ):  # DeepSeek-V2's name for a choice among all experts
+    among_all = reading.keys.data.get("topk_method") == "greedy"  # in DeepSeek-V2's words
+    if groups == 1 or among_all:
         return {}
     if experts % groups:
         raise reading.fault("expert_groups", groups, f"a divisor of the {experts} experts")
