@@ -88,8 +88,8 @@ def nodes_reached(nodes: Num, copies: Num, expert_groups: Num, chosen_groups: Nu
     DeepSeek-V3's, to 4 of 8 groups (DeepSeek-AI 2024, arXiv:2412.19437, section 2.1.2).
 
     Cells are groups, or parts of groups where there are more nodes than groups. Within 3 % of all draws of groups where
-    nodes and groups divide each other; where groups lie across two nodes it is too few, by 12 % for 4 groups of 8 on 7
-    or 9 nodes. Experts are taken to be drawn independently of each other.
+    nodes and groups divide each other; where groups lie across two nodes it is too few, by an eighth for 4 groups of 8
+    on 7 or 9 nodes. Experts are taken to be drawn independently of each other.
 
     >>> nodes_reached(4, 2, 1, 1)
     1.75

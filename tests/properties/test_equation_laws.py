@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -440,6 +441,22 @@ def test_nodes_reached_within_a_limit_are_those_of_a_draw(copies: int, groups: i
     drawn = nodes * (1 - sum(none_of(taken) for taken in range(min(here, chosen) + 1)))
     reached = float(exchanges.nodes_reached(nodes, copies, groups, chosen))  # type: ignore[arg-type]
     assert reached == pytest.approx(drawn, rel=0.03)
+
+
+@pytest.mark.parametrize("nodes", [7, 9])
+def test_nodes_that_groups_lie_across_are_counted_an_eighth_too_few(nodes: int) -> None:
+    """Eight copies to four of eight groups in a row: against all draws of the groups, however nodes cut the row."""
+    groups, chosen, copies = 8, 4, 8
+
+    def share(node: int, group: int) -> float:
+        ends = min((node + 1) / nodes, (group + 1) / groups), max(node / nodes, group / groups)
+        return max(ends[0] - ends[1], 0) * groups / chosen
+
+    draws = list(combinations(range(groups), chosen))
+    missed = [(1 - sum(share(node, group) for group in draw)) ** copies for node in range(nodes) for draw in draws]
+    drawn = nodes - sum(missed) / len(draws)
+    reached = float(exchanges.nodes_reached(nodes, copies, groups, chosen))  # type: ignore[arg-type]
+    assert reached / drawn == pytest.approx(7 / 8, abs=0.01)
 
 
 @given(size=positive, copies=st.integers(1, 16), inside=st.integers(1, 16), across=st.integers(1, 64))
