@@ -59,7 +59,7 @@ class AttentionFfn:
         for name, pool in (("attention", self.attention), ("ffn", self.ffn)):
             if len(pool.accelerator.memory) > 1:
                 raise InvalidInput(name, given="spill", expected="a pool whose nearest memory holds its part")
-            if pool.overlap or pool.slice is not None:
+            if pool.overlap or isinstance(pool.slice, int):
                 given = "overlap" if pool.overlap else f"slice {pool.slice:,}"
                 raise InvalidInput(name, given=given, expected="a pool of whole prompts and batches: halves take turns")
         if self.offload not in OFFLOADS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 
 from roofline.describe.workload import Traffic
 from roofline.equations.disaggregation import prefill_per_decode
@@ -16,7 +17,7 @@ from roofline.estimate.door import checked
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.servers import Whole
 from roofline.estimate.service import Service
-from roofline.estimate.serving import serve, servers_of, settings
+from roofline.estimate.serving import prompting, serve, servers_of, settings
 from roofline.estimate.speculative import Speculative
 
 _TRIED = 12
@@ -49,24 +50,23 @@ def balance(
     """The split of `devices` devices into whole replicas that serves most requests, then with the least latency.
 
     The sizes that the pools came with do not matter but for their replicas, none of which is larger: where a layout is
-    left open, prompts take the one that is fastest for one of them on the devices that the pool came with, and decode
-    is tried in the fastest ones of replicas of all sizes. `chunk` and `max_batch` are those of `serve`. Raises
-    `DoesNotFit` where not one replica of each goes on the devices.
+    left open, both pools are tried in the fastest ones of replicas of all sizes. `chunk` and `max_batch` are those of
+    `serve`. Raises `DoesNotFit` where not one replica of each goes on the devices.
     """
     if not isinstance(system, PrefillDecode):
         raise InvalidInput("system", given=type(system).__name__, expected="a PrefillDecode")
     if traffic.shape:
         raise InvalidInput("traffic", given="arrays", expected="plain numbers: one split for one traffic")
     total, (chunk, max_batch) = int(checked("devices", devices)), settings(chunk, max_batch)
-    prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
-    worker = prompts.deployment.layout.devices
+    workers = prompting(system.prefill, traffic)
     units = _units(system.decode, traffic, total, max_batch)
     found = [
         _balanced(system, traffic, total, prompts, unit, chunk, max_batch)
-        for unit in units
-        if worker + unit.devices <= total
+        for prompts, unit in product(workers, units)
+        if prompts.settled.layout.devices + unit.devices <= total
     ]
     if not found:
+        worker = min(prompts.settled.layout.devices for prompts in workers)
         replica = min(unit.devices for unit in units)
         need = worker + replica
         raise DoesNotFit(

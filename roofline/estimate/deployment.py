@@ -24,7 +24,7 @@ from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
-from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.resolved import Point, Resolved, Slice
 from roofline.estimate.timing import step_seconds
 from roofline.numeric import SCALAR, SYMBOL
 
@@ -43,8 +43,9 @@ class Deployment:
     is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
     stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is faster: one is
     computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank takes prompts
-    in slices of `slice` tokens, which follow each other through a pipeline (None: as the serving stack does, and
-    without one whole). `price` [USD per device-hour] and `power` [W per device] replace the spec's own.
+    in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever slices are
+    `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour] and
+    `power` [W per device] replace the spec's own.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -65,7 +66,7 @@ class Deployment:
         runtime: str | Runtime | None = None,
         skew: float | None = None,
         overlap: bool = False,
-        slice: int | None = None,
+        slice: Slice | None = None,
         price: float | None = None,
         power: float | None = None,
     ) -> None:
@@ -90,7 +91,7 @@ class Deployment:
         given, measured = _amount("skew", skew), 0.0 if self.runtime is None else self.runtime.skew
         self.skew = measured if given is None else given
         self.overlap = _flag("overlap", overlap)
-        self.slice = (None if self.runtime is None else self.runtime.slice) if slice is None else _count("slice", slice)
+        self.slice = _own_slice(self.runtime) if slice is None else _slice(slice)
         own_price, own_power = self.accelerator.price, self.accelerator.power
         self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
         self.power = own_power.value if power is None and own_power else _amount("power", power)
@@ -192,6 +193,10 @@ class Deployment:
         """This deployment with the ranks of one layout."""
         return self._changed(_given={"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep})
 
+    def with_slice(self, slice: Slice) -> Deployment:
+        """This deployment with prompts taken in slices of so many tokens, whole, or as is fastest."""
+        return self._changed(slice=_slice(slice))
+
     def resized(self, devices: int) -> Deployment:
         """This deployment on another number of devices; `LayoutError` where its ranks do not go on them."""
         return self._changed(devices=_count("devices", devices))
@@ -245,7 +250,8 @@ class Deployment:
         return changed
 
     def __repr__(self) -> str:
-        said = {**self._given, "overlap": self.overlap or None, "slice": self.slice}
+        slice = None if self.slice == _own_slice(self.runtime) else self.slice
+        said = {**self._given, "overlap": self.overlap or None, "slice": slice}
         given = "".join(f", {name}={value}" for name, value in said.items() if value is not None)
         return (
             f"Deployment({self.model.name}, {self.accelerator.name}, {self.devices}{given}, {self.quantization.label})"
@@ -293,11 +299,22 @@ class Deployment:
         return Choice(*arguments, lambda layout, point: float(self._resolved(layout).evaluate(point, step_seconds)))
 
 
-def _count(what: str, value: Any) -> int:
+def _count(what: str, value: Any, or_words: str = "") -> int:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not 1 <= value <= 10**7:
-        raise InvalidInput(what, given=value, expected="a whole number from 1 to 10,000,000")
+        raise InvalidInput(what, given=value, expected=f"a whole number from 1 to 10,000,000{or_words}")
     return int(value)
+
+
+def _slice(value: Any) -> Slice:
+    if isinstance(value, str) and value in ("whole", "fastest"):
+        return value  # type: ignore[return-value]
+    return _count("slice", value, or_words=", whole or fastest")
+
+
+def _own_slice(stack: Runtime | None) -> Slice:
+    """How a serving stack takes prompts; without one, what is the fastest."""
+    return "fastest" if stack is None else stack.slice or "whole"
 
 
 def _flag(what: str, value: Any) -> bool:

@@ -193,7 +193,12 @@ class Split:
 
 
 def split(
-    system: PrefillDecode, traffic: Traffic, decoder: Server, chunk: float | None, max_batch: float | None
+    system: PrefillDecode,
+    traffic: Traffic,
+    prompts: Whole,
+    decoder: Server,
+    chunk: float | None,
+    max_batch: float | None,
 ) -> Service:
     """Steady state of one traffic of plain numbers on two pools; a pass takes prompts of up to `chunk` tokens [token].
 
@@ -201,7 +206,6 @@ def split(
     pool decodes `max_batch` sequences at most [1].
     """
     tokens = PASS_TOKENS if chunk is None else chunk
-    prompts = Whole.for_prompts(system.prefill, traffic, "prefill")
     prompt = prompts.prompt(traffic, tokens)
     passes, allowed = prompt.passes, Most.of(decoder, traffic, max_batch)
     context = float(mean_decode_context(traffic.isl, traffic.osl))  # type: ignore[arg-type]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -14,17 +15,20 @@ from roofline.describe.formats import Quantization
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.machine import Machine
 from roofline.describe.model import ModelShape
+from roofline.errors import InvalidInput
 from roofline.estimate.capacity import Memory
 from roofline.estimate.door import in_blocks, one_kind
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
 from roofline.estimate.spill import sentence, spilled
 from roofline.estimate.steps import Plan
-from roofline.estimate.timing import Step
+from roofline.estimate.timing import Step, step_seconds
 from roofline.estimate.work import Operation, Phase
-from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num
+from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind
 
 Evaluator = Callable[[Step, Machine, Rates], Num]
+Slice = int | Literal["whole", "fastest"]
+"""Tokens of prompts that a rank takes at a time; or whole prompts, or what passes the stages of a pipeline soonest."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class Resolved:
     """Squared coefficient of variation of how often experts are chosen; 0 where all are chosen alike [1]."""
     overlap: bool = False
     """Whether halves of a batch take turns: one is computed while rows of the other cross to experts and back."""
-    slice: int | None = None
-    """Tokens of prompts that a rank takes at a time; None for whole prompts [token]."""
+    slice: Slice = "whole"
+    """How a rank takes prompts [token]."""
 
     @property
     def replicas(self) -> int:
@@ -107,7 +111,6 @@ class Resolved:
             host=self.rates.hosted,
             skew=self.skew,
             overlap=self.overlap,
-            slice=self.slice,
         )
 
     @cached_property
@@ -117,11 +120,37 @@ class Resolved:
 
     def step(self, point: Point) -> Step:
         """What the phase does at a point."""
+        return self._sliced(point, self.slice_at(point) if point.phase == "prefill" else None)
+
+    def _sliced(self, point: Point, slice: Num | None) -> Step:
         if point.phase == "decode":
             step = self.plan.decode(batch=point.batch, context=point.context, new=point.tokens)
         else:
-            step = self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached)
+            step = self.plan.prefill(batch=point.batch, prompt=point.context, cached=point.cached, slice=slice)
         return spilled(step, self.memory.far_shares(point.batch, point.context)) if self.memory.further else step
+
+    def slice_at(self, point: Point) -> Num | None:
+        """Tokens of the slices in which a rank takes a point's prompts; None for whole ones [token].
+
+        The fastest is looked for among powers of two, of which the largest takes all prompts at once, at every place of
+        an array. `InvalidInput` where numbers are symbols: none is the fastest for all of them.
+        """
+        if self.slice != "fastest":
+            return None if self.slice == "whole" else self.slice
+        if self.layout.pp == 1:
+            return None
+        _refuse_symbols(point.batch, point.context, point.cached)
+        rows = float(np.max(point.batch) * np.max(point.new))
+        tokens = 2.0 ** np.arange(math.ceil(math.log2(rows)), -1, -1)
+        seconds: list[Any] = [step_seconds(self._sliced(point, each), self.machine, self.rates) for each in tokens]
+        _refuse_symbols(*seconds)
+        fastest = tokens[np.argmin(np.stack(np.broadcast_arrays(*seconds)), axis=0)]
+        return cast("Num", fastest if point.kind == ARRAY else float(fastest))
+
+    def sliced_as_at(self, point: Point) -> Resolved:
+        """The same with the slices that one point's prompts are taken in, everywhere."""
+        tokens = self.slice_at(point) if point.phase == "prefill" else None
+        return replace(self, slice="whole" if tokens is None else int(tokens))  # type: ignore[call-overload]
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
@@ -158,7 +187,7 @@ class Resolved:
 
     @cached_property
     def _alone(self) -> Resolved:
-        return replace(self, layout=Layout(), slice=None)
+        return replace(self, layout=Layout(), slice="whole")
 
     def assumptions(self, point: Point) -> tuple[str, ...]:
         """What had to be assumed, one sentence each."""
@@ -182,7 +211,7 @@ class Resolved:
             found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
                 found.append("ranks wait for the one of whose experts the most are touched")
-        found.extend(self.configured() if point.phase == "prefill" else self._turns())
+        found.extend((*self.taking(point), *self._turns()) if point.phase == "prefill" else self._turns())
         return tuple(dict.fromkeys(found))
 
     def configured(self) -> tuple[str, ...]:
@@ -193,11 +222,17 @@ class Resolved:
         """Whether halves of a batch take turns, where they were told to, in a sentence."""
         return ((_TURNS if self.plan.overlap else _NO_TURNS),) if self.overlap else ()
 
-    def taking(self) -> tuple[str, ...]:
-        """How prompts are taken, where slices or stages make it worth saying, one sentence each."""
-        if self.slice is not None:
+    def taking(self, point: Point | None = None) -> tuple[str, ...]:
+        """How prompts are taken, where slices or stages make it worth saying, in a sentence."""
+        if isinstance(self.slice, int):
             return (_SLICES.format(slice=self.slice),)
-        return (_WHOLE,) if self.layout.pp > 1 else ()
+        if self.layout.pp == 1:
+            return ()
+        if self.slice == "whole":
+            return (_WHOLE,)
+        if point is None or point.kind != SCALAR:
+            return (_FASTEST,)
+        return (_CHOSEN.format(slice=self.slice_at(point)),)
 
     def sources(self) -> tuple[str, ...]:
         """Titles of the documents behind the part's numbers and the fitted figures."""
@@ -215,9 +250,17 @@ class Resolved:
 _EVENLY = "tokens are routed to experts evenly and independently"
 _UNEVENLY = "tokens are routed to experts independently, and to some more often than to others (skew {skew:g})"
 _WHOLE = "prompts pass the stages of the pipeline whole; slice= cuts them"
+_FASTEST = "prompts pass the stages of the pipeline in the slices that are fastest; slice= says how many tokens"
+_CHOSEN = "prompts pass the stages of the pipeline in slices of {slice:,g} tokens: the fastest"
 _SLICES = "a rank takes prompts in slices of {slice:,g} tokens"
 _TURNS = "halves of a batch take turns where that is faster: one is computed while rows of the other cross to experts"
 _NO_TURNS = "overlap has no effect: no rows cross to experts of other ranks, or stages of a pipeline take turns already"
+
+
+def _refuse_symbols(*values: Any) -> None:
+    if not {kind(value) for value in values} <= {SCALAR, ARRAY}:
+        expected = "a number of tokens, or whole: which are fastest depends on what is left open"
+        raise InvalidInput("slice", given="the fastest", expected=expected)
 
 
 def _operations(step: Step, field: str) -> Num:

@@ -174,11 +174,10 @@ class Whole:
         return cls(deployment.with_layout(settled.layout), settled, name)
 
     @classmethod
-    def for_prompts(cls, deployment: Deployment, traffic: Traffic, name: str) -> Whole:
-        """The deployment, its layout chosen for the traffic's prompts."""
-        layout = deployment.prefill(traffic.isl, cached_tokens=traffic.cached_tokens).layout
-        settled = settled_on(deployment, layout, traffic.isl)
-        return cls(deployment.with_layout(layout), settled, name)
+    def for_prompts(cls, pool: Deployment, replica: Deployment, traffic: Traffic) -> Whole:
+        """A pool in the layout that is the fastest for one prompt of the traffic on the devices of a `replica`."""
+        layout = replica.prefill(traffic.isl, cached_tokens=traffic.cached_tokens).layout
+        return cls(pool.with_layout(layout), settled_on(pool, layout, traffic.isl), "prefill")
 
     @property
     def replicas(self) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,23 @@ def _one_number(name: str, given: Any) -> float:
 def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
     """In the layout that answers soonest of those tried where it is left open, of replicas of all sizes."""
     if isinstance(system, PrefillDecode):
-        servers = servers_of(system.decoding, traffic, max_batch, "decode")
-        return min((split(system, traffic, server, chunk, max_batch) for server in servers), key=_lateness)
+        pools = product(prompting(system.prefill, traffic), servers_of(system.decoding, traffic, max_batch, "decode"))
+        return min((split(system, traffic, *pair, chunk, max_batch) for pair in pools), key=_lateness)
     servers = servers_of(system, traffic, max_batch, "devices")
     return min((colocated(server, traffic, chunk, max_batch) for server in servers), key=_lateness)
+
+
+def prompting(pool: Deployment, traffic: Traffic) -> list[Whole]:
+    """A pool that only takes prompts; where its layout is left open, in the fastest ones of replicas of all sizes."""
+    wholes = [Whole.for_prompts(pool, pool, traffic)]
+    for replicas in (2**power for power in range(1, pool.devices.bit_length())):
+        if pool.is_laid_out:
+            break
+        try:
+            wholes.append(Whole.for_prompts(pool, _part(pool, replicas), traffic))
+        except (LayoutError, DoesNotFit):
+            break
+    return list({whole.settled.layout: whole for whole in wholes}.values())
 
 
 def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str) -> list[Server]:

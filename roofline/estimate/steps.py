@@ -24,7 +24,7 @@ class Plan:
     """What one device of each stage runs, whatever the load.
 
     `kernels` are distinct; `path` and `stages` count them as `Step` does its items, and `inside` those of layers alone.
-    With `overlap`, halves of a batch take turns; a rank takes prompts in slices of `slice` tokens, or whole.
+    With `overlap`, halves of a batch take turns.
     """
 
     layout: Layout
@@ -35,7 +35,6 @@ class Plan:
     stages: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
     overlap: bool = False
-    slice: int | None = None
 
     @classmethod
     def of(
@@ -49,7 +48,6 @@ class Plan:
         host: bool = False,
         skew: float = 0.0,
         overlap: bool = False,
-        slice: int | None = None,
     ) -> Plan:
         """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
 
@@ -78,7 +76,6 @@ class Plan:
             tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
             overlap and layout.pp == 1 and any(map(exchanges, kernels)),
-            slice,
         )
 
     def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
@@ -98,15 +95,18 @@ class Plan:
         wire, number = step.hops[-1]  # the sampled token goes back to the first stage
         return replace(step, hops=(*step.hops[:-1], (wire, number + 1)))
 
-    def prefill(self, *, batch: Num, prompt: Num, cached: Num) -> Step:
-        """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already."""
+    def prefill(self, *, batch: Num, prompt: Num, cached: Num, slice: Num | None = None) -> Step:
+        """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already.
+
+        A rank takes them in slices of `slice` tokens, or whole.
+        """
         share, new = self._micro_batch(batch), prompt - cached
         sequences = self._per_rank(share)
         load = Load("prefill", sequences, new, cached, prompt, sequences * new, share * new)
         step = self._step(batch, share, load)
         slices: Num = 1
-        if self.slice is not None:
-            load, slices = _cut(load, self.slice)
+        if slice is not None:
+            load, slices = _cut(load, slice)
             step = self._sliced(step, load, slices)
         if self.overlap:  # one prompt is cut in two where there are no others
             half = {name: getattr(load, name) / 2 for name in ("sequences", "rows", "group_tokens")}
@@ -167,7 +167,7 @@ class Plan:
         )
 
 
-def _cut(load: Load, slice: int) -> tuple[Load, Num]:
+def _cut(load: Load, slice: Num) -> tuple[Load, Num]:
     """A slice of prompts, and how many there are: some whole prompts, or a part of one with the mean of earlier keys.
 
     Slices are full, and the last one counts as the part of a slice that it is.

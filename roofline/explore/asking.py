@@ -64,6 +64,18 @@ class Asked:
             return Point("decode", values["batch"], values["context"], 0)
         return Point("prefill", values["batch"], values["prompt"], values["cached_tokens"])
 
+    def sliced_as_at(self, values: Mapping[str, float]) -> Asked:
+        """The same phase with prompts in the slices that they are taken in at a point, everywhere."""
+        if self.phase == "decode":
+            return self
+        slice = self.deployment.settled().sliced_as_at(self.point(values)).slice
+        return Asked(self.deployment.with_slice(slice), self.phase)
+
+    @property
+    def method(self) -> Any:
+        """The phase as it is given."""
+        return getattr(self.deployment, self.phase)
+
 
 def scalars(given: Mapping[str, Any]) -> dict[str, float]:
     """The same values, refused where one is an array or a symbol."""

@@ -49,11 +49,13 @@ def crossovers(
 
     The quantities are the resources that take time at the point, the traffic of weights and of caches, and the terms of
     the estimate; a pair is two resources, two kinds of traffic or two terms. `of` names one or several variables,
-    hardware numbers included (None: every argument of the phase). The others stay at the point.
+    hardware numbers included (None: every argument of the phase). The others stay at the point, and so do the slices in
+    which prompts pass a pipeline.
     """
     asked = Asked.of(phase)
-    resolved = asked.deployment.settled()
     values = scalars(asked.complete(point))
+    asked = asked.sliced_as_at(values)
+    resolved = asked.deployment.settled()
     variables = asked.axes if of is None else (of,) if isinstance(of, str) else tuple(of)
     step = resolved.step(asked.point(values))
     taking = [name for name in (*RESOURCES, *TRAFFIC) if float(sides(resolved, step, name)(resolved, step)) > 0]
@@ -66,7 +68,7 @@ def crossovers(
     for variable in variables:
         fixed = {name: value for name, value in values.items() if name != variable}
         for a, b in pairs:
-            every.append(crossover(phase, a, b, of=variable, **fixed))
+            every.append(crossover(asked.method, a, b, of=variable, **fixed))
             if progress is not None:
                 progress(len(every), len(variables) * len(pairs))
     return Crossovers(tuple(every))

@@ -93,7 +93,8 @@ def sensitivity(phase: Any, *, of: str = "seconds", side: Side = "better", **poi
     if side not in ("better", "worse"):
         raise InvalidInput("side", given=side, expected='"better" or "worse"')
     estimate = phase(**scalars(asked.complete(point)))
-    resolved, at = estimate.resolved, estimate.point
+    at = estimate.point
+    resolved = estimate.resolved.sliced_as_at(at)
     paid = {"usd": "price", "jou": "power"}.get(of[:3])
     if paid and getattr(resolved, paid) is None:
         raise MissingNumber(f"{resolved.accelerator.name}: no {paid} is published; give {paid}= to the deployment")

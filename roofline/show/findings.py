@@ -32,36 +32,42 @@ class Names:
 def findings(rows: Sequence[Row], names: Names) -> list[str]:
     """Which pool is fastest for one user, which makes most of a device and of a dollar, and how far from the floor."""
     fitting = [row for row in rows if row["fits"] and row["phase"] == "decode"]
-    if len({row["deployment"] for row in fitting}) < 2:
-        return []
-    batches = sorted({row["batch"] for row in fitting})
-    alone = [row for row in fitting if row["batch"] == batches[0]]
-    together = [row for row in fitting if row["batch"] == batches[-1]]
-    found = [_fastest(alone, names)]
-    if len(together) > 1:
-        found.append(_best_use(together, names))
-    found.append(_distance(alone, names))
-    return [sentence for sentence in found if sentence]
+    prompts = [row for row in rows if row["fits"] and row["phase"] == "prefill"]
+    found = [_fastest(prompts, names), _best_use(prompts, names)] if len(prompts) > 1 else []
+    if len({row["deployment"] for row in fitting}) > 1:
+        batches = sorted({row["batch"] for row in fitting})
+        alone = [row for row in fitting if row["batch"] == batches[0]]
+        together = [row for row in fitting if row["batch"] == batches[-1]]
+        if len(alone) > 1:
+            found.append(_fastest(alone, names))
+        if len(together) > 1:
+            found.append(_best_use(together, names))
+        found.append(_distance(alone, names))
+    return found
 
 
 def _fastest(rows: Sequence[Row], names: Names) -> str:
-    if len(rows) < 2:
-        return ""
     first, second = sorted(rows, key=lambda row: row["seconds"])[:2]
     ratio = second["seconds"] / first["seconds"]
     overlap = second["low"] < first["high"]
     certain = "their 80 % intervals overlap" if overlap else "their 80 % intervals do not overlap"
+    speed = f"is fastest for one user, {figure(first['tokens_per_second_per_user'])} tokens/s"
+    if first["phase"] == "prefill":
+        speed = f"has the first token soonest, after {figure(first['seconds'] * 1e3)} ms"
     return (
-        f"batch {first['batch']:,g}: {names.pool[first['deployment']]} is fastest for one user, "
-        f"{figure(first['tokens_per_second_per_user'])} tokens/s, {figure(ratio)} times "
+        f"{_where(first)}: {names.pool[first['deployment']]} {speed}, {figure(ratio)} times as fast as "
         f"{names.pool[second['deployment']]}; {certain}"
     )
+
+
+def _where(row: Row) -> str:
+    return "prefill" if row["phase"] == "prefill" else f"batch {row['batch']:,g}"
 
 
 def _best_use(rows: Sequence[Row], names: Names) -> str:
     most = max(rows, key=lambda row: row["tokens_per_second_per_device"])
     words = (
-        f"batch {most['batch']:,g}: {names.pool[most['deployment']]} makes the most of a device, "
+        f"{_where(most)}: {names.pool[most['deployment']]} makes the most of a device, "
         f"{figure(most['tokens_per_second_per_device'])} tokens/s"
     )
     priced = [row for row in rows if row["usd_per_million_tokens"] is not None]

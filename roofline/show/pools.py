@@ -104,10 +104,15 @@ def _nearest_pool(text: str) -> str | None:
     return f"{near[0]}:1{comma}{options}" if near else None
 
 
-def _whole(what: str, text: str) -> int:
+def _whole(what: str, text: str, or_words: str = "") -> int:
     if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text) or int(text) < 1:
-        raise InvalidInput(what, given=text, expected="a whole number, 1 or more")
+        raise InvalidInput(what, given=text, expected=f"a whole number, 1 or more{or_words}")
     return int(text)
+
+
+def _slice(what: str, text: str) -> int | str:
+    word = text.strip().lower()
+    return word if word in ("whole", "fastest") else _whole(what, text, ", whole or fastest")
 
 
 def _price(what: str, text: str) -> float:
@@ -175,7 +180,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "runtime": _stack,
     "spill": _tier,
     "overlap": _flag,
-    "slice": _whole,
+    "slice": _slice,
 }
 
 

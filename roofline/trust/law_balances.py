@@ -70,7 +70,7 @@ def _turns_never_hurt(case: Case) -> Iterator[Claim]:
 
 
 def _no_shorter_token(case: Case) -> Iterator[Claim]:
-    one = case.at(batch=1.0).with_(slice=None)
+    one = case.at(batch=1.0).with_(slice="whole")
     if case.resolved.layout.pp > 1 and case.resolved.layout.vocab == 1:
         for name in ("ideal", "seconds"):
             straight = one.laid(pp=1)
@@ -79,7 +79,7 @@ def _no_shorter_token(case: Case) -> Iterator[Claim]:
 
 def _way_round(case: Case) -> Iterator[Claim]:
     """At least one token's way through all stages, and every micro-batch in an average stage."""
-    case = case.with_(slice=None)
+    case = case.with_(slice="whole")
     layout, batch = case.resolved.layout, case.point.batch
     if layout.pp == 1 or layout.vocab > 1:
         return

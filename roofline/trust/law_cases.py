@@ -24,7 +24,7 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.network import reach
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
-from roofline.estimate.resolved import Point, Resolved
+from roofline.estimate.resolved import Point, Resolved, Slice
 from roofline.trust.serving_cases import Serving
 
 Part = HbmAccelerator | SramAccelerator
@@ -93,7 +93,7 @@ def settle(
     efficiency: str | Efficiency = "calibrated",
     devices: int | None = None,
     overlap: bool = False,
-    slice: int | None = None,
+    slice: Slice = "whole",
 ) -> Resolved:
     """What a deployment settles on, without asking whether it fits; price and power as of the part."""
     formats = runnable(quantization, part)
@@ -189,6 +189,7 @@ POINTS = (
     Point("decode", 3.0, 131_072.0, 0),
 )
 _STRIDE = 13
+_SLICES: tuple[Slice, ...] = ("whole", 512, "fastest", 32)
 """Coprime with every count of layouts, points and formats, so that few cases see all of each."""
 
 
@@ -202,7 +203,7 @@ def example_cases(part: Part, examples: int) -> Iterator[Case]:
             layout = replace(layout, ep=1)
         quantization = formats[(index * _STRIDE + index // len(formats)) % len(formats)]
         efficiency = "ideal" if index % 5 == 4 else "calibrated"
-        overlap, slice = index % 3 > 0, (None, 512, None, 32)[index % 4]
+        overlap, slice = index % 3 > 0, _SLICES[index % len(_SLICES)]
         settled = settle(model, part, layout, quantization, efficiency=efficiency, overlap=overlap, slice=slice)
         yield Case(settled, point)
 

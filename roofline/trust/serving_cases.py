@@ -85,7 +85,7 @@ class Serving:
     @property
     def has_halves(self) -> bool:
         """Whether there are feed-forwards that may leave, all on one stage, and prompts and batches whole."""
-        one_stage = self.alone.layout.pp == 1 and not self.alone.overlap and self.alone.slice is None
+        one_stage = self.alone.layout.pp == 1 and not self.alone.overlap and not isinstance(self.alone.slice, int)
         return one_stage and any(layer.feed_forward is not None for layer, _ in self.alone.model.groups())
 
     def split(self, link: Link) -> PrefillDecode:

@@ -11,7 +11,7 @@ from roofline.describe.workload import Traffic
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.layout import Layout, possible_ep, possible_tp, vocabulary_cuts
 from roofline.estimate.network import reach
-from roofline.estimate.resolved import Point
+from roofline.estimate.resolved import Point, Slice
 from roofline.estimate.work import Phase
 from roofline.trust.law_cases import Case, Part, settle
 from roofline.trust.strategies import Strategy, accelerators, model_shapes, quantizations
@@ -19,7 +19,7 @@ from roofline.trust.strategies import Strategy, accelerators, model_shapes, quan
 _MOST_DEVICES = 16
 _HUGE = (131_072, 1_000_000)
 """Contexts longer than any window, of the longest that models are sold with [tokens]."""
-slices: Strategy[int | None] = st.sampled_from([None, None, 1, 32, 512])
+slices: Strategy[Slice] = st.sampled_from(["whole", "fastest", 1, 32, 512])
 phases: Strategy[Phase] = st.sampled_from(["prefill", "decode"])
 
 

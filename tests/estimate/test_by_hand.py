@@ -208,7 +208,7 @@ def test_the_stage_with_the_head_may_be_the_slowest() -> None:
 
 def test_prefill_in_two_unequal_stages_of_sram() -> None:
     """The second micro-batch follows the first at the pace of the slower stage: the sum of both, and that once more."""
-    two = Deployment(toy_model(3), sram(), 2, tp=1, pp=2, efficiency="ideal")
+    two = Deployment(toy_model(3), sram(), 2, tp=1, pp=2, efficiency="ideal", slice="whole")
     one = Deployment(toy_model(3), sram(), 1, efficiency="ideal")
     whole = one.prefill(10, 2)
     layers = sum(times(whole)[name] for name in ("attention", "attention_projections", "dense_ffn"))

@@ -113,9 +113,9 @@ def sent(items: Any, counts: Any) -> float:
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_halves_do_what_the_whole_does_and_read_the_weights_of_layers_twice(phase: str, slice: int | None) -> None:
     model, machine = load_model(MODEL), accelerator("h100-sxm").numbers()
-    plan = Plan.of(model, Layout(dp=16, ep=16), PRESETS["fp8"], machine, host=True, overlap=True, slice=slice)
+    plan = Plan.of(model, Layout(dp=16, ep=16), PRESETS["fp8"], machine, host=True, overlap=True)
     if phase == "prefill":
-        whole = plan.prefill(batch=64.0, prompt=512.0, cached=0.0)
+        whole = plan.prefill(batch=64.0, prompt=512.0, cached=0.0, slice=slice)
     else:
         whole = plan.decode(batch=64.0, context=512.0)
     assert whole.turns is not None
@@ -154,8 +154,8 @@ def test_wires_are_never_busier_than_the_step_is_long(ranks: dict[str, int]) -> 
 
 def test_what_lies_in_a_further_memory_is_read_from_there_by_halves_and_slices_too() -> None:
     machine = accelerator("h100-sxm").numbers()
-    plan = Plan.of(load_model(MODEL), Layout(dp=16, ep=16), PRESETS["fp8"], machine, overlap=True, slice=64)
-    step = spilled(plan.prefill(batch=64.0, prompt=512.0, cached=0.0), [(0.5, 0.25)])
+    plan = Plan.of(load_model(MODEL), Layout(dp=16, ep=16), PRESETS["fp8"], machine, overlap=True)
+    step = spilled(plan.prefill(batch=64.0, prompt=512.0, cached=0.0, slice=64), [(0.5, 0.25)])
     assert step.turns is not None
     assert step.uncut is not None
     for items in (step.items, step.turns.items, step.uncut.items):

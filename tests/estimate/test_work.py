@@ -519,7 +519,7 @@ def test_one_device_sends_nothing(case: Case) -> None:
 @given(case=cases(layout=layouts))
 def test_a_batch_is_spread_over_stages_and_data_parallel_ranks(case: Case) -> None:
     """Micro-batches of ⌈batch/pp⌉ sequences or whole prompts, ⌈of that/dp⌉ on a rank, as many as make up the batch."""
-    case = case.with_(slice=None)
+    case = case.with_(slice="whole")
     layout, point = case.resolved.layout, case.point
     share = -(-point.batch // layout.pp)
     assert case.step.micro_batches == (-(-point.batch // share) if layout.pp > 1 else 1)

@@ -14,7 +14,14 @@ from roofline.explore.hardware import numbers_used, placed
 LAYOUTS: dict[str, dict[str, Any]] = {
     "dense on GPUs": {"model": "llama-3.1-70b", "accelerator": "h100-sxm", "devices": 8, "tp": 8, "pp": 1},
     "one GPU": {"model": "llama-3.1-8b", "accelerator": "h200-sxm", "devices": 1, "tp": 1, "pp": 1},
-    "pipeline of GPUs": {"model": "llama-3.1-70b", "accelerator": "h200-sxm", "devices": 8, "tp": 2, "pp": 4},
+    "pipeline of GPUs": {
+        "model": "llama-3.1-70b",
+        "accelerator": "h200-sxm",
+        "devices": 8,
+        "tp": 2,
+        "pp": 4,
+        "slice": "whole",
+    },
     "mixture": {"model": "mixtral-8x7b", "accelerator": "h200-sxm", "devices": 2, "tp": 2, "pp": 1, "ep": 1},
     "latent attention, expert groups": {
         "model": "deepseek-v3",
@@ -33,6 +40,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "devices": 576,
         "tp": 8,
         "pp": 72,
+        "slice": 64,
         "quantization": "int8",
     },
     "small model on LPUs": {
@@ -41,6 +49,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "devices": 64,
         "tp": 8,
         "pp": 8,
+        "slice": "whole",
         "quantization": "int8",
     },
     "mesh": {"model": "llama-3.1-8b", "accelerator": "mi300x", "devices": 4, "tp": 4, "pp": 1},

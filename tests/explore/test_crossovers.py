@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
+from roofline.estimate.resolved import Point
 from roofline.estimate.timing import step_seconds
 from roofline.explore.crossovers import crossover, largest_batch_within
 from roofline.explore.search import Unsettled, crossings, last_within
@@ -26,7 +27,7 @@ def both_sides(case: Case, a: str, b: str, of: str, value: float) -> tuple[float
     if case.phase == "decode":
         step = resolved.plan.decode(batch=point["batch"], context=point["context"])
     else:
-        step = resolved.plan.prefill(batch=point["batch"], prompt=point["prompt"], cached=point["cached_tokens"])
+        step = resolved.step(Point("prefill", point["batch"], point["prompt"], point["cached_tokens"]))
     first, second = (sides(resolved, step, name)(resolved, step) for name in (a, b))
     return float(first), float(second)
 

@@ -38,10 +38,12 @@ def assert_row_is_the_estimate(row: dict[str, Any], estimate_of: Any) -> None:
     st.lists(st.integers(1, 600), min_size=1, max_size=3),
     st.lists(st.integers(2, 20_000), min_size=1, max_size=3),
     st.booleans(),
+    st.sampled_from(["fastest", "whole", 100]),
 )
 @settings(max_examples=60)
-def test_sweep_equals_loop(name: str, batches: list[int], tokens: list[int], decode: bool) -> None:
-    method = deployment(name).decode if decode else deployment(name).prefill
+def test_sweep_equals_loop(name: str, batches: list[int], tokens: list[int], decode: bool, slice: Any) -> None:
+    pool = deployment(name).with_slice(slice)
+    method = pool.decode if decode else pool.prefill
     tokens_name = "context" if decode else "prompt"
     rows = sweep(method, **{tokens_name: tokens, "batch": batches}).to_dicts()
     assert len(rows) == len(batches) * len(tokens)
