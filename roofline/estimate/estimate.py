@@ -12,7 +12,6 @@ import numpy as np
 from roofline.equations.cost import usd_per_million_tokens
 from roofline.equations.energy import device_energy
 from roofline.estimate.explanation import explained
-from roofline.estimate.floors import step_floor
 from roofline.estimate.times import RESOURCES, Resource, Times, largest
 from roofline.estimate.timing import step_interval, step_seconds, step_terms
 from roofline.estimate.work import Phase
@@ -87,7 +86,7 @@ class Estimate:
     @cached_property
     def floor(self) -> Any:
         """Seconds that no implementation of this layout can beat [s]."""
-        return self._masked(self.resolved.ideal.evaluate(self.point, step_floor))
+        return self._masked(self.resolved.ideal.floor(self.point))
 
     @cached_property
     def low(self) -> Any:

@@ -3,40 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from roofline.describe.machine import Machine
+from roofline.describe.machine import Machine, Wire
 from roofline.equations.rooflines import compute_time, memory_time
 from roofline.estimate.network import least_transfer
 from roofline.estimate.rates import Rates
-from roofline.estimate.timing import Step, sum_of, weighted
+from roofline.estimate.timing import sum_of, weighted
 from roofline.estimate.work import Item, Operation
 from roofline.numeric import Num, maximum
 
 
-def step_floor(step: Step, machine: Machine, rates: Rates) -> Num:
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of the devices of a layout: `items`, how often on the `path` and in each distinct stage.
+
+    `path` and `stages` count as those of a `Step` do.
+    """
+
+    items: tuple[Item, ...]
+    path: tuple[Num, ...]
+    stages: tuple[tuple[Num, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The least that a step asks of a layout, however an engine groups it.
+
+    Every stage must at some time do its part for all sequences, which is the least where it does so `together`: weights
+    are read once. In decode each token passes all of the `depth` stages, which is the least where its sequence does so
+    `alone`. A prompt is not bound to do so, for it may be cut into slices that follow each other. Each of the `hops`
+    takes its latency.
+    """
+
+    together: Demand
+    alone: Demand
+    decoding: bool
+    depth: int
+    hops: tuple[tuple[Wire, int], ...]
+
+
+def floor_seconds(least: Least, machine: Machine, rates: Rates) -> Num:
     """Seconds that no implementation of the layout can beat.
 
-    The largest, over resources, of everything the step demands of it at peak: all operations overlapped, no overhead,
+    The largest, over resources, of everything that must be asked of it at peak: all operations overlapped, no overhead,
     activations and as much else as its cache holds kept on the chip, all tokens routed to the same experts, each
-    collective moving the fewest bytes. In a pipeline the slowest stage sees every micro-batch; a token of decode passes
-    every stage, while a prompt may be cut into slices that follow each other, whatever slices it is cut into here.
+    collective moving the fewest bytes, and one that is waited for taking its latency.
     """
-    if step.uncut is not None:
-        return step_floor(step.uncut, machine, rates)
-    least = list(zip(*(_least(item, machine, rates) for item in step.items), strict=True))
-    latency = sum_of(weighted(step.path, least[5]), *(count * wire.latency * wire.hops for wire, count in step.hops))
-    floor = maximum(latency, 0)
-    if step.phase == "decode" or not step.pipelined:
-        floor = maximum(floor, _demand(step.path, least, machine, step.depth))
-    if step.pipelined:
-        stages = [_demand(counts, least, machine, 1) for counts in step.stages]
-        floor = maximum(floor, step.micro_batches * maximum(*stages))
+    way = [_least(item, machine, rates) for item in least.alone.items]
+    latencies = weighted(least.alone.path, [each[5] for each in way])
+    floor = maximum(sum_of(latencies, *(count * wire.latency * wire.hops for wire, count in least.hops)), 0)
+    if least.decoding or least.depth == 1:
+        floor = maximum(floor, _demand(least.alone.path, way, machine, least.depth))
+    if least.depth > 1:
+        every = [_least(item, machine, rates) for item in least.together.items]
+        floor = maximum(floor, *(_demand(counts, every, machine, 1) for counts in least.together.stages))
     return floor
 
 
-def _demand(counts: Sequence[Num], least: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
+def _demand(counts: Sequence[Num], items: Sequence[Sequence[Num]], machine: Machine, devices: int) -> Num:
     """The largest demand on one resource of what occurs `counts` times, passing `devices` devices in turn [s]."""
-    compute, moved, weights, feed, wires = (weighted(counts, each) for each in least[:5])
+    compute, moved, weights, feed, wires = (weighted(counts, [each[place] for each in items]) for place in range(5))
     read = memory_time(maximum(moved - devices * machine.cache, 0), machine.streaming)
     # Weights are read once each, so those that do not fit nearer come from further away; caches may be read again.
     far = (memory_time(maximum(weights - devices * held, 0), rate) for held, rate in machine.beyond)
@@ -50,5 +77,5 @@ def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, N
         return 0, 0, 0, 0, crossing, latency
     moved = sum_of(item.fewest_weights, item.cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
-    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]] * rates.faster(item))
+    compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]] * rates.at_best(item))
     return compute, moved, item.fewest_weights, feed, 0, 0

@@ -158,15 +158,23 @@ class Rates:
 
     def faster(self, operation: Operation) -> float:
         """Times its printed peak that the part has for an operation: for sums in 32 bits it is printed [1]."""
+        return self.at_best(operation) if self.sums == "fp16" else 1.0
+
+    def at_best(self, operation: Operation) -> float:
+        """The same with sums in whatever format the part is fastest at, whatever the stack sums in [1]."""
         product = operation.kernel_class in _PRODUCTS and operation.computed in ("bf16", "fp16")
-        return self.faster_sums if product else 1.0
+        return self._sums_in_16_bits if product else 1.0
 
     @property
     def faster_sums(self) -> float:
-        """Times the peak printed for 16 bits at which the part multiplies, if sums have 16 bits too [1]."""
+        """Times the peak printed for 16 bits at which the part multiplies under the stack [1]."""
+        return self._sums_in_16_bits if self.sums == "fp16" else 1.0
+
+    @property
+    def _sums_in_16_bits(self) -> float:
         fact = self.accelerator.facts.get("fp16_accumulate_fp16")
         printed = self.accelerator.peak.get("fp16") or self.accelerator.peak.get("bf16")
-        return 1.0 if fact is None or printed is None or self.sums != "fp16" else fact.value / printed.value
+        return 1.0 if fact is None or printed is None else max(1.0, fact.value / printed.value)
 
     def unscaled(self, operation: Operation) -> bool:
         """Whether it is a product in block-wise fp8 whose sums kernels scale, as the part's products do not."""

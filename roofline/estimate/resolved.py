@@ -18,6 +18,7 @@ from roofline.describe.model import ModelShape
 from roofline.errors import InvalidInput
 from roofline.estimate.capacity import Memory
 from roofline.estimate.door import in_blocks, one_kind
+from roofline.estimate.floors import Least, floor_seconds
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
 from roofline.estimate.spill import sentence, spilled
@@ -154,12 +155,22 @@ class Resolved:
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
+        return self._evaluated(point, lambda part: evaluator(self.step(part), self.machine, self.rates))
+
+    def floor(self, point: Point) -> Any:
+        """Seconds that no implementation of the layout can beat at a point [s]."""
+        return self._evaluated(point, lambda part: floor_seconds(self.least(part), self.machine, self.rates))
+
+    def least(self, point: Point) -> Least:
+        """What no implementation can leave out at a point."""
+        return self.plan.least(point.phase, batch=point.batch, context=point.context, new=point.new)
+
+    def _evaluated(self, point: Point, number: Callable[[Point], Any]) -> Any:
         if point.kind != ARRAY:
-            return evaluator(self.step(point), self.machine, self.rates)
+            return number(point)
 
         def block(batch: Any, context: Any, cached: Any) -> Any:
-            part = Point(point.phase, batch, context, cached, point.tokens)
-            return evaluator(self.step(part), self.machine, self.rates)
+            return number(Point(point.phase, batch, context, cached, point.tokens))
 
         return in_blocks(block, float, batch=point.batch, context=point.context, cached=point.cached)
 

@@ -24,7 +24,6 @@ def spilled(step: Step, shares: Shares) -> Step:
         step,
         items=placed(step.items),
         turns=None if step.turns is None else replace(step.turns, items=placed(step.turns.items)),
-        uncut=None if step.uncut is None else spilled(step.uncut, shares),
     )
 
 

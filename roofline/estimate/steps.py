@@ -10,12 +10,13 @@ from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
 from roofline.describe.model import ModelShape
 from roofline.equations.pipelines import micro_batch, micro_batches
+from roofline.estimate.floors import Demand, Least
 from roofline.estimate.kernels import HostKernel, Kernel, one_token
-from roofline.estimate.layout import Layout, stages
+from roofline.estimate.layout import Layout, Stage, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step, Turns
-from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, exchanges
+from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Phase, exchanges
 from roofline.numeric import Num, ceil, maximum, minimum
 
 
@@ -24,7 +25,8 @@ class Plan:
     """What one device of each stage runs, whatever the load.
 
     `kernels` are distinct; `path` and `stages` count them as `Step` does its items, and `inside` those of layers alone.
-    With `overlap`, halves of a batch take turns.
+    `last` and `stages_last` count those of them in the last layers: of a prompt these owe nothing to anyone but for its
+    last token, since no later layer keeps anything of the others. With `overlap`, halves of a batch take turns.
     """
 
     layout: Layout
@@ -33,6 +35,8 @@ class Plan:
     path: tuple[int, ...]
     inside: tuple[int, ...]
     stages: tuple[tuple[int, ...], ...]
+    last: tuple[int, ...]
+    stages_last: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[Wire, int], ...]
     overlap: bool = False
 
@@ -67,13 +71,16 @@ class Plan:
             pairs = list(zip(units, occurrences, strict=True))
             return tuple(sum(unit[kernel] * number for unit, number in pairs) for kernel in kernels)
 
+        last, cut = _last_layers(model), [stage for stage, _ in stages(model, layout)]
         return cls(
             layout,
             model.hidden,
             kernels,
             counts([*(number for _, number in model.groups()), 1, 1]),
             counts([*(number for _, number in model.groups()), 0, 0]),
-            tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage, _ in stages(model, layout)),
+            tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage in cut),
+            counts([*last, 0, 0]),
+            tuple(counts([*_in_stage(last, stage), 0, 0]) for stage in cut),
             stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
             overlap and layout.pp == 1 and any(map(exchanges, kernels)),
         )
@@ -113,6 +120,29 @@ class Plan:
             return replace(step, turns=self._turns(step, replace(load, **half), slices))
         return step
 
+    def least(self, phase: Phase, *, batch: Num, context: Num, new: Num) -> Least:
+        """What no engine can leave out of a phase that computes `new` tokens of each context of `context`."""
+        hops = self.hops
+        if phase == "decode" and hops:
+            hops = (*hops[:-1], (hops[-1][0], hops[-1][1] + 1))
+        together = self._demand(phase, batch, context, new)
+        alone = together if not hops else self._demand(phase, 1, context, new)
+        return Least(together, alone, phase == "decode", self.layout.pp, hops)
+
+    def _demand(self, phase: Phase, batch: Num, context: Num, new: Num) -> Demand:
+        """All of a batch at once; of a prompt, last layers take the last token alone, with all keys before it."""
+        sequences = self._per_rank(batch)
+        load = Load(phase, sequences, new, context - new, context, sequences * new, batch * new)
+        items = tuple(kernel.item(load) for kernel in self.kernels)
+        if phase == "decode":
+            return Demand(items, self.path, self.stages)
+        final = Load(phase, sequences, 1, context - 1, context, sequences, batch)
+        return Demand(
+            (*items, *(kernel.item(final) for kernel in self.kernels)),
+            _apart(self.path, self.last),
+            tuple(map(_apart, self.stages, self.stages_last)),
+        )
+
     def _sliced(self, whole: Step, part: Load, slices: Num) -> Step:
         """The step with prompts cut into slices, of which each is `part`; only the last one's last rows have logits."""
         once = [getattr(kernel, "last_row_only", False) for kernel in self.kernels]
@@ -126,7 +156,7 @@ class Plan:
 
         if not whole.pipelined:
             path = counted(whole.path, slices, 1)
-            return replace(whole, items=items, path=path, stages=(path,), uncut=whole)
+            return replace(whole, items=items, path=path, stages=(path,))
         return replace(
             whole,
             items=items,
@@ -134,7 +164,6 @@ class Plan:
             stages=tuple(counted(stage, 1, 1 / slices) for stage in whole.stages),
             micro_batches=whole.micro_batches * slices,
             hop_size=part.rows * (self.hidden * HIDDEN_WIDTH),
-            uncut=whole,
         )
 
     def _turns(self, step: Step, half: Load, slices: Num) -> Turns:
@@ -165,6 +194,32 @@ class Plan:
             self.hops,
             load.rows * (self.hidden * HIDDEN_WIDTH),
         )
+
+
+def _last_layers(model: ModelShape) -> list[int]:
+    """How many of the last layers there are of each kind: the last one, and all that follow one which keeps no cache.
+
+    Layers that read an earlier one's cache keep nothing of their own. No state or key of a token rests on what the last
+    layer that keeps something makes of it, so engines may drop all but the last token of a prompt from there on.
+    """
+    found = [0] * len(model.groups())
+    for layer, kind in zip(reversed(model.layers), reversed(model.pattern), strict=True):
+        found[kind] += 1
+        if not getattr(layer.mixer, "shares_kv", layer.mixer is None):
+            break
+    return found
+
+
+def _in_stage(last: Sequence[int], stage: Stage) -> list[int]:
+    """Last layers that lie in a stage: where there are several, as many of each kind as it may hold of them."""
+    if sum(last) == 1 and not stage.head:
+        return [0] * len(last)
+    return list(map(min, last, stage.layers))
+
+
+def _apart(counts: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:
+    """Counts of what is done for all tokens of a prompt, then of what is done for the last one."""
+    return (*(count - own for count, own in zip(counts, last, strict=True)), *last)
 
 
 def _cut(load: Load, slice: Num) -> tuple[Load, Num]:

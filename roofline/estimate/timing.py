@@ -47,9 +47,8 @@ class Step:
 
     `items` are the distinct things that devices do; `path` says how often each lies on the way of a token, `stages` how
     often it occurs in each distinct stage of the `depth` there are; `hops` carry `hop_size` bytes from stage to stage.
-    Where prompts are cut into slices, each slice passes a pipeline as a micro-batch does, and `uncut` is the same step
-    without. What is done once for all slices occurs a part of a time in each. `turns` are the same work where halves of
-    the batch take turns.
+    Where prompts are cut into slices, each slice passes a pipeline as a micro-batch does; what is done once for all
+    slices occurs a part of a time in each. `turns` are the same work where halves of the batch take turns.
     """
 
     phase: Phase
@@ -61,7 +60,6 @@ class Step:
     hops: tuple[tuple[Wire, int], ...]
     hop_size: Num
     turns: Turns | None = None
-    uncut: Step | None = None
 
     @property
     def pipelined(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from roofline.estimate import floors, timing
+from roofline.estimate import timing
 from roofline.estimate.capacity import Memory, model_bytes
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point, Resolved
@@ -56,11 +57,12 @@ def _array_is_loop(case: Case) -> Iterator[Claim]:
             fits = resolved.fits(Point(phase, batch, context, cached))
             found = bool(masked[row, column])
             yield true(fits != found, f"nan is {found} at {batch:g} × {context:g} of an array, fits {fits} of numbers")
-    for name, evaluator in (("seconds", timing.step_seconds), ("floor", floors.step_floor)):
-        whole = resolved.evaluate(grid, evaluator)
+    timed = partial(resolved.evaluate, evaluator=timing.step_seconds)
+    for name, seconds in (("seconds", timed), ("floor", resolved.floor)):
+        whole = seconds(grid)
         for row, batch in enumerate(batches):
             for column, context in enumerate(contexts):
-                one = resolved.evaluate(Point(phase, batch, context, cached), evaluator)
+                one = seconds(Point(phase, batch, context, cached))
                 where = f"{name} at {batch:g} × {context:g} of an array"
                 yield equal(where, float(whole[row, column]), "of numbers", one)
 

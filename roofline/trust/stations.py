@@ -15,7 +15,6 @@ from roofline.equations.serving import mean_decode_context
 from roofline.equations.speculation import accepted_tokens, speculative_interval
 from roofline.errors import DoesNotFit
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.floors import step_floor
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import Prompt, Whole
 from roofline.estimate.speculative import Speculative
@@ -138,7 +137,7 @@ class Station:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""
         context = load.least_isl + load.least_osl / 2
         point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
-        seconds = float(self.narrowest.ideal.evaluate(point, step_floor))
+        seconds = float(self.narrowest.ideal.floor(point))
         tokens = max(MOST_DRAFTED, load.draft_length) + 1 if load.draft_length or load.undeclared else 1
         return seconds / tokens
 

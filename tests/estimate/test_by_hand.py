@@ -24,9 +24,13 @@ from roofline.trust.strategies import cited
 US = 1e-6
 
 
-def toy_model(layers: int = 2) -> ModelShape:
-    layer = Layer(mixer=Attention(heads=2, kv_heads=1, key_dim=4, value_dim=4), feed_forward=Dense(width=16))
-    return ModelShape(name="a toy model", hidden=8, vocab=100, layers=(layer,) * layers, tied=False)
+def toy_model(layers: int = 2, sharing: int = 0) -> ModelShape:
+    """The last `sharing` layers read the cache of the one before them."""
+    mixer = Attention(heads=2, kv_heads=1, key_dim=4, value_dim=4)
+    mixers = mixer, mixer.model_copy(update={"shares_kv": True})
+    layer, reader = (Layer(mixer=each, feed_forward=Dense(width=16)) for each in mixers)
+    own = layers - sharing
+    return ModelShape(name="a toy model", hidden=8, vocab=100, layers=(layer,) * own + (reader,) * sharing, tied=False)
 
 
 def toy_part(kind: str, *, peak: float, link: dict[str, Any], **rates: float) -> Any:
@@ -200,10 +204,25 @@ def test_decode_in_two_unequal_stages_of_sram() -> None:
 
 def test_the_stage_with_the_head_may_be_the_slowest() -> None:
     """Two layers on two stages: 34.56 + 0.64 and 34.56 + 32.64 µs. Two micro-batches pass the second."""
-    step = Deployment(toy_model(2), sram(), 2, tp=1, pp=2, efficiency="ideal").decode(4, 10)
+    two = Deployment(toy_model(2), sram(), 2, tp=1, pp=2, efficiency="ideal")
+    step = two.decode(4, 10)
     first, second = 34.56 + 0.64, 34.56 + 32.64
     assert step.seconds / US == pytest.approx(max(first + second + 2 * 1.82, 2 * second))
-    assert step.floor / US == pytest.approx(2 * (2 * 11 * 16 + 256 + 128 + 512 + 256 + 1600) * 0.02)
+    # At the least, a token passes both stages, and the second reads its weights once and all caches.
+    weights, cache = 256 + 128 + 512 + 256, 11 * 16
+    assert step.floor / US == pytest.approx((2 * (weights + cache) + 1600) * 0.02)
+    assert two.decode(40, 10).floor / US == pytest.approx((weights + 40 * cache + 1600) * 0.02)
+
+
+def test_of_the_last_layer_a_prompt_needs_the_last_token_alone() -> None:
+    """No later layer keeps anything of the others. 64 tokens of 1,152 FLOP, and 64 · 65 / 2 pairs of 32, in a layer."""
+    each, final, head = 64 * 1152 + 2080 * 32, 1152 + 64 * 32, 1600
+    prompt = Deployment(toy_model(3), hbm(), efficiency="ideal").prefill(64)
+    assert prompt.floor / US == pytest.approx((2 * each + final + head) * 0.005)
+    # Layers that read an earlier one's cache keep nothing themselves: where two are last, all three do no more. Memory
+    # binds then: two layers have no matrices for keys and values, of 8 × 8; each reads 64 keys, and one is written.
+    sharing = Deployment(toy_model(3, sharing=2), hbm(), efficiency="ideal").prefill(64)
+    assert sharing.floor / US == pytest.approx((3 * 1152 - 2 * 128 + 1600 + (3 * 64 + 1) * 16) * 0.01)
 
 
 def test_prefill_in_two_unequal_stages_of_sram() -> None:

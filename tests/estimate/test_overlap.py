@@ -157,8 +157,7 @@ def test_what_lies_in_a_further_memory_is_read_from_there_by_halves_and_slices_t
     plan = Plan.of(load_model(MODEL), Layout(dp=16, ep=16), PRESETS["fp8"], machine, overlap=True)
     step = spilled(plan.prefill(batch=64.0, prompt=512.0, cached=0.0, slice=64), [(0.5, 0.25)])
     assert step.turns is not None
-    assert step.uncut is not None
-    for items in (step.items, step.turns.items, step.uncut.items):
+    for items in (step.items, step.turns.items):
         operations = [item for item in items if isinstance(item, Operation)]
         assert operations
         assert all(item.far == (item.weights * 0.5 + item.cache * 0.25,) for item in operations)  # type: ignore[operator]

@@ -218,15 +218,15 @@ def test_the_peak_of_either_16_bit_format_is_what_sums_are_faster_than() -> None
     assert Rates.of(neither, "calibrated", {}).under(runtime("llama.cpp")).faster_sums == 1
 
 
-def test_the_floor_is_that_of_the_sums_of_the_stack() -> None:
-    """Of a prompt that computes for longer than it reads."""
+def test_the_floor_is_that_of_the_fastest_sums_whatever_the_stack() -> None:
+    """Of a prompt that computes for longer than it reads: an engine may sum in 16 bits where the part is faster so."""
     alone, served = (
-        rl.Deployment("llama-3.1-8b", "rtx-4090", runtime=name).prefill(4096) for name in (None, "llama.cpp")
+        rl.Deployment("llama-3.1-8b", "rtx-4090", runtime=name, slice="whole").prefill(4096)
+        for name in (None, "llama.cpp")
     )
     faster = accelerator("rtx-4090").facts["fp16_accumulate_fp16"].value / accelerator("rtx-4090").peak["fp16"].value
-    assert alone.floor / served.floor > 1 + 0.8 * (faster - 1)  # attention is as fast as it was
-    assert alone.floor / served.floor < faster
-    assert served.floor < served.ideal < served.seconds
+    assert alone.floor == served.floor < served.ideal < served.seconds
+    assert 1 + 0.7 * (faster - 1) < alone.ideal / served.ideal < faster  # attention and norms are as fast as they were
 
 
 def test_kernels_that_a_caller_measured_go_before_those_of_the_stack() -> None:

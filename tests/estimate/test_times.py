@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from roofline.describe.efficiency import CollectiveFit, Efficiency
 from roofline.describe.machine import Machine, Tier, Wire
-from roofline.estimate.floors import step_floor
+from roofline.estimate.floors import Demand, Least, floor_seconds
 from roofline.estimate.times import RESOURCES, Times, largest
 from roofline.estimate.timing import Step, passage, step_interval, step_seconds, step_terms
 from roofline.estimate.work import Operation
@@ -56,6 +56,8 @@ class Plain:
 
     def faster(self, _operation: Operation) -> float:
         return 1.0
+
+    at_best = faster
 
     def of_transfer(self, _transfer: Any) -> CollectiveFit:
         exact = {"overhead": 0, "staged_overhead": 0, "bandwidth": 1, "points": 0, "error": 0, "low": 1, "high": 1}
@@ -127,18 +129,29 @@ def test_times_in_turn_add_up() -> None:
     assert one.times(3) == Times(3, 6, 9, 12, 15, 36, {name: 3 * each for name, each in one.attributed.items()}, 21)
 
 
+def floor(
+    *operations: Operation, counts: tuple[int, ...] | None = None, on: Machine | None = None, rates: Any = None
+) -> Any:
+    """Of operations on one device."""
+    path = counts or (1,) * len(operations)
+    demand = Demand(operations, path, (path,))
+    least = Least(demand, demand, decoding=True, depth=1, hops=())
+    return floor_seconds(least, on or machine(), rates or Plain())
+
+
 def test_a_step_is_a_sum_of_maxima_and_its_floor_a_maximum_of_sums() -> None:
     """Two products and three readings: 2 · max(3, 1) + 3 · max(0, 2), but at least max(2 · 3, 2 · 1 + 3 · 2)."""
-    two_kinds = step(operation(3, 1), operation(0, 2, 5), counts=(2, 3))
+    kinds = operation(3, 1), operation(0, 2, 5)
+    two_kinds = step(*kinds, counts=(2, 3))
     assert step_seconds(two_kinds, machine(), Plain()) == 2 * 3 + 3 * 7  # type: ignore[arg-type]
-    assert step_floor(two_kinds, machine(), Plain()) == max(2 * 3, 2 * 1 + 3 * 2)  # type: ignore[arg-type]
+    assert floor(*kinds, counts=(2, 3)) == max(2 * 3, 2 * 1 + 3 * 2)
     launched = step_seconds(two_kinds, machine(), Plain(overhead=0.25))  # type: ignore[arg-type]
     assert launched == 2 * 3 + 3 * 7 + 5 * 0.25
 
 
 def test_the_floor_takes_the_most_favourable_routing() -> None:
     routed = operation(6, 8, fewest_flops=6, fewest_weights=2)
-    assert step_floor(step(routed), machine(), Plain()) == 6  # type: ignore[arg-type]
+    assert floor(routed) == 6
     assert step_seconds(step(routed), machine(), Plain()) == 8  # type: ignore[arg-type]
 
 
@@ -146,31 +159,37 @@ def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
     """Of 20 bytes of weights 4 fit into the first tier and 6 into the second; a cache's may be the same ones again."""
     tiers = (Tier("near", 4, 4, 10), Tier("far", 6, 6, 2), Tier("farther", 100, 100, 1))
     tiered = replace(machine(), tiers=tiers)
-    assert step_floor(step(operation(0, 20)), tiered, Plain()) == max(20 / 13, 16 / 3, 10 / 1)  # type: ignore[arg-type]
-    assert step_floor(step(operation(0, 9)), tiered, Plain()) == max(9 / 13, 5 / 3)  # type: ignore[arg-type]
-    assert step_floor(step(operation(cache=20)), tiered, Plain()) == 20 / 13  # type: ignore[arg-type]
+    assert floor(operation(0, 20), on=tiered) == max(20 / 13, 16 / 3, 10 / 1)
+    assert floor(operation(0, 9), on=tiered) == max(9 / 13, 5 / 3)
+    assert floor(operation(cache=20), on=tiered) == 20 / 13
+
+
+WIRE = Wire("a wire", 1e9, 1.0, 1, None, "switch")
 
 
 def pipeline(phase: Any, micro_batches: int, latency: float) -> Step:
     """One product of 3 s in the first of two stages and two in the second, which a wire of no bytes joins."""
-    wire = Wire("a wire", 1e9, latency, 1, None, "switch")
+    wire = replace(WIRE, latency=latency)
     return Step(phase, (operation(3),), (3,), ((1,), (2,)), micro_batches, 2, ((wire, 1),), 0)
 
 
 @pytest.mark.parametrize(
-    ("phase", "micro_batches", "latency", "expected"),
+    ("decoding", "flops", "latency", "expected"),
     [
-        ("decode", 1, 1.0, 9),  # a token passes both stages: 3 + 6
-        ("decode", 1, 50.0, 50),  # and the wire between them
-        ("decode", 4, 1.0, 24),  # the second stage has 6 of each
-        ("prefill", 1, 1.0, 6),  # a prompt may follow itself in chunks: its longest stage
-        ("prefill", 1, 50.0, 50),
-        ("prefill", 4, 1.0, 24),
+        (True, 3, 1.0, 9),  # a token passes both stages: 3 + 6
+        (True, 3, 50.0, 50),  # and the wire between them
+        (True, 12, 1.0, 24),  # the second stage has the work of all sequences twice
+        (False, 3, 1.0, 6),  # a prompt may follow itself in slices: its longest stage
+        (False, 3, 50.0, 50),
+        (False, 12, 1.0, 24),
     ],
 )
-def test_the_floor_of_a_pipeline(phase: str, micro_batches: int, latency: float, expected: float) -> None:
-    floor = step_floor(pipeline(phase, micro_batches, latency), machine(), Plain())  # type: ignore[arg-type]
-    assert floor == expected
+def test_the_floor_of_a_pipeline(decoding: bool, flops: float, latency: float, expected: float) -> None:
+    """A product of 3 s for one sequence and of `flops` for all, once in the first stage and twice in the second."""
+    counts = (3,), ((1,), (2,))
+    hops = ((replace(WIRE, latency=latency), 1),)
+    least = Least(Demand((operation(flops),), *counts), Demand((operation(3),), *counts), decoding, 2, hops)
+    assert floor_seconds(least, machine(), Plain()) == expected  # type: ignore[arg-type]
 
 
 def test_waiting_in_a_pipeline_is_owed_to_what_the_stages_do() -> None:

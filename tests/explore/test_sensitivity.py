@@ -1,14 +1,11 @@
 """Elasticities: Euler's theorem, their bounds, kinks from both sides, and agreement with probing."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.estimate.floors import step_floor
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
 from roofline.explore.hardware import numbers_used, placed
@@ -65,17 +62,17 @@ def test_factors_of_a_serving_stack_come_in_once(model: str, part: str, formats:
 )
 def test_a_number_put_where_it_was_changes_nothing(part: str, formats: str, stack: str | None) -> None:
     resolved = rl.Deployment("llama-3.1-8b", part, tp=1, pp=1, quantization=formats, runtime=stack).settled()
-    step = resolved.step(Point("prefill", 1.0, 4096.0, 0))
-    before = [float(of(step, resolved.machine, each.rates)) for of, each in timed(resolved)]
+    point = Point("prefill", 1.0, 4096.0, 0)
+    step = resolved.step(point)
+    before = three(resolved, point)
     for path, number in numbers_used(resolved, step).items():
-        placed_there = placed(resolved, {path: number.value}, step)
-        after = [float(of(step, each.machine, each.rates)) for of, each in timed(placed_there)]
-        assert after == pytest.approx(before), path
+        assert three(placed(resolved, {path: number.value}, step), point) == pytest.approx(before), path
 
 
-def timed(resolved: Resolved) -> list[tuple[Any, Resolved]]:
-    """What is timed, and under which rates: the estimate, the ideal and the floor."""
-    return [(step_seconds, resolved), (step_seconds, resolved.ideal), (step_floor, resolved.ideal)]
+def three(resolved: Resolved, point: Point) -> list[float]:
+    """The estimate, the ideal and the floor."""
+    times = [each.evaluate(point, step_seconds) for each in (resolved, resolved.ideal)]
+    return [float(each) for each in (*times, resolved.ideal.floor(point))]
 
 
 @given(cases(), st.data())

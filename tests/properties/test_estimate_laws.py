@@ -6,6 +6,7 @@ docstring where it holds and why not elsewhere.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +24,7 @@ from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout
 from roofline.estimate.resolved import Point
 from roofline.estimate.times import RESOURCES
-from roofline.estimate.timing import step_interval, step_terms
+from roofline.estimate.timing import passage, step_interval, step_terms
 from roofline.trust.law_cases import changed, scaled
 from roofline.trust.strategies import accelerators, all_mixers, attentions, common_mixers, model_shapes
 from roofline.trust.testing import layouts, phases
@@ -49,6 +50,10 @@ def alone(_model: Any, _most: int) -> st.SearchStrategy[Layout]:
 
 def unpipelined(model: Any, most: int) -> st.SearchStrategy[Layout]:
     return layouts(model, most).map(lambda layout: replace(layout, pp=1, vocab=1))
+
+
+def pipelined(model: Any, most: int) -> st.SearchStrategy[Layout]:
+    return layouts(model, most).map(lambda layout: replace(layout, vocab=1))
 
 
 # -- time against the machine -----------------------------------------------------------------------------------------
@@ -96,6 +101,25 @@ def test_floor_ideal_and_calibrated_are_in_order(case: Case) -> None:
     floor, ideal, seconds = case.three
     assert 0 < floor <= ideal * ALMOST
     assert ideal <= seconds * ALMOST
+
+
+@given(case=cases(phase="decode", layout=pipelined))
+def test_no_grouping_of_a_batch_beats_the_floor(case: Case) -> None:
+    """Engines may let sequences pass a pipeline in fewer and larger micro-batches than there are stages."""
+    settled, point, layout = case.resolved.ideal, case.point, case.resolved.layout
+    each = math.ceil(point.batch / layout.dp)
+    for groups in range(1, layout.pp + 1):
+        size = math.ceil(each / groups)
+        step = settled.plan.decode(batch=size * layout.pp * layout.dp, context=point.context)
+        way, hops, slowest = (float(time) for time in passage(step, settled.machine, settled.rates))  # type: ignore[arg-type]
+        assert case.floor <= max(way + hops, math.ceil(each / size) * slowest) * ALMOST
+
+
+@given(case=cases(phase="prefill"), times=st.integers(2, 9))
+def test_the_floor_of_several_prompts_is_no_more_than_that_of_one_as_often(case: Case, times: int) -> None:
+    """They may be computed one after the other; on a part without a cache, where each reads what the last one left."""
+    one = case.on(replace(case.resolved.machine, cache=0.0)).at(batch=1.0)
+    assert one.at(batch=float(times)).floor <= times * one.floor * ALMOST
 
 
 @given(case=cases(parts=roomy))

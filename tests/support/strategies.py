@@ -19,7 +19,6 @@ from roofline.describe.efficiency import (
     KernelFit,
 )
 from roofline.describe.model import ModelShape
-from roofline.estimate.floors import step_floor
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
 from roofline.estimate.timing import Step, step_seconds
@@ -78,7 +77,7 @@ class Case(law_cases.Case):
     @property
     def floor(self) -> Any:
         """Of a step that nothing can beat."""
-        return self.resolved.ideal.evaluate(self.point, step_floor)
+        return self.resolved.ideal.floor(self.point)
 
     @property
     def step(self) -> Step:

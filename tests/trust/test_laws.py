@@ -209,7 +209,7 @@ MUTATIONS: dict[str, tuple[Any, str, Any]] = {
     "cached_tokens_never_hurt": step(lambda s, p, *_: s / (1 + flops(p) ** 2)),
     "more_layers_never_take_less": step(lambda s, p, *_: s / sum(p.path) ** 3),
     "a_narrower_cache_never_hurts": step(lambda s, p, *_: s / sum(getattr(i, "cache", 0) + 1 for i in p.items) ** 2),
-    "the_floor_is_below_the_ideal": (estimate, "step_floor", wrapped(lambda s, *_: s * 1e3)),
+    "the_floor_is_below_the_ideal": (resolved, "floor_seconds", wrapped(lambda s, *_: s * 1e3)),
     "the_ideal_is_below_the_estimate": answer("ideal", lambda v, e: v * 1e3),
     "the_interval_encloses_the_estimate": answer("high", lambda v, e: v * 0.1),
     "no_faster_than_arithmetic": answer("ideal", lambda v, e: v * 1e-3),
