@@ -49,7 +49,10 @@ def summary(
     runs = {"before": before, "within": within, **outside}
     return {
         "counts": within.counts(),
-        "faster": len(within.above_floor()),
+        "faster": {
+            name: [[each.prediction.row["id"] for each in run.above_floor(graded=graded)] for graded in (True, False)]
+            for name, run in (("service", within), ("batches", batches["within"]))
+        },
         "overall": {name: _overall(each) for name, each in runs.items()},
         "apart": {kind: _plain(within.figures(kind=kind, graded=False)) for kind in ("serving", "disaggregated")},
         "covered": {name: {q: each.covered(q) for q in ("tpot", "ttft")} for name, each in runs.items()},
@@ -174,7 +177,8 @@ def page(found: Mapping[str, Any]) -> str:
         "old_sequence": f"{runtime('vllm-2024').sequence * 1e6:.2g} μs",
         "new_step": f"{runtime('vllm').step * 1e3:.2g} ms",
         "rows": f"{sum(found['counts'].values()):,}",
-        "faster": "none" if not found["faster"] else str(found["faster"]),
+        "faster": _faster(found["faster"]["service"]),
+        "faster_batches": _faster(found["faster"]["batches"]),
         "unsupported": _unsupported(found),
         "apart": _apart(found),
         "most": str(MOST_DRAFTED),
@@ -301,6 +305,13 @@ def _groups(tables: Mapping[str, Any]) -> str:
             )
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _faster(rows: list[list[str]]) -> str:
+    """How many rows are faster than they can be, and of those that do not count which."""
+    counted, others = rows
+    apart = f", and of those of grade C {len(others)} ({', '.join(others)})" if others else ""
+    return f"{len(counted) or 'none'}{apart}"
 
 
 def _odd_table(found: Mapping[str, Any]) -> str:

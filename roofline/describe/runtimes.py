@@ -152,6 +152,10 @@ class Runtime(BaseModel):
         """The stack as its engine alone is measured: what a sequence costs in service is to stream its tokens."""
         return self.model_copy(update={"sequence": 0.0}) if self.told_by == "service" else self
 
+    def bunching(self, lengths: str) -> float:
+        """Prompts of others that are computed before one's own, over √(others in flight) [1]."""
+        return self.in_step if lengths == "equal" else self.bunch
+
     def gathering(self, ranks: int) -> float:
         """Decode steps for which prompts of so many attention-data ranks are gathered [1]."""
         return self.aligned if ranks > 1 else 0.0

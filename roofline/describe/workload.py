@@ -10,6 +10,8 @@ import numpy as np
 
 from roofline.errors import InvalidInput
 
+LENGTHS = ("varied", "equal")
+"""How lengths of requests may lie around those that are named."""
 _LONGEST = 1e9
 """Above this no length, concurrency or rate of this century can be meant."""
 
@@ -21,7 +23,9 @@ class Traffic:
     Either `concurrency`, the requests that clients keep in flight [1], or `rate`, the requests that arrive per second
     at random [1/s]. `cached_share` is the part of each prompt whose cache is there already [1]; the last token of a
     prompt is computed in any case, for its logits are the first token of the answer. Numbers, or arrays that
-    broadcast. Raises `InvalidInput`.
+    broadcast. `lengths` are `"varied"` around these, as users' are, or all `"equal"`, as benchmarks often ask for:
+    requests that began together then end together, and under a serving stack those that follow wait for each other.
+    Raises `InvalidInput`.
     """
 
     isl: Any
@@ -29,8 +33,11 @@ class Traffic:
     concurrency: Any = None
     rate: Any = None
     cached_share: Any = 0.0
+    lengths: str = "varied"
 
     def __post_init__(self) -> None:
+        if self.lengths not in LENGTHS:
+            raise InvalidInput("lengths", given=self.lengths, expected=" or ".join(LENGTHS))
         if (self.concurrency is None) == (self.rate is None):
             given = "neither" if self.rate is None else "both"
             raise InvalidInput(
@@ -90,7 +97,8 @@ class Traffic:
     def __str__(self) -> str:
         load = f"{self.concurrency:,g} in flight" if self.rate is None else f"{self.rate:,g} requests/s"
         cached = f", {self.cached_share:.0%} of prompts cached" if self.cached_share else ""
-        return f"{self.isl:,g} tokens in, {self.osl:,g} out, {load}{cached}"
+        alike = ", all equally long" if self.lengths == "equal" else ""
+        return f"{self.isl:,g} tokens in, {self.osl:,g} out, {load}{cached}{alike}"
 
     def _values(self) -> list[Any]:
         every = (self.isl, self.osl, self.concurrency, self.rate, self.cached_share)

@@ -199,7 +199,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     chunks += server.steps_before
     crowd = None if traffic.concurrency is None else traffic.concurrency / server.replicas
     stack = server.holder.rates.runtime
-    bunch = 0.0 if stack is None else stack.bunch
+    bunch = 0.0 if stack is None else stack.bunching(traffic.lengths)
     most = limit if crowd is None else min(limit, crowd)
     batches = np.unique(np.rint(np.geomspace(1.0, max(1.0, most), _BATCHES)))
     there = server.spared(batches, context, traffic)
@@ -263,7 +263,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     )
 
 
-_CACHES = "caches are paged and take their mean length; every answer has the same length"
+_CACHES = "caches are paged; they and answers take their mean length"
 _PROMPTS = "prompts that are due in one step share a pass; decode steps wait meanwhile"
 _ONE_BY_ONE = "prompts enter one by one; decode steps wait meanwhile"
 _SPARED = "a prompt and the decode step that it rides in read the experts that both need once"

@@ -280,7 +280,7 @@ def _notes(
         cost = format_quantity(stack.step, "s")
         notes.append(f"under {stack.name} a pool that only decodes has a host cost of {cost} per step")
     notes += [
-        "caches are paged and take their mean length; every answer has the same length",
+        "caches are paged; they and answers take their mean length",
         f"{crossing.size:,.0f} bytes of cache cross per request, layer by layer behind prefill; requests that wait for "
         "room in the decode pool wait before prefill",
     ]

@@ -131,6 +131,7 @@ def explain(
 @click.option("--concurrency", metavar="N,…", help="Requests in flight.  [16]")
 @click.option("--rate", metavar="R,…", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
+@click.option("--lengths", default="varied", metavar="HOW", help="Of requests: varied, or all equal.  [varied]")
 @click.option("--chunk", metavar="TOKENS", help="Most prompt tokens in a step, or in a pass of a prefill pool.")
 @click.option("--max-batch", metavar="N", help="Most sequences that a replica decodes at once.  [as many as fit]")
 @with_quantization
@@ -146,6 +147,7 @@ def serve(
     concurrency: str | None,
     rate: str | None,
     cached_share: str,
+    lengths: str,
     chunk: str | None,
     max_batch: str | None,
     quantization: str | None,
@@ -163,7 +165,7 @@ def serve(
     from roofline.show.serve_view import answer, loads
 
     most = given_numbers(chunk=chunk, max_batch=max_batch)
-    offered = loads(isl, osl, concurrency, rate, cached_share)
+    offered = loads(isl, osl, concurrency, rate, cached_share, lengths)
     asked = Asked(**pools, draft=Draft.parse(draft, draft_length, acceptance, draft_on))
     return answer(model, asked, offered, most, quantization=quantization, form=form)
 
@@ -217,6 +219,7 @@ def plot(
 @click.option("--concurrency", metavar="N", help="Requests in flight.  [16]")
 @click.option("--rate", metavar="R", help="Requests that arrive per second, instead.")
 @click.option("--cached-share", default="0", metavar="SHARE", help="Share of each prompt that is cached.  [0]")
+@click.option("--lengths", default="varied", metavar="HOW", help="Of requests: varied, or all equal.  [varied]")
 @click.option("--link", metavar="LINK", help='Splits of prefill and decode too, over "400 Gbit/s,2us".')
 @click.option(
     "--minimize",
@@ -237,6 +240,7 @@ def plan(
     concurrency: str | None,
     rate: str | None,
     cached_share: str,
+    lengths: str,
     quantization: str | None,
     form: str,
     **given: Any,
@@ -251,7 +255,7 @@ def plan(
     from roofline.show.serve_view import loads
 
     asked = Asked.parse(**given)
-    offered = loads(isl, osl, concurrency, rate, cached_share)
+    offered = loads(isl, osl, concurrency, rate, cached_share, lengths)
     if len(offered) > 1:
         raise InvalidInput("plan", given=f"{len(offered)} loads", expected="one load; serve takes several")
     return answer(model, asked, offered[0], quantization, form)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from roofline.describe.model_catalog import load_model
-from roofline.describe.workload import Traffic
+from roofline.describe.workload import LENGTHS, Traffic
 from roofline.errors import InvalidInput
 from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading, Sentence, left_out_line
 from roofline.show.lines import Line, figure, paragraph
 from roofline.show.numbers import number, numbers
+from roofline.show.options import chosen
 from roofline.show.progress import tracked
 from roofline.show.records import Row
 from roofline.show.serve_rows import overloaded, served
@@ -65,17 +67,20 @@ _LEGEND = (
 )
 
 
-def loads(isl: str, osl: str, concurrency: str | None, rate: str | None, cached_share: str) -> list[Traffic]:
+def loads(
+    isl: str, osl: str, concurrency: str | None, rate: str | None, cached_share: str, lengths: str
+) -> list[Traffic]:
     """The traffics of a command line: one for each concurrency, or for each rate."""
     if concurrency is not None and rate is not None:
         expected = "one of them: requests in flight, or requests per second"
         raise InvalidInput("--concurrency and --rate", given="both", expected=expected)
     tokens = number("isl", isl), number("osl", osl)
     share = number("cached share", cached_share, least=0, most=1)
+    rest: dict[str, Any] = {"cached_share": share, "lengths": chosen("--lengths", lengths, LENGTHS)}
     if rate is not None:
-        return [Traffic(*tokens, rate=each, cached_share=share) for each in numbers("rate", rate, least=1e-9)]
+        return [Traffic(*tokens, rate=each, **rest) for each in numbers("rate", rate, least=1e-9)]
     return [
-        Traffic(*tokens, concurrency=each, cached_share=share)
+        Traffic(*tokens, concurrency=each, **rest)
         for each in numbers("concurrency", "16" if concurrency is None else concurrency)
     ]
 
@@ -105,7 +110,8 @@ def services(rows: Sequence[Row], width: int) -> list[Line]:
     names = labels(rows)
     first = rows[0]
     cached = f", {first['cached_share']:.0%} of prompts cached" if first["cached_share"] else ""
-    title = f"{first['model']}: {first['isl']:,g} tokens in, {first['osl']:,g} out{cached}"
+    equal = ", all requests equally long" if first["lengths"] == "equal" else ""
+    title = f"{first['model']}: {first['isl']:,g} tokens in, {first['osl']:,g} out{cached}{equal}"
     pools, times = pool_grid(rows, names), time_grid(rows, names)
     out = [*paragraph(title, width, style="bold"), Line()]
     if pools.lines:

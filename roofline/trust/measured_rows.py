@@ -14,6 +14,7 @@ from roofline.describe.formats import Quantization
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
 from roofline.describe.runtimes import Runtime, generation, runtime, runtimes
+from roofline.describe.workload import LENGTHS
 from roofline.errors import InvalidInput, LayoutError, RooflineError, UnknownName, UnsupportedFormat
 from roofline.estimate.deployment import Deployment
 from roofline.trust.calibration import catalogue_name
@@ -86,7 +87,7 @@ class Served:
 class Load:
     """The traffic of a row: mean and least lengths [token], requests in flight, tokens drafted per step [1].
 
-    `equal`: all requests are equally long. `undeclared`: whether tokens are drafted is not known. `waiting`:
+    `lengths`: varied or equal, as a traffic's are. `undeclared`: whether tokens are drafted is not known. `waiting`:
     decode steps that a new request waits before its prompt is begun [1]. `max_batch`: sequences that a replica decodes
     at most [1].
     """
@@ -98,7 +99,7 @@ class Load:
     concurrency: float
     draft_length: int
     undeclared: bool
-    equal: bool
+    lengths: str
     waiting: float
     max_batch: float
 
@@ -130,6 +131,12 @@ def has_two_pools(row: Row) -> bool:
 def overlap(row: Row) -> str:
     """What a row says of halves of a batch that take turns, `yes` where they do."""
     return str(row.get("overlap") or "").strip().lower()
+
+
+def lengths(row: Row) -> str:
+    """How a row's requests lie around their lengths: as it says, else as its source has them, else all are equal."""
+    said = str(row.get("lengths") or "").strip().lower()
+    return said if said in LENGTHS else "varied" if _scripted(row) else "equal"
 
 
 def served(row: Row) -> Served:
@@ -193,7 +200,7 @@ def load(row: Row) -> Load:
         concurrency,
         draft_length(said, launch),
         said == "unknown",
-        not scripted,
+        lengths(row),
         0.0 if launch is None else launch.waiting,
         math.inf if launch is None else launch.max_batch,
     )

@@ -28,7 +28,7 @@ from roofline.trust.measured_rows import (
     stack_of,
 )
 from roofline.trust.row_remarks import remarks
-from roofline.trust.static_rows import static_value
+from roofline.trust.static_rows import static_bound, static_value
 from roofline.trust.stations import BATCHES, Array, Station, station
 
 _ROUNDS, _TRIED = 8, 65
@@ -73,6 +73,23 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
         return Prediction(row, "unsupported", f"{type(error).__name__}: {error}"[:240])
 
 
+def bound(each: Prediction, quantity: str) -> float | None:
+    """What no implementation betters of a quantity of a row that was predicted, in the row's unit; None if unknown.
+
+    A time to the first token is at least that of the shortest prompt by itself.
+    """
+    if quantity == "tpot":
+        return None if each.floor is None else each.floor * 1e3
+    what = served(each.row)
+    if quantity == "value":
+        return static_bound(each.row, what)
+    if quantity != "ttft":
+        return None
+    asked, two = load(each.row), has_two_pools(each.row)
+    place = holding(what, pool(each.row, "prefill_"), None, asked) if two else decode_pool(each.row, what, None, asked)
+    return place.prompt_floor(asked) * 1e3
+
+
 def _single_phase(row: Row) -> bool:
     return bool(str(row.get("metric") or "").strip())
 
@@ -96,7 +113,7 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
 def mixed(place: Station, asked: Load) -> Mix:
     """A replica of one pool under its share of a load."""
     stack = place.deployment.runtime
-    bunch = 0.0 if stack is None else (stack.in_step if asked.equal else stack.bunch)
+    bunch = 0.0 if stack is None else stack.bunching(asked.lengths)
     generated, crowd = max(asked.osl - 1, 1e-9), asked.concurrency / place.replicas
 
     def spared(batch: Any) -> Any:

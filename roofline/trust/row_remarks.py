@@ -11,6 +11,7 @@ from functools import cache
 from roofline.describe.catalog import accelerator
 from roofline.describe.formats import FORMATS
 from roofline.describe.runtimes import runtimes
+from roofline.describe.workload import LENGTHS
 from roofline.errors import RooflineError
 from roofline.trust.calibration import catalogue_name
 from roofline.trust.loose_text import leading_number
@@ -24,6 +25,7 @@ from roofline.trust.measured_rows import (
     draft_length,
     drafting,
     has_two_pools,
+    lengths,
     load,
     number,
     overlap,
@@ -53,7 +55,7 @@ COLUMNS = (
         "speculation",
     ),
     *("runtime", "runtime_version", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms", "output_tokens_per_s", "grade"),
-    *("batch", "context", "metric", "value", "unit", "status", "date", "source", "overlap"),
+    *("batch", "context", "metric", "value", "unit", "status", "date", "source", "overlap", "lengths"),
     *(f"{pool}_{name}" for pool in ("prefill", "decode") for name in POOL),
 )
 """Columns of rows that are read, or that files in `benchmarks/measured` have."""
@@ -62,6 +64,8 @@ BETWEEN = "; "
 _CLOSE = 0.75
 """Likeness to a known name from which another is taken to be a slip [1]."""
 _NO_CACHE = ("", "n/a", "none", "auto")
+_TOLD = ("InferenceX", "aiconfigurator")
+"""Sources whose requests are known to vary, or to be all equally long."""
 _DRAFTS = re.compile(r"mtp(?:[-_ ]?[1-9])?")
 _ANYWHERE = PoolRow(1, 1, 1, 1, 1)
 
@@ -83,13 +87,22 @@ def remarks(row: Row) -> list[str]:
         for prefix in ("prefill_", "decode_") if has_two_pools(row) else ("",):
             found += _ranks(row, prefix)
         found += _traffic(row, what)
-    found += [*_drafts(row), *_overlap(row)]
+    found += [*_drafts(row), *_overlap(row), *_lengths(row)]
     return [each.replace(BETWEEN.strip(), ",") for each in found]
 
 
 def _overlap(row: Row) -> list[str]:
     said = overlap(row)
     return [] if said in ("yes", "no", "") else [f"overlap {said} is neither yes nor no: taken as no"]
+
+
+def _lengths(row: Row) -> list[str]:
+    said = str(row.get("lengths") or "").strip()
+    if said and said.lower() not in LENGTHS:
+        return [f"lengths {said} is neither {' nor '.join(LENGTHS)}: taken as {lengths(row)}"]
+    if said or row.get("metric") or str(row.get("source") or "").startswith(_TOLD):
+        return []
+    return [f"no lengths ({' or '.join(LENGTHS)}): requests are taken to be all equally long"]
 
 
 def _kind(row: Row) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import step_seconds
 from roofline.trust.loose_text import leading_number, sequences
 from roofline.trust.measured_rows import PoolRow, Row, Served, draft_length, drafting, number, ranks
-from roofline.trust.stations import Station, station
+from roofline.trust.stations import Station, most_yielded, station
 
 METRICS = ("ms_per_step", "tokens_per_s_per_user", "tokens_per_s_total", "ttft_ms", "e2e_latency_ms")
 UNSTATED_CONTEXT = 1024.0
@@ -25,24 +27,83 @@ _NEGATIVE = re.compile(r"\s*[-−]\s*\d")
 _AT_MOST = re.compile(r"max-num-seqs (\d+)")
 
 
+@dataclass(frozen=True)
+class Times:
+    """Seconds that a row may measure, of a batch of a replica [s]."""
+
+    prefill: Callable[[float, float], float]
+    """Of its prompts, by their length."""
+    step: Callable[[float, float], float]
+    """Between two tokens of a sequence, by the context."""
+    whole: Callable[[float, float, float], float]
+    """From prompts to last tokens, by the lengths of both."""
+
+
 def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
     """The row's metric as the library estimates it, in the row's own unit; engines were measured without front ends."""
     metric, kind = _asked(row)
     place = station(what, _pool(row, what), None if stack is None else stack.without_front_end())
-    settled, drafted = place.settled, draft_length(drafting(row))
-    batch = _batch(row, kind, metric, settled) / settled.replicas
+    batch, drafted = _batch(row, kind, metric, place.settled), draft_length(drafting(row))
+
+    def prefill(batch: float, isl: float) -> float:
+        return float(place.settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
+
+    def step(batch: float, context: float) -> float:
+        return float(place.seconds(np.array([batch]), max(1.0, context), drafted)[0])
+
+    def whole(batch: float, isl: float, osl: float) -> float:
+        taken = [(batch, 1.0)] if _stated(row) is None else turns(place.settled, batch, isl + osl)
+        return sum(times * (prefill(each, isl) + (osl - 1) * step(each, isl + osl / 2)) for each, times in taken)
+
+    return _value(row, place.settled, batch, _context(row, UNSTATED_CONTEXT), Times(prefill, step, whole))
+
+
+def static_bound(row: Row, what: Served) -> float | None:
+    """What no implementation betters of the row's metric, in its unit; None where it does not state the batch.
+
+    Caches are taken in 8 bits, and to be empty where no context is stated; devices to be stages or tensor ranks, which
+    is better, where no layout is; and a first token, that it is the first one's of the batch.
+    """
+    batch = _stated(row)
+    if batch is None:
+        return None
+    pools = {_pool(row, what, dealt=dealt) for dealt in (True, False)}
+    bounds = [_bound(row, station(what, each, None), batch) for each in pools]
+    return min(bounds) if is_time(row) else max(bounds)
+
+
+def _bound(row: Row, place: Station, batch: float) -> float:
+    """The same in one layout."""
+    said = drafting(row)
+    batch = place.replicas if _asked(row)[0] == "ttft_ms" else batch
+    least, yielded = place.narrowest.ideal, most_yielded(draft_length(said), said == "unknown")
+
+    def prefill(batch: float, isl: float) -> float:
+        return float(least.floor(Point("prefill", batch, max(1.0, isl), 0)))
+
+    def step(batch: float, context: float) -> float:
+        return float(least.floor(Point("decode", batch, max(1.0, context), 0))) / yielded
+
+    def whole(batch: float, isl: float, osl: float) -> float:
+        return prefill(batch, isl) + (osl - 1) * step(batch, isl + osl / 2)
+
+    return _value(row, place.settled, batch, _context(row, 1.0), Times(prefill, step, whole))
+
+
+def _value(row: Row, settled: Resolved, batch: float, context: float, times: Times) -> float:
+    """The row's metric where steps take so long, in its unit: `batch` sequences over all devices."""
+    (metric, kind), batch = _asked(row), batch / settled.replicas
     if metric == "ttft_ms":
-        return 1e3 * _prefill(settled, batch, _count(row, "isl"))
+        return 1e3 * times.prefill(batch, _count(row, "isl"))
     counted = settled.replicas * batch * _share(row)
     if kind == "prefill":
         isl = _count(row, "isl")
-        seconds = _prefill(settled, batch, isl)
+        seconds = times.prefill(batch, isl)
         return counted * isl / seconds if metric != "e2e_latency_ms" else 1e3 * seconds
     if _whole_batch(metric, kind):
         isl, osl = _count(row, "isl"), _count(row, "osl")
-        whole = _in_turns if _stated(row) is not None else _at_once
-        return _whole(metric, counted, osl, whole(place, batch, isl, osl, drafted))
-    seconds = _step(place, batch, _context(row), drafted)
+        return _whole(metric, counted, osl, times.whole(batch, isl, osl))
+    seconds = times.step(batch, context)
     return {
         "ms_per_step": 1e3 * seconds,
         "tokens_per_s_per_user": 1 / seconds,
@@ -145,37 +206,17 @@ def _most_tokens(row: Row, metric: str, kind: str) -> float:
     """Tokens of a sequence when the cache holds the most of them."""
     if _whole_batch(metric, kind):
         return _count(row, "isl") + _count(row, "osl")
-    return _count(row, "isl") if _prompts_alone(metric, kind) else _context(row)
+    return _count(row, "isl") if _prompts_alone(metric, kind) else _context(row, UNSTATED_CONTEXT)
 
 
-def _at_once(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
-    """Seconds from prompts to last tokens of a batch [s]."""
-    return _prefill(place.settled, batch, isl) + (osl - 1) * _step(place, batch, isl + osl / 2, drafted)
-
-
-def _in_turns(place: Station, batch: float, isl: float, osl: float, drafted: int) -> float:
-    """The same of a batch that memory need not hold [s]."""
-    found = turns(place.settled, batch, isl + osl)
-    return sum(times * _at_once(place, each, isl, osl, drafted) for each, times in found)
-
-
-def _step(place: Station, batch: float, context: float, drafted: int) -> float:
-    """Seconds between two tokens of a sequence [s]."""
-    return float(place.seconds(np.array([batch]), max(1.0, context), drafted)[0])
-
-
-def _prefill(settled: Resolved, batch: float, isl: float) -> float:
-    return float(settled.evaluate(Point("prefill", batch, max(1.0, isl), 0), step_seconds))
-
-
-def _pool(row: Row, what: Served) -> PoolRow:
+def _pool(row: Row, what: Served, *, dealt: bool = True) -> PoolRow:
     """The ranks that a row states; else data ranks beside expert ranks, or one tensor rank per device, or one stage per
-    device where the stack deals out layers. Devices left over make more replicas.
+    device where the stack deals out layers, if it has `dealt` them. Devices left over make more replicas.
     """
     devices = int(number(row, "devices", 1))
     tp, pp, dp, ep = (ranks(row, name) for name in ("tp", "pp", "dp", "ep"))
     stated = {name for name in ("tp", "pp", "dp") if str(row.get(name) or "").strip()}
-    if not stated and what.stack and runtime(what.stack).stages:
+    if not stated and dealt and what.stack and runtime(what.stack).stages:
         pp = devices
     elif ep > 1 and stated <= {"tp"}:
         dp = max(1, devices // tp)
@@ -193,7 +234,7 @@ def _batch(row: Row, kind: str, metric: str, settled: Resolved) -> float:
     if stated is not None:
         return stated
     if metric == "tokens_per_s_total" and kind in ("offline", "decode", "static"):
-        context = _context(row)
+        context = _context(row, UNSTATED_CONTEXT)
         room = float(settled.memory.largest_batch(context))
         if room < 1:
             raise DoesNotFit(f"no sequence of {context:,.0f} tokens fits", shortfall_bytes=0, min_devices=None)
@@ -217,11 +258,11 @@ def _count(row: Row, name: str) -> float:
     return found
 
 
-def _context(row: Row) -> float:
+def _context(row: Row, default: float) -> float:
     """The tokens in the cache: stated, the middle of a stated range, prompt and half of the answer, or a default."""
     text = str(row.get("context") or "").strip()
     ends = [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
     if len(ends) in (1, 2):
         return sum(ends) / len(ends)
     isl, osl = (leading_number(str(row.get(name) or "")) for name in ("isl", "osl"))
-    return UNSTATED_CONTEXT if isl is None else isl + (osl or 0.0) / 2
+    return default if isl is None else isl + (osl or 0.0) / 2

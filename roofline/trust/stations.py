@@ -137,15 +137,22 @@ class Station:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""
         context = load.least_isl + load.least_osl / 2
         point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
-        seconds = float(self.narrowest.ideal.floor(point))
-        tokens = max(MOST_DRAFTED, load.draft_length) + 1 if load.draft_length or load.undeclared else 1
-        return seconds / tokens
+        return float(self.narrowest.ideal.floor(point)) / most_yielded(load.draft_length, load.undeclared)
+
+    def prompt_floor(self, load: Load) -> float:
+        """A prompt of the shortest length that no implementation can beat, nothing of it cached [s]."""
+        return float(self.narrowest.ideal.floor(Point("prefill", 1.0, load.least_isl, 0)))
 
     @cached_property
     def narrowest(self) -> Resolved:
         """The same with an fp8 cache."""
         formats = self.settled.quantization
         return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8")})
+
+
+def most_yielded(draft_length: int, undeclared: bool) -> int:
+    """Tokens of a sequence that a floor lets a step yield: all drafts are accepted, and there may be some [1]."""
+    return max(MOST_DRAFTED, draft_length) + 1 if draft_length or undeclared else 1
 
 
 def mean_context(load: Load) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from roofline.describe.model import ModelShape
-from roofline.describe.workload import Traffic
+from roofline.describe.workload import LENGTHS, Traffic
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.layout import Layout, possible_ep, possible_tp, vocabulary_cuts
 from roofline.estimate.network import reach
@@ -75,7 +75,7 @@ def deployments(
 @st.composite
 def traffics(draw: st.DrawFn) -> Traffic:
     """Requests of any length, so many in flight or so many a second, part of their prompts cached."""
-    load: dict[str, float] = {}
+    load: dict[str, Any] = {"lengths": draw(st.sampled_from(LENGTHS))}
     if draw(st.booleans()):
         load["concurrency"] = float(draw(st.integers(1, 200)))
     else:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput
 from roofline.trust.measured_rows import Row, part_of, stack_name
-from roofline.trust.predictions import Prediction, predict
+from roofline.trust.predictions import Prediction, bound, predict
 from roofline.trust.row_remarks import BETWEEN
+from roofline.trust.static_rows import is_time
 
 Progress = Callable[[str], None]
 COLUMNS = (
@@ -143,14 +144,13 @@ class Validation:
                 inside.append(spread.low <= each.measured / each.predicted <= spread.high)
         return float(np.mean(inside)) if inside else None
 
-    def above_floor(self) -> list[Compared]:
-        """Rows measured faster than what no implementation can beat: there should be none."""
-        faster = []
-        for each in self.compared("tpot"):
-            floor = each.prediction.floor
-            if floor is not None and floor * 1e3 > each.measured:
-                faster.append(each)
-        return faster
+    def above_floor(self, *, graded: bool = True) -> list[Compared]:
+        """Times to the first token and between two, and rows of one phase, that no implementation can have been.
+
+        There should be none.
+        """
+        every = [each for quantity in QUANTITIES for each in self.compared(quantity, graded=graded)]
+        return [each for each in every if _beaten(each)]
 
     def csv(self) -> str:
         """One line per row, in the order of the rows."""
@@ -169,6 +169,15 @@ class Validation:
                 errors = f"median error {each.median:.1%}, mean {each.mean:.1%}, bias {each.bias:+.1%}"
                 lines.append(f"{quantity}: {each.rows:,} rows, {errors}")
         return "\n".join(lines)
+
+
+def _beaten(each: Compared) -> bool:
+    """Whether a measurement is better than its bound: a longer rate, or a shorter time."""
+    least = bound(each.prediction, each.quantity)
+    if least is None:
+        return False
+    rate = each.quantity == "value" and not is_time(each.prediction.row)
+    return each.measured > least if rate else each.measured < least
 
 
 def counts(row: Row) -> bool:

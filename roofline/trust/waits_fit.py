@@ -68,7 +68,8 @@ class FirstTokens:
             met = mix.met * row.ranked
             base = float(mix.first_token(rate, row.batch, seconds)) - GATHERED * met * seconds
             queued, each = float(mix.others(rate, row.batch, seconds)), float(mix.each(rate, row.batch))
-            found.append((base, queued, seconds, each, occupied, max(0.0, row.crowd - 1), met, asked.equal))
+            others, equal = max(0.0, row.crowd - 1), asked.lengths == "equal"
+            found.append((base, queued, seconds, each, occupied, others, met, equal))
         return cls(*np.array(found, dtype=np.float64).T)
 
     def predicted(self, waits: Array) -> Array:

@@ -228,6 +228,7 @@ BAD: dict[str, dict[str, Any]] = {
     "nan": {"isl": float("nan"), "osl": 1, "concurrency": 1},
     "share above one": {"isl": 1, "osl": 1, "concurrency": 1, "cached_share": 1.5},
     "an array with a zero": {"isl": [1, 0], "osl": 1, "concurrency": 1},
+    "lengths": {"isl": 1, "osl": 1, "concurrency": 1, "lengths": "mixed"},
     "shapes": {"isl": [1, 2], "osl": [1, 2, 3], "concurrency": 1},
 }
 

@@ -30,7 +30,7 @@ EIGHT = Passes(((1.0, 0.4), (8.0, 1.1)))
 
 
 def passes(deployment: Deployment, traffic: Traffic, tokens: float = PASS_TOKENS) -> Passes:
-    return Whole.for_prompts(deployment, traffic, "prefill").passes(traffic, tokens)
+    return Whole.for_prompts(deployment, deployment, traffic).passes(traffic, tokens)
 
 
 def test_a_pass_takes_what_came_during_the_one_before() -> None:
@@ -80,7 +80,7 @@ def test_no_more_prompts_pass_than_fit() -> None:
 def test_stages_take_prompts_one_by_one() -> None:
     found = passes(STAGES, SHORT)
     assert found.most == 1
-    assert found.one == found.share == Whole.for_prompts(STAGES, SHORT, "prefill").prompt(SHORT).passes.one
+    assert found.one == found.share == Whole.for_prompts(STAGES, STAGES, SHORT).prompt(SHORT).passes.one
 
 
 def test_a_stack_pays_once_for_a_pass() -> None:

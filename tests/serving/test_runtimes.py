@@ -138,6 +138,19 @@ def test_without_the_stacks_figures_requests_come_in_no_bunches() -> None:
     assert named.ttft == ideal.ttft
 
 
+def test_prompts_wait_as_the_lengths_of_requests_have_them() -> None:
+    """In SGLang two prompts of others come before one's own, over the root of those in flight, where all are equal."""
+    gpu, lengths = Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime="sglang"), ("varied", "equal")
+    varied, equal = (serve(gpu, Traffic(2048, 256, concurrency=32, lengths=each)) for each in lengths)
+    stack = runtime("sglang")
+    assert equal.ttft / varied.ttft > 1.5
+    assert stack.in_step > stack.bunch
+    assert (stack.bunching("varied"), stack.bunching("equal")) == (stack.bunch, stack.in_step)
+    assert str(equal.traffic).endswith("32 in flight, all equally long")
+    bare = [serve(gpu.without_stack(), Traffic(2048, 256, concurrency=32, lengths=each)).ttft for each in lengths]
+    assert bare[0] == bare[1]
+
+
 @pytest.mark.parametrize("crowd", [1.0, 2.0, 10.0, 101.0])
 def test_requests_in_bunches_wait_for_each_other_and_never_for_more_than_there_are(crowd: float) -> None:
     alone = Mix(Prompt(0.05, Passes(((1.0, 0.05),))), 1e9, crowd, 0.0)

@@ -137,6 +137,7 @@ def made_up(mode: str, load: float, **changes: Any) -> dict[str, Any]:
         "concurrency": load,
         "rate": None,
         "cached_share": 0.25,
+        "lengths": "varied",
         "quantization": "fp8",
         "ttft": 0.378,
         "tpot": 0.0102,

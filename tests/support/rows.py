@@ -12,4 +12,5 @@ PLAIN = {
     "isl": "1024",
     "osl": "128",
     "concurrency": "8",
+    "lengths": "equal",
 }

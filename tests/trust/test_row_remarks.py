@@ -50,6 +50,8 @@ SPLIT = {**PLAIN, "kind": "disaggregated", "prefill_devices": "3", "prefill_tp":
         ({"runtime": "a; b"}, "runtime a, b is not described: no costs of its host"),
         ({"runtime": "vlm"}, "runtime vlm is not described (nearest: vllm): no costs of its host"),
         ({"ovrlap": "yes"}, "column ovrlap is not read (nearest: overlap)"),
+        ({"lengths": "mixed"}, "lengths mixed is neither varied nor equal: taken as equal"),
+        ({"lengths": "", "source": "mine"}, "no lengths (varied or equal): requests are taken to be all equally long"),
         ({"overlap": "both"}, "overlap both is neither yes nor no: taken as no"),
         (
             {**STEP, "kind": "deocde"},
