@@ -72,8 +72,8 @@ def described_figure(figure: Figure) -> str:
     return f"{value} ({CONFIDENCE:.0%} interval {low} to {high})"
 
 
-def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
-    """Fitted figures from rows of measured service, all of one part.
+def calibrate_service(rows: Sequence[Row], unread: Mapping[str, int] | None = None) -> ServiceCalibration:
+    """Fitted figures from rows of measured service, all of one part; `unread` counts results without a row by reason.
 
     `InvalidInput` where nothing can be told, and where no figures bring the times near what was measured.
     """
@@ -81,10 +81,15 @@ def calibrate_service(rows: Sequence[Row]) -> ServiceCalibration:
     if len(parts) != 1:
         raise InvalidInput("accelerator", given=", ".join(parts) or None, expected="rows of one part")
     seen, left_out = observations(rows)
+    left_out = {**(unread or {}), **left_out}
+    if len(seen) < 2 and left_out:
+        given = f"{len(seen)} usable times"
+        raise InvalidInput("measured service", given=given, expected=f"at least two; left out: {'; '.join(left_out)}")
     fit = fitted(seen)
     shown = evidence(fit.predicted, fit.measured)
     efficiency, said = _efficiency(parts[0], rows, fit, shown), scattering(fit.predicted, fit.measured, fit.scatter)
-    return ServiceCalibration(efficiency, fit.figures, shown, len(rows), len(seen), left_out, f"the times: {said}")
+    count = len(rows) + sum((unread or {}).values())
+    return ServiceCalibration(efficiency, fit.figures, shown, count, len(seen), left_out, f"the times: {said}")
 
 
 def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence) -> Efficiency:

@@ -31,6 +31,7 @@ from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, Row, has_two_pools, load, number, pool, served
 from roofline.trust.predictions import measured_batch, mixed
+from roofline.trust.results.reading import named
 from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
@@ -66,6 +67,8 @@ FURTHEST = 0.5
 """Median error above which the rows are of something else than they are said to be [1]."""
 REPEATED, RUNS = 0.02, 1.0
 """How far repeated runs of one stack lie apart [1], from docs/validation.md, and the runs that it counts for."""
+AMONG_SEVERAL = "time to the first token among several requests: it depends on how they arrive"
+"""Why a time is left out of most rows, as it has to be."""
 _SETTLED = 1e-3
 _ROUNDS, _NUDGE = 30, 1e-3
 
@@ -125,15 +128,15 @@ class Fitted:
 
 
 def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]]:
-    """What rows say, and the times left out by reason."""
+    """What rows say, and how many times are left out by the reason, with the places of rows that say theirs."""
     found: list[Observation] = []
-    left_out: dict[str, int] = {}
+    left_out: dict[str, list[str]] = {}
     for row in rows:
         said, reasons = _said(row)
         found += said
         for reason in reasons:
-            left_out[reason] = left_out.get(reason, 0) + 1
-    return found, left_out
+            left_out.setdefault(reason, []).append("" if reason == AMONG_SEVERAL else str(row.get("where") or ""))
+    return found, {named(reason, places) if all(places) else reason: len(places) for reason, places in left_out.items()}
 
 
 def _said(row: Row) -> tuple[list[Observation], list[str]]:
@@ -176,7 +179,9 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     if ttft and alone:
         found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, 1.0, 1.0, ttft, requests=1.0))
     elif ttft:
-        reasons.append("time to the first token among several requests: it depends on how they arrive")
+        reasons.append(AMONG_SEVERAL)
+    if not tpot and not whole and asked.osl > 1:
+        reasons.append("no time per token is stated")
     return found, reasons
 
 

@@ -249,6 +249,17 @@ def test_times_that_depend_on_arrivals_are_left_out_and_counted() -> None:
     assert isinstance(found.quality, Evidence)
 
 
+def test_runs_without_a_time_per_token_are_left_out_by_name() -> None:
+    bare = {**ROWS[1], "tpot_ms": "", "where": "run-3.json, result 1"}
+    found = calibrate_service([*ROWS, bare], {"no request was completed: run-9.json, result 1": 1})
+    assert found.rows == len(ROWS) + 2
+    assert "left out: 1 times, no time per token is stated: run-3.json, result 1" in found.report
+    assert "left out: 1 times, no request was completed: run-9.json, result 1" in found.report
+    reason = "got '0 usable times', expected at least two; left out: time to .*; no time per token is stated: run-3"
+    with pytest.raises(InvalidInput, match=reason):
+        calibrate_service([bare])
+
+
 def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:
     results, written = tmp_path / "runs.jsonl", tmp_path / "own.toml"
     records = [
