@@ -27,6 +27,7 @@ from roofline.estimate.rates import Rates
 from roofline.estimate.resolved import Point, Resolved, Slice
 from roofline.estimate.timing import step_seconds
 from roofline.numeric import SCALAR, SYMBOL
+from roofline.units import counted_in
 
 TYPICAL_CONTEXT = 4096
 """Context at which a layout is chosen where none is asked about [token]."""
@@ -45,7 +46,7 @@ class Deployment:
     computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank takes prompts
     in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever slices are
     `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour] and
-    `power` [W per device] replace the spec's own.
+    `power` [W per device] replace the spec's own: numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -67,8 +68,8 @@ class Deployment:
         skew: float | None = None,
         overlap: bool = False,
         slice: Slice | None = None,
-        price: float | None = None,
-        power: float | None = None,
+        price: float | str | None = None,
+        power: float | str | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelShape) else load_model(model)
         self.accelerator = described_part(accelerator).within(spill)
@@ -93,8 +94,8 @@ class Deployment:
         self.overlap = _flag("overlap", overlap)
         self.slice = _own_slice(self.runtime) if slice is None else _slice(slice)
         own_price, own_power = self.accelerator.price, self.accelerator.power
-        self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
-        self.power = own_power.value if power is None and own_power else _amount("power", power)
+        self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price, "USD/h")
+        self.power = own_power.value if power is None and own_power else _amount("power", power, "W")
         self._machine = self.accelerator.numbers()
         self._settled: dict[Layout, Resolved] = {}
         self._fastest: dict[tuple[float, float, int], list[Layout]] = {}
@@ -323,10 +324,10 @@ def _flag(what: str, value: Any) -> bool:
     return value
 
 
-def _amount(what: str, value: Any) -> float | None:
+def _amount(what: str, value: Any, unit: str | None = None) -> float | None:
     if value is None:
         return None
-    amount = checked(what, value, least=0, most=1e12)
+    amount = checked(what, counted_in(value, unit, what) if unit else value, least=0, most=1e12)
     if not isinstance(amount, float):
         raise InvalidInput(what, given=value, expected="a number from 0 to 1e+12")
     return amount

@@ -24,18 +24,26 @@ from roofline.estimate.resolved import Resolved
 from roofline.explore.asking import LEAST, Asked
 from roofline.explore.grid import Grid, Part, Progress
 from roofline.explore.hardware import canonical, numbers_used, placed
-from roofline.units import quantity_in
+from roofline.units import counted_in
 
 RANKS = ("tp", "pp", "dp", "ep")
 _MAY_BE_NOTHING = ("latency", "price", "power")
-_UNITS = {"peak": "FLOP/s", "bandwidth": "B/s", "feed": "B/s", "latency": "s"}
+_UNITS = {
+    "peak": "FLOP/s",
+    "bandwidth": "B/s",
+    "feed": "B/s",
+    "latency": "s",
+    "capacity": "B",
+    "price": "USD/h",
+    "power": "W",
+}
 
 
 def sweep(phase: Any, *, progress: Progress | None = None, **axes: Any) -> Grid:
     """An open grid over the arguments of a phase, over hardware numbers by path, and over ranks.
 
     Each axis is a list or array; a single number is the same at every point. Hardware numbers are in SI units, a price
-    in USD per hour, or text with a unit:
+    in USD per device-hour, or text with a unit:
 
         sweep(gpu.decode, batch=[1, 8], context=4096, **{"memory.bandwidth": ["3.35 TB/s", "8 TB/s"]})
 
@@ -75,7 +83,7 @@ def _axis(asked: Asked, name: str, value: Any) -> Any:
         unit = next((unit for key, unit in _UNITS.items() if key in name.split(".")), None)
         if unit is None:
             raise InvalidInput(name, given=value, expected="numbers in SI units")
-        numbers = [quantity_in(each, unit, name) for each in texts]
+        numbers = [counted_in(each, unit, name) for each in texts]
         value = numbers[0] if isinstance(value, str) else numbers
     numbers = _listed(name, value)
     least = np.min(numbers)

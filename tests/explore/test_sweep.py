@@ -162,6 +162,11 @@ def test_texts_with_units_are_hardware_numbers() -> None:
     one = sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["2 TB/s", "4.8 TB/s"]})
     other = sweep(gpu.decode, batch=1, context=128, **{"memory.hbm.bandwidth": [2e12, 4.8e12]})
     assert np.array_equal(one["seconds"], other["seconds"])
+    words = {"price": ["2.5 USD/h", "3 USD/h"], "power": "0.7 kW", "memory.capacity": "200 GB"}
+    numbers = {"price": [2.5, 3], "power": 700, "memory.capacity": 200e9}
+    texts, bare = (sweep(gpu.decode, batch=1, context=128, **axes) for axes in (words, numbers))
+    assert np.array_equal(texts["usd_per_million_tokens"], bare["usd_per_million_tokens"])
+    assert np.array_equal(texts["joules"], bare["joules"])
 
 
 def test_xarray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +206,8 @@ def test_bad_axes_are_refused_in_one_line() -> None:
         sweep(gpu.decode, batch=1, context=128, tp=1.5)
     with pytest.raises(rl.InvalidInput, match="a quantity in B/s"):
         sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["3 TB"]})
+    with pytest.raises(rl.InvalidInput, match="got '4e12', expected a quantity in B/s, with its unit"):
+        sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["3 TB/s", "4e12"]})
     with pytest.raises(rl.InvalidInput, match="fewer than the prompt"):
         sweep(gpu.prefill, prompt=[10, 20], cached_tokens=[0, 10])
     grid = sweep(gpu.decode, batch=1, context=128)

@@ -133,7 +133,10 @@ def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
     assert identified(found) == {"compute"}
     assert "step       not identified, moved from the usual 1 ms to " in found.report
     assert "ms; the times tell it only together with memory; measure one request in flight of another" in found.report
-    assert "sequence   not identified, moved from the usual 0.003 ms to 0.00301 ms; twice as much of it changes no time by" in found.report
+    assert (
+        "sequence   not identified, moved from the usual 0.003 ms to 0.00301 ms; twice as much of it changes no time by"
+        in found.report
+    )
     assert "; measure time per token at more than a hundred requests in flight as well as at few" in found.report
 
 
