@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -17,7 +17,7 @@ from roofline.describe.machine import Machine
 from roofline.describe.model import ModelShape
 from roofline.errors import InvalidInput
 from roofline.estimate.capacity import Memory
-from roofline.estimate.door import in_blocks, one_kind
+from roofline.estimate.door import all_in_blocks, in_blocks, one_kind
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
 from roofline.estimate.spill import sentence, spilled
@@ -154,14 +154,22 @@ class Resolved:
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
+        (number,) = self.evaluate_all(point, 1, lambda *arguments: (evaluator(*arguments),))
+        return number
+
+    def evaluate_all(
+        self, point: Point, count: int, evaluator: Callable[[Step, Machine, Rates], Sequence[Num]]
+    ) -> Sequence[Any]:
+        """As `evaluate`, so many numbers of one pass over the step."""
         if point.kind != ARRAY:
             return evaluator(self.step(point), self.machine, self.rates)
 
-        def block(batch: Any, context: Any, cached: Any) -> Any:
+        def block(batch: Any, context: Any, cached: Any) -> Sequence[Num]:
             part = Point(point.phase, batch, context, cached, point.tokens)
             return evaluator(self.step(part), self.machine, self.rates)
 
-        return in_blocks(block, float, batch=point.batch, context=point.context, cached=point.cached)
+        at = {"batch": point.batch, "context": point.context, "cached": point.cached}
+        return all_in_blocks(block, (float,) * count, **at)
 
     def fits(self, point: Point) -> Any:
         """Whether weights and caches fit at a point; None for symbols."""

@@ -7,7 +7,6 @@ fits or which layout is taken, are laid out one by one.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from roofline.errors import InvalidInput, LayoutError, UnknownName
 from roofline.estimate.capacity import Memory
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.door import BLOCK, LARGEST, checked
+from roofline.estimate.door import LARGEST, blocks, checked
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
 from roofline.estimate.resolved import Resolved
@@ -200,7 +199,7 @@ class _Sweep:
         axes = [name for name in self.listed if name in arrays]
         sizes = [arrays[name].size for name in axes]
         layouts = _Layouts(Asked(deployment, self.asked.phase))
-        for slices in _cut(sizes):
+        for slices in blocks(sizes):
             block = dict(zip(axes, slices, strict=True))
             shape = tuple(each.stop - each.start for each in slices) or (1,)
             values = {}
@@ -215,19 +214,6 @@ class _Sweep:
             where = self._where(fixed, block)
             target = tuple(1 if name in fixed else shape[axes.index(name)] for name in self.listed)
             yield where, {name: np.broadcast_to(found[name], shape).reshape(target) for name in columns}
-
-
-def _cut(sizes: list[int]) -> Iterator[tuple[slice, ...]]:
-    """Blocks of an array of that shape with at most `BLOCK` points, in order."""
-    if not sizes:
-        yield ()
-        return
-    inner = math.prod(sizes[1:])
-    rows = max(1, BLOCK // inner)
-    for start in range(0, sizes[0], rows):
-        first = slice(start, min(start + rows, sizes[0]))
-        for rest in _cut(sizes[1:]) if inner > BLOCK else [tuple(slice(0, size) for size in sizes[1:])]:
-            yield (first, *rest)
 
 
 class _Layouts:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.explore import sweep as sweeping
+from roofline.estimate import door
 from roofline.explore.grid import COLUMNS, NUMBERS, Grid
 from roofline.explore.sweep import sweep
 from tests.explore.cases import LAYOUTS, deployment
@@ -109,26 +109,13 @@ def test_blocks_cover_every_point_and_progress_reaches_the_end(monkeypatch: pyte
     axes = {"batch": np.arange(1, 5), "context": np.arange(100, 105), "memory.bandwidth": np.geomspace(1e12, 9e12, 3)}
     whole = sweep(deployment("one GPU").decode, **axes).to_numpy()
     for size in (1, 2, 7, 40):
-        monkeypatch.setattr(sweeping, "BLOCK", size)
+        monkeypatch.setattr(door, "BLOCK", size)
         calls: list[tuple[int, int]] = []
         grid = sweep(deployment("one GPU").decode, progress=lambda *done: calls.append(done), **axes)  # noqa: B023
         assert calls[-1] == (60, 60)
         assert calls == sorted(calls)
         for name, column in grid.to_numpy().items():
             assert np.array_equal(column, whole[name]), name
-
-
-@given(st.lists(st.integers(1, 70), max_size=4), st.integers(1, 50))
-def test_blocks_are_small_and_disjoint(sizes: list[int], most: int) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sweeping, "BLOCK", most)
-        if math.prod(sizes) > 20_000:
-            return
-        seen = np.zeros(sizes, int)
-        for block in sweeping._cut(sizes):
-            assert seen[block].size <= most
-            seen[block] += 1
-        assert (seen == 1).all()
 
 
 def test_views_agree() -> None:
