@@ -40,13 +40,13 @@ class Deployment:
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
     `Quantization` (None: the checkpoint's own). `spill` names the furthest memory tier that may hold weights and caches
     where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
-    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `skew`
-    is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
-    stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is faster: one is
-    computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank takes prompts
-    in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever slices are
-    `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour] and
-    `power` [W per device] replace the spec's own: numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
+    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added, but to
+    `"ideal"`. `skew` is the squared coefficient of variation of how often experts are chosen [1] (None: as measured
+    under the serving stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is
+    faster: one is computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank
+    takes prompts in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever
+    slices are `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour]
+    and `power` [W per device] replace the spec's own: numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -275,7 +275,7 @@ class Deployment:
 
     def _resolved(self, layout: Layout) -> Resolved:
         if layout not in self._settled:
-            notes = self._format_notes
+            notes = (*self._format_notes, *self._nothing_lost())
             if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
                 notes = (*notes, f"layout {layout} chosen: the fastest that fits")
             self._settled[layout] = Resolved(
@@ -294,6 +294,13 @@ class Deployment:
                 self.slice,
             )
         return self._settled[layout]
+
+    def _nothing_lost(self) -> tuple[str, ...]:
+        """What is not counted where the efficiency is ideal, in a sentence."""
+        if not self.rates.nothing_lost:
+            return ()
+        stack = "" if self.runtime is None else f", and no cost of {self.runtime.name}'s host and kernels is counted"
+        return (f"efficiency is ideal: times are at peak rates, none is fitted{stack}",)
 
     def _choose_among(self, given: dict[str, int | None]) -> Choice:
         arguments = (self.model, self.accelerator, self.quantization, self.devices, given)

@@ -219,6 +219,23 @@ def test_no_interval_reaches_below_the_ideal() -> None:
     assert several.low.tolist() == several.ideal.tolist()
 
 
+def test_an_ideal_says_that_a_stack_costs_nothing() -> None:
+    plain, under = (
+        rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency="ideal", runtime=name) for name in (None, "vllm")
+    )
+    said = "efficiency is ideal: times are at peak rates, none is fitted"
+    assert plain.decode().seconds == under.decode().seconds
+    assert said in plain.decode().assumptions
+    words = f"{said}, and no cost of vllm's host and kernels is counted"
+    assert words in under.decode().assumptions
+    assert words in under.prefill(1024).assumptions
+    assert words in rl.serve(under, rl.Traffic(1024, 64, concurrency=4)).assumptions
+    assert said in under.without_stack().decode().assumptions
+    for other in ({}, {"runtime": "vllm"}, {"efficiency": rl.Efficiency.ideal(), "runtime": "vllm"}):
+        fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", **other).decode()  # type: ignore[arg-type]
+        assert not [sentence for sentence in fitted.assumptions if "ideal" in sentence]
+
+
 def test_both_ends_of_an_interval_come_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
