@@ -120,7 +120,14 @@ def parse_quantity(text: str) -> Quantity:
     return Quantity(exact, unit.dimension)
 
 
-_EXAMPLES = {"B/s": "400 Gbit/s", "s": "20 ms", "B": "80 GiB", "FLOP/s": "989 TFLOP/s", "USD/h": "2.5 USD/h"}
+_EXAMPLES = {
+    "B/s": "400 Gbit/s",
+    "s": "20 ms",
+    "B": "80 GiB",
+    "FLOP/s": "989 TFLOP/s",
+    "USD/h": "2.5 USD/h",
+    "W": "700 W",
+}
 
 
 def quantity_in(text: str | float, unit: str, what: str) -> float:

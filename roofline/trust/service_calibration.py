@@ -100,15 +100,15 @@ def calibrate_service(rows: Sequence[Row], unread: Mapping[str, int] | None = No
         raise InvalidInput("accelerator", given=", ".join(parts) or None, expected="rows of one part")
     seen, left_out = observations(rows)
     left_out = {**(unread or {}), **left_out}
-    if len(seen) < 2 and left_out:
-        given = f"{len(seen)} usable times"
-        raise InvalidInput("measured service", given=given, expected=f"at least two; left out: {'; '.join(left_out)}")
+    without = f"; left out: {'; '.join(left_out)}" if left_out else ""
+    if len(seen) < 2:
+        raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected=f"at least two{without}")
     fit = fitted(seen)
     said, advised = scattering(fit.predicted, fit.measured, fit.scatter), _advised(seen, fit)
     if not any(figure.identified for figure in fit.figures.values()):
         scattered = any(figure.scattered for figure in fit.figures.values())
         wanted = f"times nearer to one fit: {said}" if scattered else f"others; {_listed(advised)}"
-        raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
+        raise InvalidInput("measured service", given="times that identify no figure", expected=f"{wanted}{without}")
     shown = evidence(fit.predicted, fit.measured)
     return ServiceCalibration(
         _efficiency(parts[0], rows, fit, shown, advised),

@@ -283,10 +283,8 @@ class Form:
 def fitted(seen: Sequence[Observation]) -> Fitted:
     """The figures with their intervals.
 
-    `InvalidInput` for less than two times, and where no figures bring them near what was measured.
+    Of two times at least; `InvalidInput` where no figures bring them near what was measured.
     """
-    if len(seen) < 2:
-        raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
     form, measured = Form(seen), np.array([each.seconds for each in seen])
     found, scatter = MEAN, 2 * REPEATED
     for _ in range(_ROUNDS):

@@ -303,6 +303,10 @@ def test_runs_without_a_time_per_token_are_left_out_by_name() -> None:
     reason = "got '0 usable times', expected at least two; left out: time to .*; no time per token is stated: run-3"
     with pytest.raises(InvalidInput, match=reason):
         calibrate_service([bare])
+    with pytest.raises(
+        InvalidInput, match=r"identify no figure'.*; left out: time to .*; no time per token is stated: run-3"
+    ):
+        calibrate_service([*[{**row(512, 1), "ttft_ms": ""}] * 3, bare])
 
 
 def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:
