@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from roofline.describe.model import ModelShape
 from roofline.describe.model_catalog import load_model
-from roofline.estimate.layout import Layout
+from roofline.estimate.layout import Layout, possible_tp
 from roofline.estimate.resolved import Point, Resolved
 from roofline.trust.service_fit import DOUBT, FIGURES, MEAN, REPEATED, TOLD, Form, Observation
 
@@ -37,10 +37,13 @@ SURELY = 0.9
 
 
 def advice(seen: Sequence[Observation], names: Sequence[str], scatter: float) -> dict[str, str]:
-    """Of each figure that times which scatter so far do not tell, why not and what to measure, in words."""
-    slopes = Form(seen).slopes(MEAN) if seen else np.zeros((0, len(FIGURES)))
+    """Of each figure that times which scatter so far do not tell, why not and what to measure, in words.
+
+    `names` are of figures that times do not tell which scatter no more than repeated runs either.
+    """
+    slopes = Form(seen).slopes(MEAN)
     doubt = max(scatter, REPEATED)
-    further = [(words, Form(runs).slopes(MEAN)) for words, runs in _runs(seen)] if names else []
+    further = [(words, Form(times).slopes(MEAN)) for words, times in runs(seen)] if names else []
     return {name: _advised(name, seen, slopes, further, doubt) for name in names}
 
 
@@ -55,12 +58,10 @@ def _advised(
     elif beside is None:
         moved = f"{100 * (2**most - 1):.2g} %"
         why = f"twice as much of it changes no time by more than {moved}, and times lie {scatter:.0%} apart"
-    elif beside:
-        why = f"the times tell it only together with {_joined(beside)}"
     else:
-        why = "the times hardly tell it"
-    runs = [each for each, more in further if _doubt(at, np.concatenate([slopes, more]), scatter) <= SURELY * TOLD]
-    wanted = runs[0] if runs else "" if _measured(name, seen) else ADVICE[name]
+        why = f"the times tell it only together with {_joined(beside)}"
+    telling = [each for each, more in further if _doubt(at, np.concatenate([slopes, more]), scatter) <= SURELY * TOLD]
+    wanted = telling[0] if telling else "" if _measured(name, seen) else ADVICE[name]
     return f"{why}; measure {wanted}" if wanted else why
 
 
@@ -90,10 +91,8 @@ def _beside(at: int, slopes: Array, scatter: float) -> list[str] | None:
     return [FIGURES[index] for index in known]
 
 
-def _runs(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
+def runs(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
     """Runs of one request in flight that are not among those seen: other prompts, then another model."""
-    if not seen:
-        return
     first, lengths = seen[0], {each.isl for each in seen}
     for isl in LENGTHS:
         if all(max(isl, own) >= 2 * min(isl, own) for own in lengths):
@@ -106,9 +105,10 @@ def _runs(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]
 
 
 def _of_model(settled: Resolved, model: ModelShape) -> Resolved | None:
-    """The same devices with another model, if its layout is none of experts or stages."""
-    plain = replace(settled.layout, ep=1, vocab=1) if settled.layout.ep > 1 else settled.layout
-    return replace(settled, model=model, layout=plain) if plain == Layout(tp=plain.tp) else None
+    """The same devices with another, dense model on their tensor ranks; None where it or they have no such layout."""
+    plain = Layout(tp=settled.layout.tp)
+    same = replace(settled.layout, ep=1) == plain and plain.tp in possible_tp(model, plain.tp)
+    return replace(settled, model=model, layout=plain) if same else None
 
 
 def _unlike(one: ModelShape, other: ModelShape) -> bool:

@@ -19,6 +19,7 @@ from roofline.trust.calibrating import calibrate_file
 from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import served
 from roofline.trust.predictions import predict
+from roofline.trust.service_advice import runs
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
 from roofline.trust.service_fit import FIGURES, USUAL, Form, fitted, observations, scaled, student
 from roofline.trust.static_rows import static_value
@@ -272,10 +273,24 @@ def test_what_is_advised_was_not_measured_and_tells_the_figure() -> None:
 
 
 def test_runs_that_do_not_fit_are_not_advised() -> None:
-    """Of GPT-2 no prompt is longer than its context, and no model of tensor ranks is laid out with experts."""
+    """Of GPT-2 no prompt is longer than its context."""
     found = calibrate_service([*served_runs("gpt2", (1, 8), 512), *served_runs("gpt2", (32,), 256)])
     assert "8,192" not in found.report
     assert "32,768" not in found.report
+
+
+@pytest.mark.parametrize(
+    ("layout", "advised"), [({"tp": "8", "ep": "8"}, True), ({"tp": "4", "pp": "2"}, False), ({"dp": "8"}, False)]
+)
+def test_another_model_is_advised_where_it_has_the_layout(layout: dict[str, str], advised: bool) -> None:
+    row = {"kind": "serving", "model": "deepseek-ai/DeepSeek-R1", "accelerator": "h200-sxm", "quantization": "fp8"}
+    row |= {"speculation": "none", "isl": "4096", "osl": "256", "concurrency": "1", "devices": "8", "source": "mine"}
+    row |= {"tp": "1", **layout}
+    found = predict(row)
+    seen, _ = observations([row | {"tpot_ms": str(1e3 * (found.tpot or 0)), "ttft_ms": str(1e3 * (found.ttft or 0))}])
+    said = [words for words, _ in runs(seen)]
+    assert "one request in flight, with a prompt of 128 tokens" in said
+    assert ("one request in flight of another model, such as llama-3.2-1b" in said) == advised
 
 
 def test_rows_of_two_parts_are_refused() -> None:
