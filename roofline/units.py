@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from roofline.errors import InvalidInput
 
@@ -119,21 +120,52 @@ def parse_quantity(text: str) -> Quantity:
     return Quantity(exact, unit.dimension)
 
 
+_EXAMPLES = {
+    "B/s": "400 Gbit/s",
+    "s": "20 ms",
+    "B": "80 GiB",
+    "FLOP/s": "989 TFLOP/s",
+    "USD/h": "2.5 USD/h",
+    "W": "700 W",
+}
+
+
 def quantity_in(text: str | float, unit: str, what: str) -> float:
-    """The SI value of `text`, which must have the dimension of `unit`; a bare number is taken as SI already.
+    """The SI value of `text`, which must have the dimension of `unit`; a number is taken as SI already.
+
+    `InvalidInput` for text without a unit, which would leave open what it counts, or of another kind.
 
     >>> quantity_in("400 Gbit/s", "B/s", "link bandwidth")
     50000000000.0
+    >>> quantity_in("2", "s", "link latency")
+    Traceback (most recent call last):
+        ...
+    roofline.errors.InvalidInput: link latency: got '2', expected a quantity in s, with its unit, such as "20 ms"
     """
-    if not isinstance(text, str):
-        return float(text)
+    return float(_of_kind(text, unit, what)) if isinstance(text, str) else float(text)
+
+
+def counted_in(given: Any, unit: str, what: str) -> Any:
+    """How many of a unit a text with its own unit is; what is no text is as it is.
+
+    `InvalidInput` for text without a unit, or of another kind.
+
+    >>> counted_in("2.5 USD/h", "USD/h", "price"), counted_in("0.7 kW", "W", "power"), counted_in(700, "W", "power")
+    (2.5, 700.0, 700)
+    """
+    return float(_of_kind(given, unit, what) / parse_unit(unit).factor) if isinstance(given, str) else given
+
+
+def _of_kind(text: str, unit: str, what: str) -> Fraction:
+    """The exact SI value of a text that has the dimension of a unit."""
+    expected = f'a quantity in {unit}, with its unit, such as "{_EXAMPLES.get(unit, f"1 {unit}")}"'
     try:
         quantity = parse_quantity(text)
     except InvalidInput:
-        raise InvalidInput(what, given=text, expected=f'a quantity in {unit}, such as "1 {unit}"') from None
-    if quantity.dimension not in ((), parse_unit(unit).dimension):
-        raise InvalidInput(what, given=text, expected=f"a quantity in {unit}")
-    return quantity.value
+        raise InvalidInput(what, given=text, expected=expected) from None
+    if quantity.dimension != parse_unit(unit).dimension:
+        raise InvalidInput(what, given=text, expected=expected)
+    return quantity.exact
 
 
 _DECIMAL = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))

@@ -19,7 +19,8 @@ _SLOWEST = 1e6
 class Link:
     """One device's way to the other pool: `bandwidth` per direction [B/s], `latency` of a message one way [s].
 
-    Text with a unit, or SI numbers: `Link("400 Gbit/s", "2 us")`. Raises `InvalidInput`.
+    Text with a unit, or numbers in SI: `Link("400 Gbit/s", "2 us")` is `Link(5e10, 2e-6)`. Raises `InvalidInput`, for
+    text without a unit as well.
     """
 
     bandwidth: float | str

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from roofline.errors import InvalidInput
+from roofline.units import counted_in
 
 LENGTHS = ("varied", "equal")
 """How lengths of requests may lie around those that are named."""
@@ -107,10 +108,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Slo:
-    """What a user will wait: `ttft` for the first token, `tpot` for each further one [s]; None where it is not said."""
+    """What a user will wait: `ttft` for the first token, `tpot` for each further one; None where it is not said.
 
-    ttft: float | None = None
-    tpot: float | None = None
+    Text with a unit, or numbers in seconds: `Slo(ttft="500 ms", tpot="20 ms")` is `Slo(ttft=0.5, tpot=0.02)`. Raises
+    `InvalidInput`.
+    """
+
+    ttft: Any = None
+    tpot: Any = None
 
     def __post_init__(self) -> None:
         if self.ttft is None and self.tpot is None:
@@ -118,7 +123,7 @@ class Slo:
         for name in ("ttft", "tpot"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _amount(name, value, 1e-12, _LONGEST))
+                object.__setattr__(self, name, _amount(name, value, 1e-12, _LONGEST, "s"))
 
     def met(self, ttft: Any, tpot: Any) -> Any:
         """Whether times keep to the objective; nan does not."""
@@ -126,16 +131,17 @@ class Slo:
         return first & (self.tpot is None or tpot <= self.tpot)
 
 
-def _amount(what: str, value: Any, least: float, most: float) -> Any:
-    """The value as float or float64 array between two limits; `InvalidInput` otherwise."""
-    expected = f"a number from {least:g} to {most:g}"
+def _amount(what: str, given: Any, least: float, most: float, unit: str = "") -> Any:
+    """The value as float or float64 array between two limits, or from text in a unit; `InvalidInput` otherwise."""
+    expected = f"a number from {least:g} to {most:g}{f' {unit}' if unit else ''}"
+    value = counted_in(given, unit, what) if unit else given
     if isinstance(value, list | tuple):
         value = np.asarray(value)
     if isinstance(value, np.ndarray) and value.ndim:
         if value.dtype.kind not in "iuf" or value.size == 0 or not np.all((value >= least) & (value <= most)):
-            raise InvalidInput(what, given=value, expected=f"{expected} in every place")
+            raise InvalidInput(what, given=given, expected=f"{expected} in every place")
         return value.astype(np.float64)
     number = isinstance(value, int | float | np.integer | np.floating | np.ndarray) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not least <= value <= most:
-        raise InvalidInput(what, given=value, expected=expected)
+        raise InvalidInput(what, given=given, expected=expected)
     return float(value)

@@ -27,6 +27,7 @@ from roofline.estimate.rates import Rates
 from roofline.estimate.resolved import Point, Resolved, Slice
 from roofline.estimate.timing import step_seconds
 from roofline.numeric import SCALAR, SYMBOL
+from roofline.units import counted_in
 
 TYPICAL_CONTEXT = 4096
 """Context at which a layout is chosen where none is asked about [token]."""
@@ -39,13 +40,13 @@ class Deployment:
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
     `Quantization` (None: the checkpoint's own). `spill` names the furthest memory tier that may hold weights and caches
     where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
-    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added. `skew`
-    is the squared coefficient of variation of how often experts are chosen [1] (None: as measured under the serving
-    stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is faster: one is
-    computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank takes prompts
-    in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever slices are
-    `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour] and
-    `power` [W per device] replace the spec's own.
+    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added, but to
+    `"ideal"`. `skew` is the squared coefficient of variation of how often experts are chosen [1] (None: as measured
+    under the serving stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is
+    faster: one is computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank
+    takes prompts in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever
+    slices are `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour]
+    and `power` [W per device] replace the spec's own: numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -67,8 +68,8 @@ class Deployment:
         skew: float | None = None,
         overlap: bool = False,
         slice: Slice | None = None,
-        price: float | None = None,
-        power: float | None = None,
+        price: float | str | None = None,
+        power: float | str | None = None,
     ) -> None:
         self.model = model if isinstance(model, ModelShape) else load_model(model)
         self.accelerator = described_part(accelerator).within(spill)
@@ -93,8 +94,8 @@ class Deployment:
         self.overlap = _flag("overlap", overlap)
         self.slice = _own_slice(self.runtime) if slice is None else _slice(slice)
         own_price, own_power = self.accelerator.price, self.accelerator.power
-        self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price)
-        self.power = own_power.value if power is None and own_power else _amount("power", power)
+        self.price = own_price.value * 3600 if price is None and own_price else _amount("price", price, "USD/h")
+        self.power = own_power.value if power is None and own_power else _amount("power", power, "W")
         self._machine = self.accelerator.numbers()
         self._settled: dict[Layout, Resolved] = {}
         self._fastest: dict[tuple[float, float, int], list[Layout]] = {}
@@ -274,7 +275,7 @@ class Deployment:
 
     def _resolved(self, layout: Layout) -> Resolved:
         if layout not in self._settled:
-            notes = self._format_notes
+            notes = (*self._format_notes, *self._nothing_lost())
             if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
                 notes = (*notes, f"layout {layout} chosen: the fastest that fits")
             self._settled[layout] = Resolved(
@@ -293,6 +294,13 @@ class Deployment:
                 self.slice,
             )
         return self._settled[layout]
+
+    def _nothing_lost(self) -> tuple[str, ...]:
+        """What is not counted where the efficiency is ideal, in a sentence."""
+        if not self.rates.nothing_lost:
+            return ()
+        stack = "" if self.runtime is None else f", and no cost of {self.runtime.name}'s host and kernels is counted"
+        return (f"efficiency is ideal: times are at peak rates, none is fitted{stack}",)
 
     def _choose_among(self, given: dict[str, int | None]) -> Choice:
         arguments = (self.model, self.accelerator, self.quantization, self.devices, given)
@@ -323,10 +331,10 @@ def _flag(what: str, value: Any) -> bool:
     return value
 
 
-def _amount(what: str, value: Any) -> float | None:
+def _amount(what: str, value: Any, unit: str | None = None) -> float | None:
     if value is None:
         return None
-    amount = checked(what, value, least=0, most=1e12)
+    amount = checked(what, counted_in(value, unit, what) if unit else value, least=0, most=1e12)
     if not isinstance(amount, float):
         raise InvalidInput(what, given=value, expected="a number from 0 to 1e+12")
     return amount

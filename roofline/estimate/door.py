@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,26 +74,43 @@ def one_kind(**values: Any) -> str:
     return SYMBOL if SYMBOL in kinds else SCALAR
 
 
+def blocks(sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Blocks of an array of that shape with at most `BLOCK` points, in order, as slices of every axis."""
+    if not sizes:
+        yield ()
+        return
+    inner = math.prod(sizes[1:])
+    rows = max(1, BLOCK // max(1, inner))
+    for start in range(0, sizes[0], rows):
+        first = slice(start, min(start + rows, sizes[0]))
+        for rest in blocks(sizes[1:]) if inner > BLOCK else [tuple(slice(0, size) for size in sizes[1:])]:
+            yield (first, *rest)
+
+
 def in_blocks(function: Callable[..., Any], dtype: type, **values: Any) -> Any:
-    """`function` of arrays that broadcast, evaluated block by block over the leading axis, so that memory stays small.
+    """`function` of arrays that broadcast, evaluated block by block over all axes, so that memory stays small.
 
     `function` returns one array of the broadcast shape, or a number that holds for the whole block; the result is an
     array of `dtype`.
     """
-    shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
-    size = math.prod(shape)
-    if size <= BLOCK or not shape:
-        return np.broadcast_to(function(**values), shape).copy()
-    rows = max(1, BLOCK // (size // shape[0]))
-    result: Any = np.empty(shape, dtype)
-    for start in range(0, shape[0], rows):
-        block = {name: _rows(value, len(shape), start, start + rows) for name, value in values.items()}
-        result[start : start + rows] = function(**block)
+    (result,) = all_in_blocks(lambda **block: (function(**block),), (dtype,), **values)
     return result
 
 
-def _rows(value: Any, dimensions: int, start: int, stop: int) -> Any:
-    """The leading rows of a value that broadcasts; what does not vary along the leading axis is passed whole."""
-    if np.ndim(value) < dimensions or value.shape[0] == 1:
+def all_in_blocks(function: Callable[..., Sequence[Any]], dtypes: Sequence[type], **values: Any) -> tuple[Any, ...]:
+    """As `in_blocks`, of a function that returns several arrays or numbers at once: arrays of the `dtypes`."""
+    shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
+    results: tuple[Any, ...] = tuple(np.empty(shape, dtype) for dtype in dtypes)
+    for block in blocks(shape):
+        found = function(**{name: _within(value, block) for name, value in values.items()})
+        for result, part in zip(results, found, strict=True):
+            result[block] = part
+    return results
+
+
+def _within(value: Any, block: tuple[slice, ...]) -> Any:
+    """The part of a value that broadcasts which lies in a block; axes along which it does not vary stay whole."""
+    if not np.ndim(value):
         return value
-    return value[start:stop]
+    own = block[len(block) - value.ndim :]
+    return value[tuple(slice(None) if size == 1 else each for size, each in zip(value.shape, own, strict=True))]

@@ -12,6 +12,7 @@ from roofline.errors import InvalidInput
 from roofline.estimate.door import checked
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.work import Operation
+from roofline.units import counted_in
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ class Ownership:
                 raise InvalidInput(name, given=value, expected=f"a number from {least:g} to {most:g}")
             object.__setattr__(self, name, checked(name, value, least=least, most=most))
 
-    def usd_per_hour(self, power: float) -> float:
-        """The cost of a device hour that is sold, at a mean `power` [W]: for `Deployment(price=…)` [USD/h]."""
+    def usd_per_hour(self, power: float | str) -> float:
+        """The cost of a device hour that is sold [USD/h], for `Deployment(price=…)`, at a mean `power` [W].
+
+        The power is a number, or text with a unit.
+        """
         recovery: Any = 1 / self.years
         if self.interest:
             recovery = capital_recovery_factor(self.interest, self.years)
-        drawn = float(checked("power", power, least=0, most=1e9))
+        drawn = float(checked("power", counted_in(power, "W", "power"), least=0, most=1e9))
         return float(
             hourly_cost(self.capital, recovery, drawn, self.pue, self.usd_per_kwh, self.other, self.utilisation)  # type: ignore[arg-type]
         )

@@ -100,8 +100,7 @@ class Estimate:
 
     @cached_property
     def _interval(self) -> tuple[Any, Any]:
-        low = self.resolved.evaluate(self.point, lambda *arguments: step_interval(*arguments)[0])
-        high = self.resolved.evaluate(self.point, lambda *arguments: step_interval(*arguments)[1])
+        low, high = self.resolved.evaluate_all(self.point, 2, step_interval)
         return self._masked(low), self._masked(high)
 
     @cached_property

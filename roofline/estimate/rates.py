@@ -79,6 +79,11 @@ class Rates:
         return replace(Rates.of(self.accelerator, "ideal", self.peaks), sums=self.sums)
 
     @property
+    def nothing_lost(self) -> bool:
+        """Whether every operation runs at peak rates: `"ideal"` and nothing else."""
+        return [source.name for source in self.sources] == ["ideal"]
+
+    @property
     def own(self) -> tuple[Efficiency, ...]:
         """The sources without the serving stack's."""
         return self.sources if self.runtime is None else self.sources[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -17,7 +17,7 @@ from roofline.describe.machine import Machine
 from roofline.describe.model import ModelShape
 from roofline.errors import InvalidInput
 from roofline.estimate.capacity import Memory
-from roofline.estimate.door import in_blocks, one_kind
+from roofline.estimate.door import all_in_blocks, in_blocks, one_kind
 from roofline.estimate.floors import Least, floor_seconds
 from roofline.estimate.layout import Layout
 from roofline.estimate.rates import Rates
@@ -155,24 +155,35 @@ class Resolved:
 
     def evaluate(self, point: Point, evaluator: Evaluator) -> Any:
         """A number of the step at a point; arrays are evaluated in blocks."""
-        return self._evaluated(point, lambda part: evaluator(self.step(part), self.machine, self.rates))
+        (number,) = self.evaluate_all(point, 1, lambda *arguments: (evaluator(*arguments),))
+        return number
+
+    def evaluate_all(
+        self, point: Point, count: int, evaluator: Callable[[Step, Machine, Rates], Sequence[Num]]
+    ) -> Sequence[Any]:
+        """As `evaluate`, so many numbers of one pass over the step."""
+        return self._evaluated(point, count, lambda part: evaluator(self.step(part), self.machine, self.rates))
 
     def floor(self, point: Point) -> Any:
         """Seconds that no implementation of the layout can beat at a point [s]."""
-        return self._evaluated(point, lambda part: floor_seconds(self.least(part), self.machine, self.rates))
+        (seconds,) = self._evaluated(
+            point, 1, lambda part: (floor_seconds(self.least(part), self.machine, self.rates),)
+        )
+        return seconds
 
     def least(self, point: Point) -> Least:
         """What no implementation can leave out at a point."""
         return self.plan.least(point.phase, batch=point.batch, context=point.context, new=point.new)
 
-    def _evaluated(self, point: Point, number: Callable[[Point], Any]) -> Any:
+    def _evaluated(self, point: Point, count: int, numbers: Callable[[Point], Sequence[Num]]) -> Sequence[Any]:
         if point.kind != ARRAY:
-            return number(point)
+            return numbers(point)
 
-        def block(batch: Any, context: Any, cached: Any) -> Any:
-            return number(Point(point.phase, batch, context, cached, point.tokens))
+        def block(batch: Any, context: Any, cached: Any) -> Sequence[Num]:
+            return numbers(Point(point.phase, batch, context, cached, point.tokens))
 
-        return in_blocks(block, float, batch=point.batch, context=point.context, cached=point.cached)
+        at = {"batch": point.batch, "context": point.context, "cached": point.cached}
+        return all_in_blocks(block, (float,) * count, **at)
 
     def fits(self, point: Point) -> Any:
         """Whether weights and caches fit at a point; None for symbols."""

@@ -14,6 +14,7 @@ from roofline.errors import DoesNotFit, InvalidInput, LayoutError, MissingNumber
 from roofline.estimate.door import checked
 from roofline.estimate.layout import possible_tp
 from roofline.explore.asking import Asked, scalars
+from roofline.units import counted_in
 
 Part = HbmAccelerator | SramAccelerator | str | Path
 
@@ -54,11 +55,14 @@ def fastest_width(phase: Any, **point: float) -> Width:
     return Width(best, every[best], every)
 
 
-def sram_break_even(hbm: Part, sram: Part, *, hbm_price: float | None = None, sram_price: float | None = None) -> float:
+def sram_break_even(
+    hbm: Part, sram: Part, *, hbm_price: float | str | None = None, sram_price: float | str | None = None
+) -> float:
     """The time per token below which decode on full SRAM costs less than on bandwidth-bound HBM [s].
 
     The model cancels out: HBM is paid for each byte read, SRAM for each byte held while a step lasts. Equal batches,
-    capacity deciding the number of SRAM devices. Prices are in USD per device-hour, the specs' own by default.
+    capacity deciding the number of SRAM devices. Prices are numbers in USD per device-hour or text with a unit, the
+    specs' own by default.
     """
     streaming, resident = described_part(hbm), described_part(sram)
     for part, kind in ((streaming, "hbm"), (resident, "sram")):
@@ -74,9 +78,9 @@ def sram_break_even(hbm: Part, sram: Part, *, hbm_price: float | None = None, sr
     )
 
 
-def _price(part: HbmAccelerator | SramAccelerator, name: str, given: float | None) -> float:
+def _price(part: HbmAccelerator | SramAccelerator, name: str, given: float | str | None) -> float:
     if given is not None:
-        return float(checked(name, given, least=0, most=1e12))
+        return float(checked(name, counted_in(given, "USD/h", name), least=0, most=1e12))
     if part.price is None:
         raise MissingNumber(f"{part.name}: no price is published; give {name}= in USD per device-hour")
     return part.price.value * 3600

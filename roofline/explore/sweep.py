@@ -7,7 +7,6 @@ fits or which layout is taken, are laid out one by one.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,25 +16,33 @@ import numpy as np
 from roofline.errors import InvalidInput, LayoutError, UnknownName
 from roofline.estimate.capacity import Memory
 from roofline.estimate.deployment import Deployment
-from roofline.estimate.door import BLOCK, LARGEST, checked
+from roofline.estimate.door import LARGEST, blocks, checked
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout, vocabulary_cuts
 from roofline.estimate.resolved import Resolved
 from roofline.explore.asking import LEAST, Asked
 from roofline.explore.grid import Grid, Part, Progress
 from roofline.explore.hardware import canonical, numbers_used, placed
-from roofline.units import quantity_in
+from roofline.units import counted_in
 
 RANKS = ("tp", "pp", "dp", "ep")
 _MAY_BE_NOTHING = ("latency", "price", "power")
-_UNITS = {"peak": "FLOP/s", "bandwidth": "B/s", "feed": "B/s", "latency": "s"}
+_UNITS = {
+    "peak": "FLOP/s",
+    "bandwidth": "B/s",
+    "feed": "B/s",
+    "latency": "s",
+    "capacity": "B",
+    "price": "USD/h",
+    "power": "W",
+}
 
 
 def sweep(phase: Any, *, progress: Progress | None = None, **axes: Any) -> Grid:
     """An open grid over the arguments of a phase, over hardware numbers by path, and over ranks.
 
     Each axis is a list or array; a single number is the same at every point. Hardware numbers are in SI units, a price
-    in USD per hour, or text with a unit:
+    in USD per device-hour, or text with a unit:
 
         sweep(gpu.decode, batch=[1, 8], context=4096, **{"memory.bandwidth": ["3.35 TB/s", "8 TB/s"]})
 
@@ -75,7 +82,7 @@ def _axis(asked: Asked, name: str, value: Any) -> Any:
         unit = next((unit for key, unit in _UNITS.items() if key in name.split(".")), None)
         if unit is None:
             raise InvalidInput(name, given=value, expected="numbers in SI units")
-        numbers = [quantity_in(each, unit, name) for each in texts]
+        numbers = [counted_in(each, unit, name) for each in texts]
         value = numbers[0] if isinstance(value, str) else numbers
     numbers = _listed(name, value)
     least = np.min(numbers)
@@ -192,7 +199,7 @@ class _Sweep:
         axes = [name for name in self.listed if name in arrays]
         sizes = [arrays[name].size for name in axes]
         layouts = _Layouts(Asked(deployment, self.asked.phase))
-        for slices in _cut(sizes):
+        for slices in blocks(sizes):
             block = dict(zip(axes, slices, strict=True))
             shape = tuple(each.stop - each.start for each in slices) or (1,)
             values = {}
@@ -207,19 +214,6 @@ class _Sweep:
             where = self._where(fixed, block)
             target = tuple(1 if name in fixed else shape[axes.index(name)] for name in self.listed)
             yield where, {name: np.broadcast_to(found[name], shape).reshape(target) for name in columns}
-
-
-def _cut(sizes: list[int]) -> Iterator[tuple[slice, ...]]:
-    """Blocks of an array of that shape with at most `BLOCK` points, in order."""
-    if not sizes:
-        yield ()
-        return
-    inner = math.prod(sizes[1:])
-    rows = max(1, BLOCK // inner)
-    for start in range(0, sizes[0], rows):
-        first = slice(start, min(start + rows, sizes[0]))
-        for rest in _cut(sizes[1:]) if inner > BLOCK else [tuple(slice(0, size) for size in sizes[1:])]:
-            yield (first, *rest)
 
 
 class _Layouts:

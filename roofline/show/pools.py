@@ -19,7 +19,7 @@ from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_na
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.show.lines import shorten
-from roofline.units import quantity_in
+from roofline.units import counted_in
 
 GRAMMAR = "NAME:N[,key=value…], such as h100-sxm:8 or groq-lpu-v1:576,tp=8,pp=72,quantization=int8"
 _FORM = re.compile(r"(?P<name>[^:]*):(?P<count>[^,]*)(?:,(?P<options>.*))?", re.DOTALL)
@@ -117,12 +117,12 @@ def _slice(what: str, text: str) -> int | str:
 
 def _price(what: str, text: str) -> float:
     """USD per device-hour, from a bare number or a quantity."""
-    return quantity_in(text, "USD/h", what) * 3600 if _has_unit(text) else _number(what, text, "USD/h")
+    return float(counted_in(text, "USD/h", what)) if _has_unit(text) else _number(what, text, "USD/h")
 
 
 def _power(what: str, text: str) -> float:
     """Watts per device, from a bare number or a quantity."""
-    return quantity_in(text, "W", what) if _has_unit(text) else _number(what, text, "W")
+    return float(counted_in(text, "W", what)) if _has_unit(text) else _number(what, text, "W")
 
 
 def _has_unit(text: str) -> bool:

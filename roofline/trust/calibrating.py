@@ -11,7 +11,7 @@ from roofline.trust import calibration
 from roofline.trust.calibration import Calibration, Source, to_toml
 from roofline.trust.kernels import Measured
 from roofline.trust.part_fits import Part
-from roofline.trust.results.reading import OPTIONS, is_kernels, present, read_results, together
+from roofline.trust.results.reading import OPTIONS, is_kernels, named, present, read_results, together
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
 
 Files = str | Path | Iterable[str | Path]
@@ -36,7 +36,8 @@ def calibrate(
         if not _are_kernels(paths):
             if not isinstance(accelerator, str | None):
                 raise InvalidInput("accelerator", given=accelerator, expected="a name of the catalogue")
-            return calibrate_service(read_results(paths, {**said, "accelerator": accelerator}))
+            results = read_results(paths, {**said, "accelerator": accelerator})
+            return calibrate_service(results.rows, {named(*each): len(each[1]) for each in results.left_out.items()})
         source = paths[0]
     _nothing_said(said)
     return calibration.calibrate(source, accelerator)

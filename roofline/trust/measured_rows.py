@@ -105,7 +105,7 @@ class Load:
 
 
 def number(row: Row, name: str, default: float | None = None) -> float:
-    """A number of a row; `InvalidInput` where there is none and no default."""
+    """A number of a row; `InvalidInput` where there is none and no default, and for one below zero."""
     text = str(row.get(name) or "").strip()
     if not text and default is not None:
         return default
@@ -114,7 +114,7 @@ def number(row: Row, name: str, default: float | None = None) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise InvalidInput(name, given=text or "nothing", expected="a number")
+        raise InvalidInput(name, given=text or "nothing", expected="a positive number")
     return value
 
 

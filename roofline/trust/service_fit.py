@@ -31,20 +31,12 @@ from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, Row, has_two_pools, load, number, pool, served
 from roofline.trust.predictions import measured_batch, mixed
+from roofline.trust.results.reading import named
 from roofline.trust.stations import Station, mean_context, station
 
 Array = NDArray[np.float64]
 FIGURES = ("step", "sequence", "prompt", "request", "memory", "compute")
 """In the order of the solution: the costs of a host [s], then the factors on the fractions reached [1]."""
-ADVICE = {
-    "step": "time per token at several numbers of requests in flight, from one to many",
-    "sequence": "time per token at more than a hundred requests in flight as well as at few",
-    "prompt": "time per token with many requests in flight, and to the first token with one, of the same prompts",
-    "request": "time to the first token with one request in flight, and per token with many, of the same prompts",
-    "memory": "time per token at several contexts or several numbers of requests in flight",
-    "compute": "time to the first token of prompts of two lengths, one long, with one request in flight",
-}
-"""What to measure for a figure that is not identified."""
 USUAL = {
     "step": (1e-3, 1.0),
     "sequence": (3e-6, 1.5),
@@ -56,8 +48,14 @@ USUAL = {
 """The usual value [s, 1], and the standard deviation of the logarithm about it [1]: of the host what the stacks in
 `hardware_specs/runtimes` cost, from less to more; of the devices about as much as the times per token of the widest of
 them lie apart from what is predicted, 0.76 to 1.36 times as long for the middle 80 %."""
+MEAN = np.log([USUAL[name][0] for name in FIGURES])
+"""Logarithms of the usual values, in the order of the figures."""
+DOUBT = np.array([USUAL[name][1] for name in FIGURES])
+"""Standard deviations of the logarithms about them [1]."""
 TOLD = 0.5
 """Share of a figure's usual doubt that the times may leave where it is identified [1]."""
+KEPT = 1e-3
+"""How far from the usual value a figure is still that value, of its logarithm [1]."""
 CONFIDENCE = 0.90
 """Share of intervals that hold the true number where rows scatter independently [1]."""
 QUANTILE = 1.6448536269514722
@@ -66,6 +64,8 @@ FURTHEST = 0.5
 """Median error above which the rows are of something else than they are said to be [1]."""
 REPEATED, RUNS = 0.02, 1.0
 """How far repeated runs of one stack lie apart [1], from docs/validation.md, and the runs that it counts for."""
+AMONG_SEVERAL = "time to the first token among several requests: it depends on how they arrive"
+"""Why a time is left out of most rows, as it has to be."""
 _SETTLED = 1e-3
 _ROUNDS, _NUDGE = 30, 1e-3
 
@@ -113,6 +113,11 @@ class Figure:
         usual, doubt = USUAL[self.name]
         return abs(math.log(self.value / usual)) <= doubt
 
+    @property
+    def kept(self) -> bool:
+        """Whether it is the usual value: no time moved it by anything to speak of."""
+        return abs(math.log(self.value / USUAL[self.name][0])) <= KEPT
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -125,15 +130,15 @@ class Fitted:
 
 
 def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]]:
-    """What rows say, and the times left out by reason."""
+    """What rows say, and how many times are left out by the reason, with the places of rows that say theirs."""
     found: list[Observation] = []
-    left_out: dict[str, int] = {}
+    left_out: dict[str, list[str]] = {}
     for row in rows:
         said, reasons = _said(row)
         found += said
         for reason in reasons:
-            left_out[reason] = left_out.get(reason, 0) + 1
-    return found, left_out
+            left_out.setdefault(reason, []).append("" if reason == AMONG_SEVERAL else str(row.get("where") or ""))
+    return found, {named(reason, places) if all(places) else reason: len(places) for reason, places in left_out.items()}
 
 
 def _said(row: Row) -> tuple[list[Observation], list[str]]:
@@ -176,7 +181,9 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     if ttft and alone:
         found.append(Observation(settled, 1.0, asked.isl, asked.isl, 0.0, 1.0, 0.0, 1.0, 1.0, ttft, requests=1.0))
     elif ttft:
-        reasons.append("time to the first token among several requests: it depends on how they arrive")
+        reasons.append(AMONG_SEVERAL)
+    if not tpot and not whole and asked.osl > 1:
+        reasons.append("no time per token is stated")
     return found, reasons
 
 
@@ -273,19 +280,13 @@ class Form:
         return np.array(columns).T
 
 
-_MEAN = np.log([USUAL[name][0] for name in FIGURES])
-_DOUBT = np.array([USUAL[name][1] for name in FIGURES])
-
-
 def fitted(seen: Sequence[Observation]) -> Fitted:
     """The figures with their intervals.
 
-    `InvalidInput` where nothing can be told, and where no figures bring the times near what was measured.
+    Of two times at least; `InvalidInput` where no figures bring them near what was measured.
     """
-    if len(seen) < 2:
-        raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected="at least two")
     form, measured = Form(seen), np.array([each.seconds for each in seen])
-    found, scatter = _MEAN, 2 * REPEATED
+    found, scatter = MEAN, 2 * REPEATED
     for _ in range(_ROUNDS):
         found = _solved(form, measured, found, scatter)
         off = np.log(form.predicted(np.exp(found)) / measured)
@@ -295,16 +296,11 @@ def fitted(seen: Sequence[Observation]) -> Fitted:
         if abs(scatter / before - 1) < _SETTLED:
             break
     # An interval is never wider than that of what is usual.
-    widths = np.minimum(student(max(1, round(spare))) * np.sqrt(np.diag(covariance)), QUANTILE * _DOUBT)
+    widths = np.minimum(student(max(1, round(spare))) * np.sqrt(np.diag(covariance)), QUANTILE * DOUBT)
     times = form.predicted(np.exp(found))
     _near(times, measured)
     # Judged where figures are usual: where one comes out high, its logarithm would seem to be known better.
-    known, would = (np.sqrt(np.diag(_doubts(form, _MEAN, each)[0])) <= TOLD * _DOUBT for each in (scatter, REPEATED))
-    if not known.any():
-        wanted = "; ".join(f"for {name}: {ADVICE[name]}" for name in FIGURES)
-        if would.any():
-            wanted = f"times nearer to one fit: {scattering(times, measured, scatter)}"
-        raise InvalidInput("measured service", given="times that identify no figure", expected=wanted)
+    known, would = (np.sqrt(np.diag(_doubts(form, MEAN, each)[0])) <= TOLD * DOUBT for each in (scatter, REPEATED))
     low, value, high = np.exp([found - widths, found, found + widths])
     figures = {
         name: Figure(name, float(value[at]), float(low[at]), float(high[at]), bool(known[at]), bool(would[at]))
@@ -324,7 +320,7 @@ def _doubts(form: Form, logarithms: Array, scatter: float) -> tuple[Array, float
     """Covariance of all logarithms at a point where times scatter so far, and how many numbers the times tell [1]."""
     slopes = form.slopes(logarithms)
     told = slopes.T @ slopes / scatter**2
-    covariance = np.linalg.inv(told + np.diag(_DOUBT**-2))
+    covariance = np.linalg.inv(told + np.diag(DOUBT**-2))
     return np.asarray(covariance, dtype=np.float64), float(np.trace(told @ covariance))
 
 
@@ -341,8 +337,8 @@ def _solved(form: Form, measured: Array, start: Array, scatter: float) -> Array:
     found, cost = start, _cost(form, measured, start, scatter)
     for _ in range(_ROUNDS):
         off = np.log(measured / form.predicted(np.exp(found)))
-        rows = np.concatenate([form.slopes(found) / scatter, np.diag(1 / _DOUBT)])
-        move = np.linalg.lstsq(rows, np.concatenate([off / scatter, (_MEAN - found) / _DOUBT]), rcond=None)[0]
+        rows = np.concatenate([form.slopes(found) / scatter, np.diag(1 / DOUBT)])
+        move = np.linalg.lstsq(rows, np.concatenate([off / scatter, (MEAN - found) / DOUBT]), rcond=None)[0]
         for size in (1.0, 0.5, 0.25, 0.1, 0.02):
             near = found + size * move
             reached = _cost(form, measured, near, scatter)
@@ -359,7 +355,7 @@ def _solved(form: Form, measured: Array, start: Array, scatter: float) -> Array:
 
 def _cost(form: Form, measured: Array, found: Array, scatter: float) -> float:
     off = np.log(form.predicted(np.exp(found)) / measured) / scatter
-    beside = (found - _MEAN) / _DOUBT
+    beside = (found - MEAN) / DOUBT
     return float(off @ off + beside @ beside)
 
 

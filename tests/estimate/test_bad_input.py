@@ -257,10 +257,25 @@ def test_a_calibration_that_is_not_there(make: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["price", "power"])
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e13, "2", True, [1.0, 2.0], np.ones(2), X, []])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e13, True, [1.0, 2.0], np.ones(2), X, []])
 def test_money_and_power_are_numbers(name: str, value: Any) -> None:
     ask = lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", **{name: value})  # noqa: E731
     refused(ask, rl.InvalidInput, f"{name}: got", "a number from 0 to 1e+12")
+
+
+@pytest.mark.parametrize(("name", "unit"), [("price", "USD/h"), ("power", "W")])
+@pytest.mark.parametrize("value", ["2", "2 GB", "dear", "2 USD"])
+def test_text_of_money_and_power_has_its_unit(name: str, unit: str, value: str) -> None:
+    ask = lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", **{name: value})  # noqa: E731
+    refused(ask, rl.InvalidInput, f"{name}: got '{value}'", f"expected a quantity in {unit}, with its unit, such as")
+
+
+def test_money_and_power_may_be_text() -> None:
+    said = rl.Deployment("llama-3.1-8b", "h100-sxm", price="2.5 USD/h", power="0.7 kW")
+    assert (said.price, said.power) == (2.5, 700.0)
+    meant = rl.Deployment("llama-3.1-8b", "h100-sxm", price=2.5, power=700)
+    assert said.decode().usd_per_million_tokens == meant.decode().usd_per_million_tokens
+    refused(lambda: rl.Deployment("llama-3.1-8b", "h100-sxm", skew="0.5"), rl.InvalidInput, "skew: got '0.5'")
 
 
 def test_a_runtime_nobody_described() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.estimate import door
-from roofline.estimate.door import checked, in_blocks, one_kind
+from roofline.estimate.door import all_in_blocks, blocks, checked, in_blocks, one_kind
 
 
 @pytest.mark.parametrize("value", [3, 3.0, Fraction(3), np.int64(3), np.float16(3), sympy.Integer(3), sympy.Float(3)])
@@ -83,9 +84,32 @@ def test_blocks_make_the_whole(shapes: tuple[tuple[int, ...], tuple[int, ...]], 
         whole = in_blocks(function, float, left=left, right=right)
     np.testing.assert_array_equal(whole, left * 1000 + right)
     assert sum(seen) == whole.size
-    rows = np.broadcast_shapes(*shapes)
-    widest = int(np.prod(rows[1:])) if rows else 1
-    assert max(seen) <= max(block, widest)
+    assert max(seen) <= block
+
+
+def test_several_results_come_of_one_pass() -> None:
+    calls: list[int] = []
+
+    def function(values: Any) -> tuple[Any, bool]:
+        calls.append(values.size)
+        return values + 1, True
+
+    with patch.object(door, "BLOCK", 4):
+        more, every = all_in_blocks(function, (float, bool), values=np.ones((1, 10)))
+    assert calls == [4, 4, 2]
+    assert (more.tolist(), every.tolist()) == ([[2.0] * 10], [[True] * 10])
+
+
+@given(st.lists(st.integers(1, 70), max_size=4), st.integers(1, 50))
+def test_blocks_are_small_and_disjoint(sizes: list[int], most: int) -> None:
+    if math.prod(sizes) > 20_000:
+        return
+    with patch.object(door, "BLOCK", most):
+        seen = np.zeros(sizes, int)
+        for block in blocks(sizes):
+            assert seen[block].size <= most
+            seen[block] += 1
+    assert (seen == 1).all()
 
 
 def test_a_number_for_all_is_repeated() -> None:

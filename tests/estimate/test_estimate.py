@@ -15,6 +15,7 @@ from roofline.describe.hardware import parse_accelerator
 from roofline.describe.runtimes import runtime
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.resolved import Point
+from roofline.estimate.timing import step_interval
 from roofline.trust.strategies import accelerators, attentions, cited, model_shapes, specs
 from tests.support import counting
 from tests.support.strategies import Case, cases
@@ -216,6 +217,40 @@ def test_no_interval_reaches_below_the_ideal() -> None:
     one, several = deployment.decode(), deployment.decode([1, 2])
     assert one.low == one.ideal == one.seconds < one.high
     assert several.low.tolist() == several.ideal.tolist()
+
+
+def test_an_ideal_says_that_a_stack_costs_nothing() -> None:
+    plain, under = (
+        rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency="ideal", runtime=name) for name in (None, "vllm")
+    )
+    said = "efficiency is ideal: times are at peak rates, none is fitted"
+    assert plain.decode().seconds == under.decode().seconds
+    assert said in plain.decode().assumptions
+    words = f"{said}, and no cost of vllm's host and kernels is counted"
+    assert words in under.decode().assumptions
+    assert words in under.prefill(1024).assumptions
+    assert words in rl.serve(under, rl.Traffic(1024, 64, concurrency=4)).assumptions
+    assert said in under.without_stack().decode().assumptions
+    for other in ({}, {"runtime": "vllm"}, {"efficiency": rl.Efficiency.ideal(), "runtime": "vllm"}):
+        fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", **other).decode()  # type: ignore[arg-type]
+        assert not [sentence for sentence in fitted.assumptions if "ideal" in sentence]
+
+
+def test_both_ends_of_an_interval_come_of_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(1)
+        return step_interval(*arguments)
+
+    monkeypatch.setattr("roofline.estimate.estimate.step_interval", counted)
+    gpu = rl.Deployment("llama-3.1-8b", "h100-sxm")
+    for batch in (8, np.array([[8, 16]])):
+        step = gpu.decode(batch, 1024)
+        assert np.all(step.low < step.seconds)
+        assert np.all(step.seconds < step.high)
+        assert len(calls) == 1
+        calls.clear()
 
 
 # -- several new tokens at once ---------------------------------------------------------------------------------------

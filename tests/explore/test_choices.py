@@ -32,6 +32,7 @@ def test_break_even_of_published_prices() -> None:
     gpu = rl.accelerator("h100-sxm").with_(**{"memory.bandwidth": 3.3e12})
     lpu = rl.accelerator("groq-lpu-v1")
     found = sram_break_even(gpu, lpu, hbm_price=2.1, sram_price=1)
+    assert sram_break_even(gpu, lpu, hbm_price="2.1 USD/h", sram_price="1 USD/h") == found
     expected = 2.1 * lpu.numbers().memory.usable / 3.3e12
     assert found == pytest.approx(expected, rel=1e-12)
     assert found == pytest.approx(146.4e-6, rel=0.02)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.explore import sweep as sweeping
+from roofline.estimate import door
 from roofline.explore.grid import COLUMNS, NUMBERS, Grid
 from roofline.explore.sweep import sweep
 from tests.explore.cases import LAYOUTS, deployment
@@ -109,26 +109,13 @@ def test_blocks_cover_every_point_and_progress_reaches_the_end(monkeypatch: pyte
     axes = {"batch": np.arange(1, 5), "context": np.arange(100, 105), "memory.bandwidth": np.geomspace(1e12, 9e12, 3)}
     whole = sweep(deployment("one GPU").decode, **axes).to_numpy()
     for size in (1, 2, 7, 40):
-        monkeypatch.setattr(sweeping, "BLOCK", size)
+        monkeypatch.setattr(door, "BLOCK", size)
         calls: list[tuple[int, int]] = []
         grid = sweep(deployment("one GPU").decode, progress=lambda *done: calls.append(done), **axes)  # noqa: B023
         assert calls[-1] == (60, 60)
         assert calls == sorted(calls)
         for name, column in grid.to_numpy().items():
             assert np.array_equal(column, whole[name]), name
-
-
-@given(st.lists(st.integers(1, 70), max_size=4), st.integers(1, 50))
-def test_blocks_are_small_and_disjoint(sizes: list[int], most: int) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sweeping, "BLOCK", most)
-        if math.prod(sizes) > 20_000:
-            return
-        seen = np.zeros(sizes, int)
-        for block in sweeping._cut(sizes):
-            assert seen[block].size <= most
-            seen[block] += 1
-        assert (seen == 1).all()
 
 
 def test_views_agree() -> None:
@@ -162,6 +149,11 @@ def test_texts_with_units_are_hardware_numbers() -> None:
     one = sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["2 TB/s", "4.8 TB/s"]})
     other = sweep(gpu.decode, batch=1, context=128, **{"memory.hbm.bandwidth": [2e12, 4.8e12]})
     assert np.array_equal(one["seconds"], other["seconds"])
+    words = {"price": ["2.5 USD/h", "3 USD/h"], "power": "0.7 kW", "memory.capacity": "200 GB"}
+    numbers = {"price": [2.5, 3], "power": 700, "memory.capacity": 200e9}
+    texts, bare = (sweep(gpu.decode, batch=1, context=128, **axes) for axes in (words, numbers))
+    assert np.array_equal(texts["usd_per_million_tokens"], bare["usd_per_million_tokens"])
+    assert np.array_equal(texts["joules"], bare["joules"])
 
 
 def test_xarray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +193,8 @@ def test_bad_axes_are_refused_in_one_line() -> None:
         sweep(gpu.decode, batch=1, context=128, tp=1.5)
     with pytest.raises(rl.InvalidInput, match="a quantity in B/s"):
         sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["3 TB"]})
+    with pytest.raises(rl.InvalidInput, match="got '4e12', expected a quantity in B/s, with its unit"):
+        sweep(gpu.decode, batch=1, context=128, **{"memory.bandwidth": ["3 TB/s", "4e12"]})
     with pytest.raises(rl.InvalidInput, match="fewer than the prompt"):
         sweep(gpu.prefill, prompt=[10, 20], cached_tokens=[0, 10])
     grid = sweep(gpu.decode, batch=1, context=128)

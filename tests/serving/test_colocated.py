@@ -258,10 +258,18 @@ def test_objectives() -> None:
     assert not objective.met(0.5, 0.03)
     assert not objective.met(float("nan"), 0.01)
     assert objective.met(np.array([0.5, 2.0]), 0.01).tolist() == [True, False]
+    assert Slo(ttft="1000 ms", tpot="20ms") == objective
+    for text in ("500", "2 MHz", "soon"):
+        with pytest.raises(
+            InvalidInput, match=f"^ttft: got '{text}', expected a quantity in s, with its unit, such as "
+        ):
+            Slo(ttft=text)
     with pytest.raises(InvalidInput):
         Slo()
     with pytest.raises(InvalidInput):
         Slo(ttft=-1)
+    with pytest.raises(InvalidInput, match=r"^tpot: got '-1 ms', expected a number from 1e-12 to 1e\+09 s"):
+        Slo(tpot="-1 ms")
 
 
 def test_batches_are_found_below_any_limit() -> None:

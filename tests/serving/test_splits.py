@@ -249,6 +249,7 @@ def test_owning_a_device() -> None:
     rented = Ownership(capital=30000, years=4, interest=0, pue=1.3, usd_per_kwh=0.08, utilisation=0.8)
     assert rented.usd_per_hour(1000) == pytest.approx(1.200205479452, rel=1e-9)
     lent = Ownership(capital=30000, years=4, interest=0.08, pue=1.3, usd_per_kwh=0.08, utilisation=0.8)
+    assert rented.usd_per_hour("1 kW") == rented.usd_per_hour(1000)
     assert lent.usd_per_hour(1000) > rented.usd_per_hour(1000)
     owned = Deployment("llama-3.1-8b", "h100-sxm", quantization="fp8", price=rented.usd_per_hour(700))
     assert serve(owned, Traffic(100, 10, concurrency=1)).pools["devices"].price == rented.usd_per_hour(700)
@@ -277,6 +278,9 @@ def _path(step: Any) -> tuple[Any, Any]:
 BAD: dict[str, tuple[type[Exception], Callable[[], Any]]] = {
     "bandwidth in bytes": (InvalidInput, lambda: Link("400 GB", "2 us")),
     "latency in hertz": (InvalidInput, lambda: Link("400 Gbit/s", "2 MHz")),
+    "a latency without a unit": (InvalidInput, lambda: Link("400 Gbit/s", "2")),
+    "a bandwidth without a unit": (InvalidInput, lambda: Link("400", "2 us")),
+    "a link without units": (InvalidInput, lambda: Link.of("400Gbit/s,2")),
     "no bandwidth": (InvalidInput, lambda: Link(0, 0)),
     "negative latency": (InvalidInput, lambda: Link(1e9, -1)),
     "a truth": (InvalidInput, lambda: Link(True, 0)),

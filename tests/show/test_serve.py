@@ -202,6 +202,8 @@ def test_any_width_does(terminal: Terminal, width: int) -> None:
         (("--prefill", GPU, "--decode", LPU), "--link: got 'nothing'"),
         ((*SPLIT[:4], "--link", "fast"), "link"),
         ((*SPLIT[:4], "--link", "400 Gbit,2us"), "link bandwidth"),
+        ((*SPLIT[:4], "--link", "400Gbit/s,2"), "link latency: got '2', expected a quantity in s, with its unit"),
+        ((*SPLIT[:4], "--link", "400,2us"), "link bandwidth: got '400', expected a quantity in B/s, with its unit"),
         ((*SPLIT[:4], "--link", "scale_out"), "no latency of that link is published"),
         (("--on", GPU, "--link", LINK), "--link: got '400 Gbit/s,2us', expected none"),
         (("--on", "h100:8"), "nearest: h100-nvl or h100-pcie or h100-sxm"),

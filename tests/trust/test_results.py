@@ -4,13 +4,15 @@ The records are made up after the schemas that the readers' docstrings cite.
 """
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roofline.errors import InvalidInput, LayoutError, UnknownName
-from roofline.trust.results.reading import is_kernels, present, read_results, together
+from roofline.trust.results.reading import is_kernels, named, present, read_results, together
 
 SAID = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "2"}
 VLLM: dict[str, Any] = {
@@ -60,7 +62,7 @@ def read(tmp_path: Path, contents: Any, **said: Any) -> list[dict[str, str]]:
     """The rows of a file of some contents, which are JSON unless they are text."""
     path = tmp_path / "results.json"
     path.write_text(contents if isinstance(contents, str) else json.dumps(contents), encoding="utf-8")
-    return read_results([path], {**SAID, **said})
+    return read_results([path], {**SAID, **said}).rows
 
 
 def test_vllm(tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_vllm(tmp_path: Path) -> None:
 def test_a_model_that_a_file_names_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(VLLM), encoding="utf-8")
-    (row,) = read_results([path], {"accelerator": "h100-sxm", "tp": "4"})
+    (row,) = read_results([path], {"accelerator": "h100-sxm", "tp": "4"}).rows
     assert (row["model"], row["devices"], row["tp"]) == ("meta-llama/Llama-3.1-8B-Instruct", "4", "4")
 
 
@@ -89,7 +91,7 @@ def test_sglang_writes_a_record_a_line(tmp_path: Path) -> None:
 def test_trtllm_says_its_layout(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps(TRTLLM), encoding="utf-8")
-    (row,) = read_results([path], {"accelerator": "h100-sxm"})
+    (row,) = read_results([path], {"accelerator": "h100-sxm"}).rows
     wanted = {"devices": "4", "tp": "2", "pp": "1", "ep": "", "quantization": "fp8", "concurrency": "7.5"}
     assert {name: row[name] for name in wanted} == wanted
     assert (row["isl"], row["osl"], row["ttft_ms"], row["tpot_ms"]) == ("512", "128", "40", "8")
@@ -219,7 +221,7 @@ def stored(folder: Path, name: str, contents: Any) -> Path:
 
 def test_rows_of_several_files_are_joined(tmp_path: Path) -> None:
     paths = [stored(tmp_path, f"run-{n}.json", {**VLLM, "max_concurrency": n}) for n in (1, 8, 64)]
-    assert [row["concurrency"] for row in read_results(paths, SAID)] == ["1", "8", "64"]
+    assert [row["concurrency"] for row in read_results(paths, SAID).rows] == ["1", "8", "64"]
     with pytest.raises(InvalidInput, match=r"run-8\.json, result 1, concurrency: got '1', expected 8"):
         read_results(paths, {**SAID, "concurrency": 1})
 
@@ -381,3 +383,55 @@ def test_ranks_say_how_many_devices_there_are(tmp_path: Path) -> None:
     assert row["devices"] == "8"
     (row,) = read(tmp_path, table(pp="2", tp="4"), devices=16)
     assert (row["devices"], row["tp"]) == ("16", "4")
+
+
+@pytest.mark.parametrize("value", [-12, 0, math.nan, math.inf, "12.5", True])
+@pytest.mark.parametrize(
+    ("record", "keys"),
+    [
+        (VLLM, ("median_ttft_ms",)),
+        (VLLM, ("median_tpot_ms",)),
+        (TRTLLM, ("streaming_metrics", "avg_tpot_ms")),
+        (AIPERF, ("time_to_first_token", "p50")),
+        (AIPERF, ("inter_token_latency", "avg")),
+        (LLAMA_BENCH[1], ("avg_ts",)),
+        ({"avg_latency": 2.5, "latencies": [2.5]}, ("avg_latency",)),
+    ],
+)
+def test_a_time_that_is_none_is_refused_by_file_key_and_value(
+    tmp_path: Path, record: dict[str, Any], keys: tuple[str, ...], value: Any
+) -> None:
+    broken = json.loads(json.dumps(record))
+    held = broken
+    for key in keys[:-1]:
+        held = held[key]
+    held[keys[-1]] = value
+    given = re.escape(f"results.json, result 2, {'.'.join(keys)}: got {value!r}, expected a number above 0")
+    with pytest.raises(InvalidInput, match=f"^{given}$"):
+        read(tmp_path, [record, broken], isl=512, osl=64, concurrency=8)
+
+
+def test_answers_of_one_token_have_no_time_per_token(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, {**VLLM, "total_output_tokens": 100, "median_tpot_ms": 0.0})
+    assert (row["tpot_ms"], row["ttft_ms"]) == ("", "80.25")
+
+
+def test_results_that_make_no_row_are_left_out_by_name(tmp_path: Path) -> None:
+    failed = {**VLLM, "completed": 0, "median_ttft_ms": 0.0, "median_tpot_ms": 0.0}
+    throughput = {"elapsed_time": 9.0, "num_requests": 8, "tokens_per_second": 3.0}
+    paths = [stored(tmp_path, "a.json", [failed, VLLM]), stored(tmp_path, "b.json", [throughput, *LLAMA_BENCH])]
+    results = read_results(paths, {**SAID, "runtime": None})
+    assert [row["where"] for row in results.rows] == ["a.json, result 2", "b.json, result 2", "b.json, result 3"]
+    assert list(results.left_out.values()) == [["a.json, result 1"], ["b.json, result 1"], ["b.json, result 4"]]
+    assert "no request was completed" in results.left_out
+    with pytest.raises(InvalidInput, match=r"expected latencies, not no request was completed: c\.json, result 1"):
+        read_results([stored(tmp_path, "c.json", failed)], SAID)
+    other = tmp_path / "d.csv"
+    other.write_text("accelerator,isl,osl,concurrency,ttft_ms,tpot_ms\na100-sxm-80gb,1024,128,4,90,19\n", "utf-8")
+    found = read_results([other, paths[0]], SAID).left_out
+    assert found["of another part than the one that is said"] == ["d.csv, result 1"]
+
+
+def test_of_many_places_three_are_named() -> None:
+    assert named("why", list("abcd")) == "why: a; b; c; d"
+    assert named("why", list("abcdef")) == "why: a; b; c and 3 more"

@@ -19,6 +19,7 @@ from roofline.trust.calibrating import calibrate_file
 from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import served
 from roofline.trust.predictions import predict
+from roofline.trust.service_advice import runs
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
 from roofline.trust.service_fit import FIGURES, USUAL, Form, fitted, observations, scaled, student
 from roofline.trust.static_rows import static_value
@@ -131,8 +132,13 @@ def test_one_batch_does_not_tell_overhead_from_bandwidth() -> None:
     prompts = [{**row(isl, 1), "tpot_ms": ""} for isl in (4096, 8192, 16_384)]
     found = calibrate_service([*prompts, *tokens])
     assert identified(found) == {"compute"}
-    assert "step       not identified, about the usual kept: " in found.report
-    assert "ms; measure time per token at several numbers of requests" in found.report
+    assert "step       not identified, moved from the usual 1 ms to " in found.report
+    assert "ms; the times tell it only together with memory; measure one request in flight of another" in found.report
+    assert (
+        "sequence   not identified, moved from the usual 0.003 ms to 0.00301 ms; twice as much of it changes no time by"
+        in found.report
+    )
+    assert "; measure time per token at more than a hundred requests in flight as well as at few" in found.report
 
 
 def test_without_prompts_there_is_no_compute() -> None:
@@ -140,6 +146,7 @@ def test_without_prompts_there_is_no_compute() -> None:
     found = calibrate_service([*rows, *rows])
     assert "compute" not in identified(found)
     assert "prompt" not in identified(found)
+    assert "prompt     not identified, the usual 10 ms kept; no time depends on it; measure " in found.report
     assert "memory" in identified(found)
     own = calibration("h100-sxm").kernels["matmul"]["bf16"]
     assert found.efficiency.kernels["matmul"]["bf16"].compute == pytest.approx(own.compute)
@@ -213,10 +220,10 @@ def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None
             for at, each in enumerate(ROWS)
         ]
 
-    few = "sequence   not identified, about the usual kept: 0.00583 ms; measure time per token at more than a hundred"
     report = calibrate_service(scattered(1.2)).report
-    assert "step       not identified, about the usual kept: 1.21 ms; times that scatter less would tell it" in report
-    assert few in report
+    step, few = ("moved from the usual 1 ms to 1.21 ms", "moved from the usual 0.003 ms to 0.00583 ms; twice as much")
+    assert f"step       not identified, {step}; times that scatter less would tell it" in report
+    assert f"sequence   not identified, {few} of it changes no time by more than" in report
     assert (
         "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.99 ms, fitted 20.72 ms" in report
     )
@@ -227,10 +234,63 @@ def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None
 
 
 def test_rows_that_say_nothing_are_refused_with_what_to_measure() -> None:
-    with pytest.raises(InvalidInput, match=r"identify no figure', expected for step: time per token at several"):
+    with pytest.raises(InvalidInput, match=r"identify no figure', expected others; step: the times .*; measure one"):
         calibrate_service([ROWS[0]] * 3)
     with pytest.raises(InvalidInput, match="got '1 usable times', expected at least two"):
         calibrate_service([{**ROWS[0], "ttft_ms": ""}])
+
+
+def served_runs(model: str, crowds: tuple[int, ...], isl: int = 1024) -> list[dict[str, str]]:
+    """What the library expects of a stack, 15 % slower, with the scatter of repeated runs."""
+    server = rl.Deployment(model, "h100-sxm", quantization="bf16", runtime="vllm")
+    random, rows = np.random.default_rng(0), []
+    for crowd in crowds:
+        times = rl.serve(server, rl.Traffic(isl, 256, concurrency=crowd))
+        slower = 1.15e3 * np.exp(random.normal(0, 0.02, 2))
+        numbers = {"isl": isl, "osl": 256, "concurrency": crowd}
+        numbers |= {"ttft_ms": float(times.ttft * slower[0]), "tpot_ms": float(times.tpot * slower[1])}
+        rows.append({**ROWS[0], "model": model, **{name: repr(number) for name, number in numbers.items()}})
+    return rows
+
+
+def test_what_is_advised_was_not_measured_and_tells_the_figure() -> None:
+    """One to many in flight tell a step only together with the memory: a run of another model tells them apart."""
+    rows = served_runs("llama-3.1-8b", (1, 8, 32, 128))
+    found = calibrate_service(rows)
+    assert identified(found) == {"request"}
+    assert found.advice["step"] == (
+        "the times tell it only together with memory; "
+        "measure one request in flight of another model, such as llama-3.2-1b"
+    )
+    assert found.advice["sequence"].startswith("twice as much of it changes no time by more than ")
+    assert "measure" not in found.advice["sequence"]
+    assert "in flight, from one to many" not in found.report
+    assert "step       not identified, moved from the usual 1 ms to 1." in found.report
+    assert "step" in identified(calibrate_service([*rows, *served_runs("llama-3.2-1b", (1,))]))
+    for name, isl in (("prompt", 8192), ("memory", 32_768), ("compute", 128)):
+        assert found.advice[name].endswith(f"measure one request in flight, with a prompt of {isl:,} tokens")
+        assert name in identified(calibrate_service([*rows, *served_runs("llama-3.1-8b", (1,), isl)]))
+
+
+def test_runs_that_do_not_fit_are_not_advised() -> None:
+    """Of GPT-2 no prompt is longer than its context."""
+    found = calibrate_service([*served_runs("gpt2", (1, 8), 512), *served_runs("gpt2", (32,), 256)])
+    assert "8,192" not in found.report
+    assert "32,768" not in found.report
+
+
+@pytest.mark.parametrize(
+    ("layout", "advised"), [({"tp": "8", "ep": "8"}, True), ({"tp": "4", "pp": "2"}, False), ({"dp": "8"}, False)]
+)
+def test_another_model_is_advised_where_it_has_the_layout(layout: dict[str, str], advised: bool) -> None:
+    row = {"kind": "serving", "model": "deepseek-ai/DeepSeek-R1", "accelerator": "h200-sxm", "quantization": "fp8"}
+    row |= {"speculation": "none", "isl": "4096", "osl": "256", "concurrency": "1", "devices": "8", "source": "mine"}
+    row |= {"tp": "1", **layout}
+    found = predict(row)
+    seen, _ = observations([row | {"tpot_ms": str(1e3 * (found.tpot or 0)), "ttft_ms": str(1e3 * (found.ttft or 0))}])
+    said = [words for words, _ in runs(seen)]
+    assert "one request in flight, with a prompt of 128 tokens" in said
+    assert ("one request in flight of another model, such as llama-3.2-1b" in said) == advised
 
 
 def test_rows_of_two_parts_are_refused() -> None:
@@ -247,6 +307,21 @@ def test_times_that_depend_on_arrivals_are_left_out_and_counted() -> None:
         "tokens are drafted": 1,
     }
     assert isinstance(found.quality, Evidence)
+
+
+def test_runs_without_a_time_per_token_are_left_out_by_name() -> None:
+    bare = {**ROWS[1], "tpot_ms": "", "where": "run-3.json, result 1"}
+    found = calibrate_service([*ROWS, bare], {"no request was completed: run-9.json, result 1": 1})
+    assert found.rows == len(ROWS) + 2
+    assert "left out: 1 times, no time per token is stated: run-3.json, result 1" in found.report
+    assert "left out: 1 times, no request was completed: run-9.json, result 1" in found.report
+    reason = "got '0 usable times', expected at least two; left out: time to .*; no time per token is stated: run-3"
+    with pytest.raises(InvalidInput, match=reason):
+        calibrate_service([bare])
+    with pytest.raises(
+        InvalidInput, match=r"identify no figure'.*; left out: time to .*; no time per token is stated: run-3"
+    ):
+        calibrate_service([*[{**row(512, 1), "ttft_ms": ""}] * 3, bare])
 
 
 def test_a_file_is_written_that_a_deployment_takes(tmp_path: Path) -> None:

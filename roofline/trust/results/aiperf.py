@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roofline.trust.results.fields import Json, Row, found, positive, row
+from roofline.trust.results.fields import Json, Row, found, positive, row, stated
 
 NAMES = ("profile_export_aiperf.json", "profile_export_genai_perf.json")
 _CONCURRENCY = (
@@ -28,7 +28,7 @@ def rows(record: Json) -> list[Row]:
     """The run as a row, with medians where they are given."""
 
     def middle(metric: str) -> float | None:
-        return positive(found(record, metric, "p50")) or positive(found(record, metric, "avg"))
+        return stated(record, metric, "p50") or stated(record, metric, "avg")
 
     return [
         row(

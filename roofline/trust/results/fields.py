@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from roofline.errors import InvalidInput
+
 Row = dict[str, str]
 Json = Mapping[str, Any]
 
@@ -22,6 +24,20 @@ def positive(value: Any) -> float | None:
     """A number above zero, or None."""
     known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
     return float(value) if known else None
+
+
+def stated(record: Json, *path: str) -> float | None:
+    """The time or rate at a path of keys, or None where it is not stated; `InvalidInput` for what is none above zero.
+
+    >>> stated({"median_tpot_ms": -12}, "median_tpot_ms")
+    Traceback (most recent call last):
+        ...
+    roofline.errors.InvalidInput: median_tpot_ms: got -12, expected a number above 0
+    """
+    value = found(record, *path)
+    if value is not None and positive(value) is None:
+        raise InvalidInput(".".join(path), given=value, expected="a number above 0")
+    return positive(value)
 
 
 def ratio(above: Any, below: Any) -> float | None:

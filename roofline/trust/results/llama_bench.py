@@ -6,9 +6,12 @@ alone; one of `n_gen` tokens is decode of one sequence after `n_depth` tokens.
 
 from __future__ import annotations
 
-from roofline.trust.results.fields import Json, Row, positive, row
+from roofline.errors import InvalidInput
+from roofline.trust.results.fields import Json, Row, positive, row, stated
 
 NAMES = ("llama-bench -o json",)
+NO_ROW = "a prompt and an answer in one test of llama-bench, or a prompt at a depth, which cannot be told apart"
+"""Why a record makes no row."""
 
 
 def recognised(record: Json) -> bool:
@@ -18,11 +21,13 @@ def recognised(record: Json) -> bool:
 
 def rows(record: Json) -> list[Row]:
     """The test as a row; a prompt and an answer in one test cannot be told apart and make none."""
-    prompt, generated, speed = (positive(record.get(name)) for name in ("n_prompt", "n_gen", "avg_ts"))
-    depth = positive(record.get("n_depth")) or 0.0
-    if speed is None or (prompt and generated) or (prompt and depth):
+    prompt, generated, depth = (positive(record.get(name)) for name in ("n_prompt", "n_gen", "n_depth"))
+    speed = stated(record, "avg_ts")
+    if speed is None:
+        raise InvalidInput("avg_ts", given="nothing", expected="a number above 0")
+    if prompt and (generated or depth):
         return []
     known = {"runtime": "llama.cpp", "concurrency": 1, "quantization": None}
     if prompt:
         return [row(**known, isl=prompt, osl=1, ttft_ms=prompt / speed * 1e3, tpot_ms=None)]
-    return [row(**known, isl=max(1.0, depth), osl=generated, ttft_ms=None, tpot_ms=1e3 / speed)]
+    return [row(**known, isl=max(1.0, depth or 0.0), osl=generated, ttft_ms=None, tpot_ms=1e3 / speed)]

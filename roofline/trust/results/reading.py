@@ -10,7 +10,8 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,21 @@ CACHES = ("bf16", "fp16", "fp8", "int8", "fp32", "nvfp4")
 _BLANKS = re.compile(r"[ \t\r\n\ufeff]*")
 """What may stand between results: files that were joined may each begin with a mark of their encoding."""
 _A_FILE = "a file of measured kernels or of a serving benchmark"
+OTHER_PART = "of another part than the one that is said"
 Placed = tuple[str, Row, Row]
 """Where a row stands, what it states, and what is assumed of it where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows of measured service, each with the place that it is from as `where`, and places of others by the reason."""
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, where: str) -> None:
+        """Another place that makes no row."""
+        self.left_out.setdefault(reason, []).append(where)
 
 
 def present(given: Iterable[str | Path]) -> list[Path]:
@@ -79,6 +93,16 @@ def together(paths: Sequence[Path]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more files"
 
 
+def named(reason: str, places: Sequence[str]) -> str:
+    """A reason with the places that it is of, or of more than three the first and how many more.
+
+    >>> named("no request was completed", ["run-1.json, result 1"])
+    'no request was completed: run-1.json, result 1'
+    """
+    further = f" and {len(places) - 3} more" if len(places) > 4 else ""
+    return f"{reason}: {'; '.join(places[: 3 if further else None])}{further}"
+
+
 def is_kernels(path: Path) -> bool:
     """Whether a file is a CSV of kernels; `InvalidInput` where its columns are neither of kernels nor of service."""
     head = _text(path, 10_000).strip()
@@ -92,8 +116,10 @@ def is_kernels(path: Path) -> bool:
     raise InvalidInput(f"{path.name}, columns", given=given, expected=expected)
 
 
-def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> list[Row]:
+def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> Results:
     """The rows of all files, completed by what is `said`; of several parts, those of the one that is said.
+
+    What makes no row is `left_out`, by name.
 
     `InvalidInput` for an unknown format, a missing figure, or one that is said otherwise than a file has it.
     """
@@ -102,20 +128,24 @@ def read_results(paths: Sequence[Path], said: Mapping[str, Any]) -> list[Row]:
         raise InvalidInput("kv_cache", given=said["kv_cache"], expected=f"one of {', '.join(CACHES)}")
     _check_numbers(stated, "")
     check_stack(stated, "")
+    results = Results()
     found = [
-        (f"{name}, result {place}", _cleaned(row), assumed)
+        (where, _cleaned(row), assumed)
         for path, name in zip(paths, called(paths), strict=True)
-        for place, (row, assumed) in enumerate(_rows(_text(path), name), 1)
+        for where, row, assumed in _rows(_text(path), name, results)
     ]
-    rows = []
-    for where, row, assumed in _of_part(found, stated.get("accelerator"), together(paths)):
+    if not found:
+        given = "results that no time of a step or a prompt can be read from"
+        expected = f"latencies, not {'; '.join(named(*each) for each in results.left_out.items())}"
+        raise InvalidInput(together(paths), given=given, expected=expected)
+    for where, row, assumed in _of_part(found, stated.get("accelerator"), together(paths), results):
         _check_numbers(row, f"{where}, ")
         agree(row, stated, where)
-        rows.append(_complete({**assumed, **row, **stated}, where))
-    return rows
+        results.rows.append({**_complete({**assumed, **row, **stated}, where), "where": where})
+    return results
 
 
-def _of_part(found: list[Placed], said: str | None, files: str) -> list[Placed]:
+def _of_part(found: list[Placed], said: str | None, files: str, results: Results) -> list[Placed]:
     """The rows that do not name another part than the one that is said."""
     if said is None:
         return found
@@ -124,6 +154,10 @@ def _of_part(found: list[Placed], said: str | None, files: str) -> list[Placed]:
         named = sorted({catalogue_name(row["accelerator"]) for _, row, _ in found})
         expected = f"one that was measured: {', '.join(named)}"
         raise InvalidInput(f"{files}, accelerator", given=said, expected=expected)
+    staying = {where for where, *_ in kept}
+    for where, *_ in found:
+        if where not in staying:
+            results.leave_out(OTHER_PART, where)
     return kept
 
 
@@ -165,27 +199,35 @@ def _text(path: Path, most: int = -1) -> str:
     raise InvalidInput(str(path), given=given, expected=_A_FILE)
 
 
-def _rows(text: str, name: str) -> list[tuple[Row, Row]]:
+def _rows(text: str, name: str, results: Results) -> list[Placed]:
     """What the results in a text state, each beside what is assumed of it where nobody says otherwise."""
-    found: list[tuple[Row, Row]] = []
+    found: list[Placed] = []
     if text.lstrip()[:1] not in ("{", "["):
-        for line in csv.DictReader(text.strip().splitlines()):
-            found.append(({column.strip(): value or "" for column, value in line.items() if column}, {}))
+        for place, line in enumerate(csv.DictReader(text.strip().splitlines()), 1):
+            row = {column.strip(): value or "" for column, value in line.items() if column}
+            found.append((f"{name}, result {place}", row, {}))
         if not found:
             raise InvalidInput(name, given="no rows", expected="a row for each run, below the columns")
         return found
-    for record in _records(text, name):
-        reader = next((each for each in READERS if each.recognised(record)), None)
-        if reader is None:
-            keys = ", ".join(list(record)[:4])
-            raise InvalidInput(name, given=f"keys {keys}", expected=f"a result of {'; '.join(KNOWN)}")
-        rows = reader.rows(record)
-        found += [_of_client(record, row) if reader is openai_clients else (row, {}) for row in rows]
-    if not found:
-        given = "results that no time of a step or a prompt can be read from"
-        expected = "latencies: of a throughput nothing tells how many requests ran together"
-        raise InvalidInput(name, given=given, expected=expected)
+    for place, record in enumerate(_records(text, name), 1):
+        found += _of_record(record, name, f"{name}, result {place}", results)
     return found
+
+
+def _of_record(record: Json, name: str, where: str, results: Results) -> Iterator[Placed]:
+    """The rows of one record, or the reason why it has none among what is left out."""
+    reader = next((each for each in READERS if each.recognised(record)), None)
+    if reader is None:
+        keys = ", ".join(list(record)[:4])
+        raise InvalidInput(name, given=f"keys {keys}", expected=f"a result of {'; '.join(KNOWN)}")
+    try:
+        rows = reader.rows(record)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}, {error.what}", given=error.given, expected=error.expected) from None
+    if not rows:
+        results.leave_out(reader.NO_ROW, where)
+    for row in rows:
+        yield (where, *(_of_client(record, row) if reader is openai_clients else (row, {})))
 
 
 def _of_client(record: Json, row: Row) -> tuple[Row, Row]:

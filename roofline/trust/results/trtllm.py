@@ -6,7 +6,7 @@ there where answers were streamed (`--streaming`).
 
 from __future__ import annotations
 
-from roofline.trust.results.fields import Json, Row, found, positive, row
+from roofline.trust.results.fields import Json, Row, found, positive, row, stated
 
 NAMES = ("trtllm-bench --report_json",)
 
@@ -18,7 +18,7 @@ def recognised(record: Json) -> bool:
 
 def rows(record: Json) -> list[Row]:
     """The run as a row."""
-    world, asked, streamed = (record.get(name) or {} for name in ("world_info", "request_info", "streaming_metrics"))
+    world, asked = (record.get(name) or {} for name in ("world_info", "request_info"))
     precision = found(record, "engine", "quantization")
     return [
         row(
@@ -32,8 +32,8 @@ def rows(record: Json) -> list[Row]:
             isl=positive(asked.get("avg_input_length")),
             osl=positive(asked.get("avg_output_length")),
             concurrency=positive(asked.get("avg_num_concurrent_requests")),
-            ttft_ms=positive(streamed.get("avg_ttft_ms")),
-            tpot_ms=positive(streamed.get("avg_tpot_ms")),
+            ttft_ms=stated(record, "streaming_metrics", "avg_ttft_ms"),
+            tpot_ms=stated(record, "streaming_metrics", "avg_tpot_ms"),
             output_tokens_per_s=positive(found(record, "performance", "system_output_throughput_tok_s")),
         )
     ]

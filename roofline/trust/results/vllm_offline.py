@@ -7,9 +7,11 @@ many of them ran together at what time nothing tells, so that it makes no row.
 
 from __future__ import annotations
 
-from roofline.trust.results.fields import Json, Row, positive, row
+from roofline.trust.results.fields import Json, Row, row, stated
 
 NAMES = ("vllm bench latency",)
+NO_ROW = "a throughput, of which nothing tells how many requests ran together"
+"""Why a record makes no row."""
 
 
 def recognised(record: Json) -> bool:
@@ -19,7 +21,7 @@ def recognised(record: Json) -> bool:
 
 def rows(record: Json) -> list[Row]:
     """The batch as a row; none of a throughput."""
-    seconds = positive(record.get("avg_latency"))
+    seconds = stated(record, "avg_latency")
     if seconds is None:
         return []
     return [row(runtime="vllm", e2e_latency_ms=seconds * 1e3, ttft_ms=None, tpot_ms=None)]
