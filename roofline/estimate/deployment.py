@@ -29,6 +29,7 @@ from roofline.estimate.timing import step_seconds
 from roofline.numeric import SCALAR, SYMBOL
 from roofline.units import counted_in
 
+CHOSEN = "layout {layout} chosen: the fastest that fits"
 TYPICAL_CONTEXT = 4096
 """Context at which a layout is chosen where none is asked about [token]."""
 
@@ -277,7 +278,7 @@ class Deployment:
         if layout not in self._settled:
             notes = (*self._format_notes, *self._nothing_lost())
             if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
-                notes = (*notes, f"layout {layout} chosen: the fastest that fits")
+                notes = (*notes, CHOSEN.format(layout=layout))
             self._settled[layout] = Resolved(
                 self.model,
                 self.accelerator,

@@ -173,10 +173,15 @@ def _joining(first: int, width: int, wires: Sequence[Wire]) -> Wire:
     return wires[-1]
 
 
-def hop_seconds(hops: Sequence[tuple[Wire, int]], size: Num, fit: CollectiveFit) -> Num:
-    """Seconds that a micro-batch spends between stages."""
+def hop_seconds(hops: Sequence[tuple[Wire, int]], size: Num, fit: CollectiveFit, nearest: str) -> Num:
+    """Seconds that a micro-batch spends between stages: bytes, latencies, and what an exchange between two takes.
+
+    `nearest` names the innermost wire. A hand-over over others crosses as a collective's message does.
+    """
     total: Num = 0
     for wire, count in hops:
         bandwidth = reached_bandwidth(wire, 2) * fit.bandwidth
-        total = total + count * point_to_point(size, bandwidth, wire.latency, wire.hops)
+        crossing = None if wire.name == nearest else measured_crossing(wire, fit)
+        fixed = fit.overhead if crossing is None else fit.overhead + crossing
+        total = total + count * (fixed + point_to_point(size, bandwidth, wire.latency, wire.hops))
     return total

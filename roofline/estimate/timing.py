@@ -70,7 +70,7 @@ class Step:
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    whole = _compose(step, seconds, _hops(step, rates))
+    whole = _compose(step, seconds, _hops(step, machine, rates))
     return whole if step.turns is None else minimum(whole, overlapped_seconds(step.turns, machine, rates))
 
 
@@ -95,15 +95,15 @@ def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
     seconds = [item_seconds(item, machine, rates) for item in step.items]
     return (
         weighted(step.path, seconds),
-        _hops(step, rates),
+        _hops(step, machine, rates),
         maximum(*(weighted(counts, seconds) for counts in step.stages)),
     )
 
 
-def _hops(step: Step, rates: Rates) -> Num:
+def _hops(step: Step, machine: Machine, rates: Rates) -> Num:
     if not step.hops:
         return 0
-    return hop_seconds(step.hops, step.hop_size, rates.of_transfer(HAND_OVER))
+    return hop_seconds(step.hops, step.hop_size, rates.of_transfer(HAND_OVER), machine.wires[0].name)
 
 
 def _compose(step: Step, seconds: Sequence[Num], hops: Num) -> Num:
@@ -230,7 +230,7 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
         times = _item_times(item, machine, rates).times(count)
         terms[item.term] = terms[item.term].plus(times) if item.term in terms else times
     if step.pipelined:
-        terms["pipeline"] = _pipeline_times(terms, _hops(step, rates), step_seconds(step, machine, rates))
+        terms["pipeline"] = _pipeline_times(terms, _hops(step, machine, rates), step_seconds(step, machine, rates))
     if step.turns is not None:
         terms["overlap"] = _overlap_times(terms.values(), step.turns, machine, rates)
     return terms

@@ -63,9 +63,8 @@ def numbers_used(resolved: Resolved, step: Step) -> dict[str, HardwareNumber]:
             role: Role = "latency" if unit == "s" else "efficiency"
             add(path, value, unit, role, _meaning(path))
     if step.pipelined:
-        for path, (value, unit) in _fit_numbers(resolved, HAND_OVER).items():
-            if path.endswith("bandwidth"):  # a hand-over launches no collective
-                add(path, value, unit, "efficiency", _meaning(path))
+        for path, (value, unit) in _between_stages(resolved, step).items():
+            add(path, value, unit, "latency" if unit == "s" else "efficiency", _meaning(path))
     return found
 
 
@@ -119,6 +118,16 @@ def _fit_numbers(resolved: Resolved, item: Operation | Transfer) -> dict[str, tu
     crossing = measured_crossing(taken.across, wires)
     if crossing is not None:
         numbers[f"{base}.crossing"] = (crossing, "s")
+    return numbers
+
+
+def _between_stages(resolved: Resolved, step: Step) -> dict[str, tuple[float, str]]:
+    """Path, value and unit of the fitted numbers of a pipeline's hand-overs."""
+    fit, base = resolved.rates.of_transfer(HAND_OVER), f"collectives.{_collective(HAND_OVER)}"
+    numbers = {f"{base}.bandwidth": (fit.bandwidth, "1"), f"{base}.overhead": (fit.overhead, "s")}
+    across = (wire for wire, _ in step.hops if wire.name != resolved.machine.wires[0].name)
+    if any(measured_crossing(wire, fit) is not None for wire in across):
+        numbers[f"{base}.crossing"] = (fit.crossing or 0.0, "s")
     return numbers
 
 

@@ -97,7 +97,8 @@ def pipeline_seconds(resolved: Resolved, step: Step) -> Any:
     The wait is written as one sum over operations, not as a difference of two: intervals then stay narrow.
     """
     seconds = [item_seconds(item, resolved.machine, resolved.rates) for item in step.items]
-    hops = hop_seconds(step.hops, step.hop_size, resolved.rates.of_transfer(HAND_OVER))
+    between = resolved.rates.of_transfer(HAND_OVER)
+    hops = hop_seconds(step.hops, step.hop_size, between, resolved.machine.wires[0].name) if step.hops else 0.0
     behind = step.micro_batches - 1 if step.phase == "prefill" else step.micro_batches
     passed: Any = 0.0 if step.phase == "prefill" else 1.0
     waits = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from roofline.describe.model import ModelShape
 from roofline.errors import DoesNotFit, RooflineError
-from roofline.estimate.deployment import Deployment
+from roofline.estimate.deployment import CHOSEN, Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.work import Phase
 from roofline.show.pools import InPool, Pool
@@ -54,7 +54,8 @@ def compared(
 ) -> list[Row]:
     """Rows of every pool, by phase and batch; what does not fit keeps its row.
 
-    A pool keeps one layout throughout, as a server does: the one chosen for decode at the largest batch that fits.
+    What a pool leaves open of its layout is chosen for each row, the fastest that fits: rows say what silicon can do,
+    and `serve` what a server does that keeps one layout.
     """
     by_pool = [_answers(pool, model, question, quantization) for pool in tracked(pools)]
     return [row for rows in zip(*by_pool, strict=True) for row in rows]
@@ -62,26 +63,28 @@ def compared(
 
 def _answers(pool: Pool, model: ModelShape, question: Question, quantization: str | None) -> list[Row]:
     asked = pool.deployment(model, quantization)
+    points: list[tuple[Phase, float, float]] = [("prefill", 1, question.isl)]
+    points += [("decode", batch, question.context) for batch in question.batches]
     try:
-        deployment, batch = settled(asked, question.batches, question.context)
-        notes = []
-        if batch and asked.devices > 1 and not {"tp", "pp"} <= pool.options.keys():
-            load = f"decode of {batch:,g} × {question.context:,g} tokens"
-            notes = [f"the layout is the fastest that fits {load}"]
-        room, layout = _room(deployment, question.context)
-        points: list[tuple[Phase, float, float]] = [("prefill", 1, question.isl)]
-        points += [("decode", batch, question.context) for batch in question.batches]
-        rows = []
-        for phase, batch, context in points:
-            try:
-                estimate = estimated(deployment, phase, batch, context)
-                rows.append(estimate_row(pool.text, deployment, estimate, max_batch=room, notes=notes))
-            except DoesNotFit as error:
-                row = unfit_row(pool.text, deployment, phase, batch, context, error, max_batch=room, layout=layout)
-                rows.append(row)
+        return [_answer(pool, asked, *point) for point in points]
     except RooflineError as error:
         raise InPool(pool.text, error) from None
-    return rows
+
+
+def _answer(pool: Pool, asked: Deployment, phase: Phase, batch: float, context: float) -> Row:
+    try:
+        estimate = estimated(asked, phase, batch, context)
+    except DoesNotFit as error:
+        room, layout = _room(asked, context)
+        return unfit_row(pool.text, asked, phase, batch, context, error, max_batch=room, layout=layout)
+    deployment = asked.with_layout(estimate.layout)
+    room, _ = _room(deployment, context)
+    row = estimate_row(pool.text, deployment, estimate, max_batch=room, notes=[])
+    chosen = CHOSEN.format(layout=estimate.layout)
+    return {**row, "assumptions": [_EACH_ROW if said == chosen else said for said in row["assumptions"]]}
+
+
+_EACH_ROW = "what is left open of a layout is chosen for each row: the fastest that fits"
 
 
 def estimated(deployment: Deployment, phase: str, batch: float, context: float) -> Estimate:

@@ -18,6 +18,7 @@ LEGEND = "floor: least in this layout · ideal: at peak rates · calibrated: at 
 _POOLS = (
     Column("pool", ("pool",), left=True, most=28),
     Column("layout", ("layout",), left=True),
+    Column("taken for", ("taken", "for"), left=True, need=2),
     Column("format", ("format",), left=True, folds=True),
     Column("replicas", ("replicas",), need=8),
     Column("idle devices", ("idle", "devices"), need=9),
@@ -72,24 +73,35 @@ def comparison(
 
 
 def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
-    """What each pool is: layout, format, room, price, power."""
-    grid = Grid(_POOLS)
-    for typed, of_pool in _by(rows, "deployment").items():
-        row = of_pool[-1]
-        devices = row["devices"]
-        grid.lines.append(
-            [
-                names.pool[typed],
-                row["layout"] or "",
-                row["quantization"],
+    """What each pool is: layouts, format, room, price, power."""
+    by_layout = {typed: _by(of_pool, "layout") for typed, of_pool in _by(rows, "deployment").items()}
+    several = any(len(layouts) > 1 for layouts in by_layout.values())
+    grid = Grid(_POOLS if several else tuple(column for column in _POOLS if column.name != "taken for"))
+    for typed, layouts in by_layout.items():
+        for place, (layout, taken) in enumerate(layouts.items()):
+            row = taken[-1]
+            devices = row["devices"]
+            cells = [
+                "" if place else names.pool[typed],
+                layout or "",
+                *([_taken_for(taken)] if several else []),
+                "" if place else row["quantization"],
                 _count(row["replicas"]),
                 _count(row["idle_devices"]),
                 _count(row["max_batch"]),
-                "" if row["price"] is None else f"{row['price'] * devices:,.2f}",
-                "" if row["power"] is None else figure(row["power"] * devices / 1e3),
+                "" if place or row["price"] is None else f"{row['price'] * devices:,.2f}",
+                "" if place or row["power"] is None else figure(row["power"] * devices / 1e3),
             ]
-        )
+            grid.lines.append(cells)
     return grid
+
+
+def _taken_for(rows: Sequence[Row]) -> str:
+    """The rows of one layout, by phase and batch."""
+    batches = ", ".join(f"{row['batch']:,g}" for row in rows if row["phase"] == "decode")
+    return ", ".join(
+        [*(["prefill"] if rows[0]["phase"] == "prefill" else []), *([f"batch {batches}"] if batches else [])]
+    )
 
 
 def time_grid(rows: Sequence[Row], names: Names) -> Grid:
@@ -119,7 +131,7 @@ def _time_line(row: Row, names: Names, best: dict[str, float | None]) -> Sequenc
         figure(row["tokens_per_second"]),
         figure(row["tokens_per_second_per_user"]),
         figure(row["tokens_per_second_per_device"]),
-        "" if money is None else figure(money),
+        "" if money is None else f"{money:.3f}" if 0.0005 <= money < 0.1 else figure(money),
         "" if energy is None else figure(energy),
         figure(row["mfu"] * 100, 2),
         figure(row["mbu"] * 100, 2),

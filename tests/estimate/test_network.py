@@ -217,10 +217,17 @@ def test_a_hand_over_takes_the_smallest_domain_of_both_stages(width: int, pp: in
 
 
 def test_hand_overs_pay_hops_and_bytes() -> None:
-    assert hop_seconds(((NODE, 3), (ROW, 2)), 50, PLAIN) == 3 * (2 + 50 / 100) + 2 * (2 * 3 + 50 / 10)
-    assert hop_seconds(((NODE, 1),), 50, FITTED) == 2 + 50 / 50
+    assert hop_seconds(((NODE, 3), (ROW, 2)), 50, PLAIN, "node") == 3 * (2 + 50 / 100) + 2 * (2 * 3 + 50 / 10)
+    assert hop_seconds(((NODE, 2),), 50, FITTED, "node") == 2 * (0.25 + 2 + 50 / 50)
     mesh = Wire("mesh", 70.0, 1.0, 1, 8, "all_to_all")
-    assert hop_seconds(((mesh, 1),), 50, PLAIN) == 1 + 50 / 10  # one wire of seven leads there
+    assert hop_seconds(((mesh, 1),), 50, PLAIN, "mesh") == 1 + 50 / 10  # one wire of seven leads there
+
+
+def test_hand_overs_cross_as_messages_do_where_no_latency_is_published() -> None:
+    fit, row = FITTED.model_copy(update={"crossing": 7.0}), replace(ROW, latency=0.0)
+    assert hop_seconds(((row, 2),), 50, fit, "node") == 2 * (0.25 + 7 + 50 / 5)
+    assert hop_seconds(((row, 2),), 50, fit, "row") == 2 * (0.25 + 50 / 5)
+    assert hop_seconds(((ROW, 2),), 50, fit, "node") == 2 * (0.25 + 2 * 3 + 50 / 5)
 
 
 def test_the_token_returns_over_the_widest_wire_it_crossed() -> None:
@@ -267,7 +274,7 @@ def test_hand_overs_within_half_a_rack_take_less() -> None:
     wires = accelerator("groq-3-lpu").numbers().wires
     hops = stage_hops(16, 16, wires, "a part")
     assert [count for _, count in hops] == [14, 1]
-    assert hop_seconds(hops, 0, PLAIN) == pytest.approx(14 * 0.75e-6 + 1.15e-6)
+    assert hop_seconds(hops, 0, PLAIN, wires[0].name) == pytest.approx(14 * 0.75e-6 + 1.15e-6)
 
 
 @given(shares=st.lists(st.integers(1, 16), min_size=1, max_size=4), ranks=st.integers(2, 64), size=st.floats(0, 1e6))

@@ -201,7 +201,7 @@ def test_largest_batch_is_the_largest(case: Case, factor: float) -> None:
     if case.phase == "decode":
         step = resolved.plan.decode(batch=batches, context=fixed["context"])
     else:
-        step = resolved.plan.prefill(batch=batches, prompt=fixed["prompt"], cached=fixed["cached_tokens"])
+        step = resolved.step(Point("prefill", batches, fixed["prompt"], fixed["cached_tokens"]))
     seconds = np.broadcast_to(step_seconds(step, resolved.machine, resolved.rates), batches.shape)
     # Powers of floats and of arrays may differ in the last digit.
     surely, perhaps = (batches[seconds <= limit * (1 + slack)] for slack in (-1e-12, 1e-12))
