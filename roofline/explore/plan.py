@@ -52,6 +52,8 @@ Part = HbmAccelerator | SramAccelerator
 Offer = Part | Deployment | str | Path
 """A part that may be rented."""
 _SHOWN = 8
+_AS_NEAR = 1.05
+"""How much further off an option may be than the nearest of its kind, and count as near [1]."""
 _SAME = 6
 """Digits in which two values must differ for one to be less: at a given rate, equal pools cost the same [1]."""
 _DECODE_SIZES = 3
@@ -63,6 +65,7 @@ class Option:
     """One way to serve the traffic: its `system` and `service`, whether it `meets` the objective, the `value` asked.
 
     `reason` says why it is out of the question: it misses the objective, or nobody published a price; empty otherwise.
+    `missed` is the largest of its times over their limits, where it misses one [1].
     """
 
     parts: tuple[str, ...]
@@ -73,6 +76,7 @@ class Option:
     meets: bool
     value: float | None
     reason: str
+    missed: float
 
     @property
     def layout(self) -> str:
@@ -102,6 +106,7 @@ class Option:
             "meets": self.meets,
             **{name: getattr(self.service, name) for name in names},
             "reason": self.reason,
+            "assumptions": list(self.service.assumptions),
         }
 
 
@@ -121,13 +126,31 @@ class Plan:
         """The option with the least value among those that meet the objective; None where none does."""
         return self.options[0] if self.options and not self.options[0].reason else None
 
+    @property
+    def nearest(self) -> list[Option]:
+        """Of the options that miss the objective one for each kind of replica on the same parts, the nearest first.
+
+        It is the one with the least value of those that are about as near as the nearest: past some number more
+        replicas cost more and are no faster.
+        """
+        kinds: dict[tuple[Any, ...], list[Option]] = {}
+        for option in self.options:
+            if not option.meets:
+                ranks = tuple(str(pool.layout) for pool in option.service.pools.values())
+                kinds.setdefault((option.parts, ranks, option.quantization), []).append(option)
+        found = []
+        for of_kind in kinds.values():
+            near = [option for option in of_kind if option.missed <= _AS_NEAR * of_kind[0].missed]
+            found.append(min(near, key=lambda option: (option.value is None, option.value or 0.0, option.devices)))
+        return sorted(found, key=lambda option: option.missed)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """One row per option."""
         return [option.to_dict() for option in self.options]
 
     def __str__(self) -> str:
         lines = [] if self.best else ["no option meets the objective"]
-        for option in self.options[:_SHOWN]:
+        for option in [*(option for option in self.options if option.meets), *self.nearest][:_SHOWN]:
             value = "–" if option.value is None else significant(float(option.value))
             times = f"TTFT {_seconds(option.service.ttft)}, TPOT {_seconds(option.service.tpot)}"
             what = f"{option.layout} {' + '.join(option.parts)}, {times}"
@@ -193,7 +216,7 @@ def plan(
             tried.append(_option(*way(chunk=chunk, max_batch=max_batch), slo, minimize))
         if progress is not None:
             progress(done, len(ways))
-    return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
+    return Plan(minimize, tuple(sorted(tried, key=_order)), tuple(left_out))
 
 
 def _named(accelerators: Sequence[Offer] | Mapping[str, Offer], model: ModelShape) -> dict[str, Part | Deployment]:
@@ -227,14 +250,12 @@ def _called(offer: Offer) -> str:
     return offer.name if isinstance(offer, Part) else str(offer)
 
 
-def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
+def _order(option: Option) -> tuple[Any, ...]:
     """Those that meet the objective by value; then those without a value; then the others, the nearest misses first."""
-    service, absent = option.service, option.value is None
     if not option.meets:
-        limits = ((service.ttft, slo.ttft), (service.tpot, slo.tpot))
-        return (2, max(float(value) / limit for value, limit in limits if limit is not None), option.devices)
+        return (2, option.missed, option.devices)
     value = 0.0 if option.value is None else float(f"{option.value:.{_SAME}g}")
-    return (int(absent), value, service.tpot, option.devices)
+    return (int(option.value is None), value, option.service.tpot, option.devices)
 
 
 def _one(model: ModelShape, part: Part, quantization: Quantization | None, stack: Runtime | None) -> Deployment:
@@ -337,6 +358,7 @@ def _option(
 ) -> Option:
     value = getattr(service, minimize)
     meets = bool(slo.met(service.ttft, service.tpot))
+    limits = ((service.ttft, slo.ttft), (service.tpot, slo.tpot))
     return Option(
         parts,
         service.devices,
@@ -346,6 +368,7 @@ def _option(
         meets,
         None if value is None else float(value),
         "" if meets and value is not None else _reason(service, slo, minimize, meets),
+        max(float(time) / limit for time, limit in limits if limit is not None),
     )
 
 
@@ -359,12 +382,18 @@ def _reason(service: Service, slo: Slo, minimize: str, meets: bool) -> str:
     if meets:
         return f"no {'power' if minimize.startswith('joules') else 'price'} is published"
     missed = [
-        f"{name.upper()} {_seconds(getattr(service, name))} over {_seconds(limit)}"
+        f"{name.upper()} {_over(float(getattr(service, name)), limit)}"
         for name, limit in (("ttft", slo.ttft), ("tpot", slo.tpot))
         if limit is not None and not getattr(service, name) <= limit
     ]
     return "misses " + " and ".join(missed)
 
 
-def _seconds(value: float) -> str:
-    return "without end" if math.isinf(value) else format_quantity(float(value), "s")
+def _over(value: float, limit: float) -> str:
+    """A time and the limit that it misses, in as many digits as tell them apart."""
+    digits = next((each for each in range(3, 17) if _seconds(value, each) != _seconds(limit, each)), 17)
+    return f"{_seconds(value, digits)} over {_seconds(limit, digits)}"
+
+
+def _seconds(value: float, digits: int = 3) -> str:
+    return "without end" if math.isinf(value) else format_quantity(float(value), "s", digits)
