@@ -18,7 +18,7 @@ from roofline.show.progress import tracked
 from roofline.show.records import Row
 from roofline.show.serve_rows import overloaded, served
 from roofline.show.serve_systems import Asked
-from roofline.show.tables import BEST, milliseconds
+from roofline.show.tables import BEST, milliseconds, of_a_device
 
 _POOLS = (
     Column("system", ("system",), left=True, most=40),
@@ -30,8 +30,8 @@ _POOLS = (
     Column("replicas", ("replicas",), need=8),
     Column("batch", ("batch",), need=2),
     Column("busy", ("busy", "%"), need=1),
-    Column("price", ("price", "USD/h"), need=6),
-    Column("power", ("power", "kW"), need=7),
+    Column("price of a device", ("USD/h", "/dev"), need=6),
+    Column("power of a device", ("W", "/dev"), need=7),
 )
 _TIMES = (
     Column("", (), left=True, most=40),
@@ -144,7 +144,6 @@ def pool_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
     for key, name in names.items():
         fitting = [row for row in rows if _key(row) == key and row["fits"]]
         for index, pool in enumerate(fitting[-1]["pools"] if fitting else ()):
-            money, power = pool["price"], pool["power"]
             grid.lines.append(
                 [
                     "" if index else name,
@@ -156,8 +155,7 @@ def pool_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
                     f"{pool['replicas']:,}",
                     "" if pool["batch"] is None else figure(pool["batch"]),
                     figure(pool["utilisation"] * 100, 2),
-                    "" if money is None else f"{money * pool['devices']:,.2f}",
-                    "" if power is None else figure(power * pool["devices"] / 1e3),
+                    *of_a_device(pool),
                 ]
             )
     return grid

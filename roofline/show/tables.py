@@ -22,8 +22,8 @@ _POOLS = (
     Column("replicas", ("replicas",), need=8),
     Column("idle devices", ("idle", "devices"), need=9),
     Column("largest batch", ("largest", "batch"), need=1),
-    Column("price", ("price", "USD/h"), need=6),
-    Column("power", ("power", "kW"), need=7),
+    Column("price of a device", ("USD/h", "/dev"), need=6),
+    Column("power of a device", ("W", "/dev"), need=7),
 )
 _TIMES = (
     Column("", (), left=True, most=28),
@@ -72,11 +72,10 @@ def comparison(
 
 
 def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
-    """What each pool is: layout, format, room, price, power."""
+    """What each pool is: layout, format, room, and the price and power of one device."""
     grid = Grid(_POOLS)
     for typed, of_pool in _by(rows, "deployment").items():
         row = of_pool[-1]
-        devices = row["devices"]
         grid.lines.append(
             [
                 names.pool[typed],
@@ -85,11 +84,16 @@ def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
                 _count(row["replicas"]),
                 _count(row["idle_devices"]),
                 _count(row["max_batch"]),
-                "" if row["price"] is None else f"{row['price'] * devices:,.2f}",
-                "" if row["power"] is None else figure(row["power"] * devices / 1e3),
+                *of_a_device(row),
             ]
         )
     return grid
+
+
+def of_a_device(row: Row) -> list[Cell]:
+    """Price [USD/h] and power [W] of one device, as a pool takes them; empty where nobody published them."""
+    price, power = row["price"], row["power"]
+    return ["" if price is None else f"{price:,.2f}", "" if power is None else figure(power)]
 
 
 def time_grid(rows: Sequence[Row], names: Names) -> Grid:

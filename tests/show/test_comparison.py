@@ -170,6 +170,18 @@ def test_price_power_and_efficiency_are_the_pools_own(terminal: Terminal) -> Non
     assert ideal["seconds"] == ideal["ideal"] == plain["ideal"]
 
 
+def test_tables_and_rows_say_price_and_power_of_one_device(terminal: Terminal) -> None:
+    pool = ("llama-3.1-8b", "--on", "h100-sxm:8,price=2.5,power=650,tp=8")
+    for command, pools in (("compare", lambda row: [row]), ("serve", lambda row: row["pools"])):
+        run = terminal.run(command, *pool, width=140)
+        header = next(line for line in run.lines if "USD/h" in line)
+        under = run.lines[run.lines.index(header) + 2]
+        (found,) = pools(json.loads(terminal.run(command, *pool, "--format", "json").out)[-1])
+        assert (found["price"], found["power"]) == (2.5, 650)
+        assert under.split()[-2:] == ["2.50", "650"]
+        assert run.lines[run.lines.index(header) + 1].split()[-2:] == ["/dev", "/dev"]
+
+
 def test_the_same_part_twice_is_told_apart(terminal: Terminal) -> None:
     out = terminal.run("compare", "llama-3.1-8b", "--on", "h100-sxm:2,tp=2", "--on", "h100-sxm:2,tp=1", width=140).out
     assert "2 × h100-sxm tp=2" in out
