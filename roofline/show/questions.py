@@ -13,7 +13,7 @@ from roofline.explore.sensitivity import sensitivity
 from roofline.show.answer import Answer, answered
 from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Question, compared, estimated
 from roofline.show.crossover_view import crossed, crossover_rows
-from roofline.show.explain_view import buying, explained, term_rows
+from roofline.show.explain_view import buying, explained, term_rows, whole_row
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.layouts_view import answer as layouts_answer
@@ -74,6 +74,8 @@ def explanation(
             answers = sensitivity(deployment.prefill, batch=batch, prompt=context)
         return explained(estimate, buying(answers), width)
 
+    if form == "json":
+        return answered([whole_row(texts[0].strip(), deployment.with_layout(estimate.layout), estimate)], form, view)
     return answered(term_rows(estimate), form, view)
 
 
