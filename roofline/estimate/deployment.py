@@ -275,7 +275,7 @@ class Deployment:
     def _resolved(self, layout: Layout) -> Resolved:
         if layout not in self._settled:
             notes = self._format_notes
-            if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
+            if not self._choice.settled:
                 notes = (*notes, f"layout {layout} chosen: the fastest that fits")
             self._settled[layout] = Resolved(
                 self.model,

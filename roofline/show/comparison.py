@@ -65,7 +65,7 @@ def _answers(pool: Pool, model: ModelShape, question: Question, quantization: st
     try:
         deployment, batch = settled(asked, question.batches, question.context)
         notes = []
-        if batch and asked.devices > 1 and not {"tp", "pp"} <= pool.options.keys():
+        if batch and not asked.is_laid_out:
             load = f"decode of {batch:,g} × {question.context:,g} tokens"
             notes = [f"the layout is the fastest that fits {load}"]
         room, layout = _room(deployment, question.context)

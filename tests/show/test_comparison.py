@@ -182,6 +182,14 @@ def test_tables_and_rows_say_price_and_power_of_one_device(terminal: Terminal) -
         assert run.lines[run.lines.index(header) + 1].split()[-2:] == ["/dev", "/dev"]
 
 
+def test_a_layout_that_was_given_is_not_said_to_be_chosen(terminal: Terminal) -> None:
+    asked = ("compare", "llama-3.1-8b", "--format", "json", "--batch", "1", "--on")
+    given, left = (json.loads(terminal.run(*asked, pool).out)[-1] for pool in ("h100-sxm:8,tp=8", "h100-sxm:8"))
+    assert (given["layout"], given["seconds"]) == (left["layout"], left["seconds"])
+    assert [note for note in left["assumptions"] if "the layout is the fastest that fits" in note]
+    assert not [note for note in given["assumptions"] if "fastest" in note]
+
+
 def test_the_same_part_twice_is_told_apart(terminal: Terminal) -> None:
     out = terminal.run("compare", "llama-3.1-8b", "--on", "h100-sxm:2,tp=2", "--on", "h100-sxm:2,tp=1", width=140).out
     assert "2 × h100-sxm tp=2" in out
