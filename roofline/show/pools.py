@@ -60,7 +60,7 @@ class Pool:
             options = _options(match["options"])
         except RooflineError as error:
             raise InPool(text, error) from None
-        return cls(text.strip(), Path(name).stem if name.endswith(".toml") else name, part, devices, options)
+        return cls(text.strip(), part_name(text), part, devices, options)
 
     @property
     def label(self) -> str:
@@ -91,6 +91,16 @@ class Pool:
             return deployment.assuming("" if chosen else substitution(model.checkpoint, taken, self.accelerator))
         except RooflineError as error:
             raise InPool(self.text, error) from None
+
+
+def part_name(text: str) -> str:
+    """What tables call the part of a pool, as the pool was typed: its name, or that of its file.
+
+    >>> part_name("specs/my-chip.toml:8,tp=8")
+    'my-chip'
+    """
+    name = text.partition(":")[0].strip()
+    return Path(name).stem if name.endswith(".toml") else name
 
 
 _OWN_FORMATS = ("kv_cache", "all_reduce")

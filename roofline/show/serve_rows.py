@@ -103,10 +103,10 @@ def _row(typed: Typed, model: ModelShape, load: Traffic, most: Mapping[str, floa
         }
     except RooflineError as error:
         raise InPool(typed.text, error) from None
-    return row | _answer(service, typed.formats)
+    return row | _answer(service, typed)
 
 
-def _answer(service: Service, formats: Sequence[str]) -> Row:
+def _answer(service: Service, typed: Typed) -> Row:
     return {
         **{name: _number(getattr(service, name)) for name in ATTRIBUTES},
         "bound": service.bound,
@@ -114,8 +114,8 @@ def _answer(service: Service, formats: Sequence[str]) -> Row:
         "fits": bool(service.fits),
         "devices": service.devices,
         "pools": [
-            {key: plain(value) for key, value in asdict(pool).items()} | {"quantization": form}
-            for pool, form in zip(service.pools.values(), formats, strict=True)
+            {key: plain(value) for key, value in asdict(pool).items()} | {"quantization": form, "deployment": text}
+            for pool, form, text in zip(service.pools.values(), typed.formats, typed.pools, strict=True)
         ],
         "assumptions": list(service.assumptions),
     }

@@ -20,6 +20,8 @@ from roofline.show.pools import InPool, Pool
 
 MTP = "mtp"
 """What `--draft` takes for one more layer of the model itself."""
+DRAFTING = " + draft"
+"""What is added to the name of a way of serving that drafts."""
 _RANKS = ("tp", "pp", "dp", "ep")
 _LINK = 'it, such as "400 Gbit/s,2us", or the name of a cited link, such as groq-lpu-v1.node'
 
@@ -32,7 +34,7 @@ class Typed:
     pools: tuple[str, ...]
     system: Any
     formats: tuple[str, ...]
-    """Of each pool, in the order of `Service.pools`."""
+    """Of each pool, which are in the order of `Service.pools`."""
 
     @property
     def text(self) -> str:
@@ -126,7 +128,7 @@ class Asked:
                 own = self.draft.pool
                 typed = (text,) if own is None else (text, own.text)
                 formats = (label[text],) if own is None else (label[text], drafting.draft.quantization.label)
-                yield " + draft", typed, drafting, formats
+                yield DRAFTING, typed, drafting, formats
 
         out = []
         for text in self.on:
