@@ -12,7 +12,8 @@ from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import Slo, Traffic
 from roofline.errors import InvalidInput
 from roofline.estimate.deployment import Deployment
-from roofline.explore.plan import MINIMIZE, Option, Plan, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE, Option, Plan
 from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading
@@ -223,7 +224,7 @@ def _line(option: Option) -> list[Cell]:
         option.layout,
         option.quantization,
         _number(service.ttft),
-        milliseconds(service.tpot),
+        "" if math.isnan(service.tpot) else milliseconds(service.tpot),
         _number(service.e2e_latency),
         _number(service.requests_per_second),
         _number(service.tokens_per_second_per_device),
@@ -236,4 +237,4 @@ def _line(option: Option) -> list[Cell]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else "∞" if math.isinf(value) else figure(value)
+    return "" if value is None or math.isnan(value) else "∞" if math.isinf(value) else figure(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
@@ -122,7 +123,8 @@ def _answer(service: Service, typed: Typed) -> Row:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """A number that there is: an answer of one token has no time per further token, which is nan."""
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def overloaded(row: Row) -> bool:

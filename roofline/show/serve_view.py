@@ -198,7 +198,7 @@ def _time_line(row: Row, name: str, best: dict[str, float | None]) -> Sequence[C
     cells: list[Cell] = [
         name,
         ("∞", "yellow") if overloaded(row) else _number(row["ttft"]),
-        milliseconds(row["tpot"]),
+        "" if row["tpot"] is None else milliseconds(row["tpot"]),
         _number(row["e2e_latency"]),
         _number(row["requests_per_second"]),
         _number(row["tokens_per_second"]),

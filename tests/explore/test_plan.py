@@ -1,13 +1,15 @@
 """Plans: the cheapest of what was tried, each option as served alone, and a reason for the rest."""
 
 import math
+from typing import Any
 
 import pytest
 
 import roofline as rl
 from roofline.describe.workload import Slo, Traffic
 from roofline.estimate.serving import serve
-from roofline.explore.plan import MINIMIZE, Option, Plan, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE, Option, Plan
 from roofline.units import quantity_in
 
 TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
@@ -151,6 +153,24 @@ def test_a_miss_by_a_hair_is_told_from_its_limit() -> None:
     time, _, limit = missed.options[0].reason.removeprefix("misses TPOT ").partition(" over ")
     assert time != limit
     assert quantity_in(time, "s", "tpot") > quantity_in(limit, "s", "limit")
+
+
+def test_answers_of_one_token_have_no_further_token_that_comes_late() -> None:
+    asked: dict[str, Any] = {"accelerators": ["h100-sxm"], "most_devices": 2}
+    one = Traffic(isl=1024, osl=1, rate=2)
+    found = plan("llama-3.1-8b", one, slo=Slo(tpot=1e-9), **asked)
+    assert all(option.meets and not option.reason for option in found.options)
+    values = [float(f"{option.value:.6g}") for option in found.options]
+    keys = list(zip(values, (option.service.ttft for option in found.options), strict=True))
+    assert len(keys) > 2
+    assert keys == sorted(keys)
+    late = plan("llama-3.1-8b", one, slo=Slo(ttft=1e-6, tpot=1e-9), **asked)
+    assert all("TTFT" in option.reason and "TPOT" not in option.reason for option in late.options)
+    assert "TPOT" not in str(late)
+    assert "nan" not in str(late)
+    for minimize in ("tpot", "usd_per_million_output_tokens"):
+        with pytest.raises(rl.InvalidInput, match="what answers of one token have"):
+            plan("llama-3.1-8b", one, slo=Slo(tpot=1), minimize=minimize, **asked)
 
 
 def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import roofline as rl
-from roofline.explore.plan import MINIMIZE, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE
 from roofline.show.plan_view import LATE, SHOWN, assumed
 from tests.show.conftest import Snapshots
 from tests.show.support import Terminal, structure

@@ -81,6 +81,21 @@ def test_a_draft_adds_each_system_once_more(terminal: Terminal) -> None:
     agrees(rows[1], rl.serve(rl.Speculative.mtp(gpu, 0.8), rl.Traffic(4096, 256, concurrency=16)))
 
 
+@pytest.mark.parametrize("command", ["serve", "plan"])
+def test_answers_of_one_token_have_no_time_per_further_token(terminal: Terminal, command: str) -> None:
+    asked = ("serve", MODEL, "--on", GPU) if command == "serve" else ("plan", MODEL, "--on", "h100-sxm", "--ttft", "9s")
+    limit = () if command == "serve" else ("--most-devices", "8")
+    load = ("--isl", "2048", "--osl", "1", "--quantization", "fp8", *limit)
+    row = json.loads(terminal.run(*asked, *load, "--format", "json").out)[0]
+    for key in ("tpot", "tokens_per_second_per_user", "usd_per_million_output_tokens"):
+        assert row[key] is None
+    assert row["e2e_latency"] == row["ttft"] > 0
+    assert row["usd_per_request"] > 0
+    run = terminal.run(*asked, *load, width=140)
+    assert (run.status, run.err) == (0, "")
+    assert "nan" not in run.out
+
+
 def test_chunks_reach_the_pools_of_both_phases(terminal: Terminal) -> None:
     rows = rows_of(terminal, "--on", GPU, *SPLIT, "--chunk", "512")
     agrees(rows[0], rl.serve(deployments()[0], rl.Traffic(4096, 256, concurrency=16), chunk=512))
