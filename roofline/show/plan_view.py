@@ -120,7 +120,12 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
     found = replace(found, left_out=(*found.left_out, *left_out))
     rows = found.to_dicts()
     status = OK if found.best else NO
-    return answered(rows, form, lambda width: options(shape.name, load, asked, found, width), status)
+    document = [key for key in rows[0] if key != "assumptions"] if rows else None
+
+    def view(width: int) -> list[Line]:
+        return options(shape.name, load, asked, found, width)
+
+    return answered(rows, form, view, status, document=document)
 
 
 def _offers(asked: Asked, shape: ModelShape, quantization: str | None) -> tuple[dict[str, Deployment | str], list[str]]:

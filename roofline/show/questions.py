@@ -20,7 +20,7 @@ from roofline.show.layouts_view import answer as layouts_answer
 from roofline.show.lines import Line
 from roofline.show.pools import Pool
 from roofline.show.progress import telling, tracked
-from roofline.show.tables import comparison
+from roofline.show.tables import DOCUMENT, comparison
 
 PHASES = ("decode", "prefill")
 
@@ -40,7 +40,7 @@ def demonstrated(form: str) -> Answer:
     def view(width: int) -> list[Line]:
         return comparison(rows, names, title=title, next_commands=commands, width=width)
 
-    return answered(rows, form, view)
+    return answered(rows, form, view, document=DOCUMENT)
 
 
 def asked(model: str, texts: Sequence[str], question: Question, quantization: str | None, form: str) -> Answer:
@@ -57,7 +57,7 @@ def asked(model: str, texts: Sequence[str], question: Question, quantization: st
     def view(width: int) -> list[Line]:
         return comparison(rows, names, title=title, next_commands=commands, width=width)
 
-    return answered(rows, form, view, OK if all(row["fits"] for row in rows) else NO)
+    return answered(rows, form, view, OK if all(row["fits"] for row in rows) else NO, document=DOCUMENT)
 
 
 def explanation(

@@ -61,6 +61,12 @@ _BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
     (9, "usd_per_million_input_tokens", min),
     (10, "joules_per_output_token", min),
 )
+_DOCUMENT = (
+    *("mode", "deployment", "quantization", "concurrency", "rate", "fits", "ttft", "tpot", "e2e_latency"),
+    *("requests_per_second", "tokens_per_second", "tokens_per_second_per_user", "tokens_per_second_per_device"),
+    *("usd_per_million_output_tokens", "usd_per_million_input_tokens", "joules_per_output_token", "bound", "limit"),
+)
+"""Keys of the rows that the tables show where there is room for all, but for those of single pools."""
 Key = tuple[str, str]
 """Whose row it is: the way of serving, and its pools as they were typed."""
 _LEGEND = (
@@ -100,7 +106,11 @@ def answer(
     systems = asked.systems(shape, quantization)
     rows = served(systems, shape, loads, most, tracked=lambda given: tracked(list(given), "serving"))
     fine = all(row["fits"] and not overloaded(row) for row in rows)
-    return answered(rows, form, lambda width: services(rows, labels(systems), width), OK if fine else NO)
+
+    def view(width: int) -> list[Line]:
+        return services(rows, labels(systems), width)
+
+    return answered(rows, form, view, OK if fine else NO, document=_DOCUMENT)
 
 
 def services(rows: Sequence[Row], names: Mapping[Key, str], width: int) -> list[Line]:

@@ -48,6 +48,13 @@ _BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
     (8, "usd_per_million_tokens", min),
     (9, "joules_per_token", min),
 )
+DOCUMENT = (
+    *("deployment", "phase", "batch", "context", "layout", "quantization", "fits", "floor", "ideal", "seconds"),
+    *("low", "high", "tokens_per_second", "tokens_per_second_per_user", "tokens_per_second_per_device"),
+    *("usd_per_million_tokens", "joules_per_token", "mfu", "mbu", "bound", "replicas", "idle_devices", "max_batch"),
+    *("price", "power"),
+)
+"""Keys of the rows that the tables show where there is room for all."""
 
 
 def comparison(

@@ -98,10 +98,31 @@ def test_csv_and_markdown_say_what_json_says(terminal: Terminal) -> None:
     marked = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
     assert all(set(cell) <= set("-:") for cell in cells[1])
     assert len({len(row) for row in cells}) == 1
+    assert list(table[0]) == list(expected[0])
     for found in (table, marked):
-        assert [[as_text(value) for value in row.values()] for row in expected] == [list(row.values()) for row in found]
+        assert [{key: as_text(row[key]) for key in found[0]} for row in expected] == found
         for row, original in zip(found, expected, strict=True):
             assert float(row["seconds"]) == original["seconds"]
+
+
+@pytest.mark.parametrize("command", ["", "compare", "serve", "plan"])
+def test_markdown_has_what_the_widest_table_has(terminal: Terminal, command: str) -> None:
+    """What answers rest on is for JSON and CSV: a document has no room for it in every row."""
+    asked = {
+        "compare": SMALL,
+        "serve": ("serve", "llama-3.1-8b", "--on", "h100-sxm:2"),
+        "plan": ("plan", "llama-3.1-8b", "--on", "h100-sxm", "--most-devices", "2", "--tpot", "1s"),
+    }.get(command, ())
+    header = [cell.strip() for cell in terminal.run(*asked, "--format", "markdown").lines[0].strip("|").split("|")]
+    every = json.loads(terminal.run(*asked, "--format", "json").out)[0]
+    assert set(header) <= set(every)
+    assert not {"assumptions", "sources", "pools", "message"} & set(header)
+    kept = {
+        "compare": {"floor", "seconds", "mfu", "mbu", "layout", "price", "power", "idle_devices", "max_batch", "fits"},
+        "serve": {"mode", "deployment", "ttft", "tpot", "limit", "usd_per_million_input_tokens", "concurrency"},
+        "plan": set(every) - {"assumptions"},
+    }
+    assert kept[command or "compare"] <= set(header)
 
 
 def as_text(value: Any) -> str:
