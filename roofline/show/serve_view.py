@@ -10,11 +10,12 @@ from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import Traffic
 from roofline.errors import InvalidInput
 from roofline.show.answer import Answer, answered
+from roofline.show.axes import axis
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.grid import Cell, Column, Grid, Heading, Sentence, left_out_line
 from roofline.show.lines import Line, figure, paragraph
-from roofline.show.numbers import number, numbers
+from roofline.show.numbers import number
 from roofline.show.pools import Pool, part_name
 from roofline.show.progress import tracked
 from roofline.show.records import Row
@@ -82,10 +83,10 @@ def loads(isl: str, osl: str, concurrency: str | None, rate: str | None, cached_
     tokens = number("isl", isl), number("osl", osl)
     share = number("cached share", cached_share, least=0, most=1)
     if rate is not None:
-        return [Traffic(*tokens, rate=each, cached_share=share) for each in numbers("rate", rate, least=1e-9)]
+        return [Traffic(*tokens, rate=each, cached_share=share) for each in axis("rate", rate, least=1e-9)]
     return [
         Traffic(*tokens, concurrency=each, cached_share=share)
-        for each in numbers("concurrency", "16" if concurrency is None else concurrency)
+        for each in axis("concurrency", "16" if concurrency is None else concurrency)
     ]
 
 

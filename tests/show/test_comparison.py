@@ -141,6 +141,17 @@ def test_decode_is_asked_at_the_mean_context(terminal: Terminal) -> None:
     assert [row["batch"] for row in rows if row["deployment"].startswith("h100")] == [1, 1, 8, 64]
 
 
+def test_batches_may_be_ranges_and_means_as_everywhere(terminal: Terminal) -> None:
+    asked = ("compare", "llama-3.1-8b", "--on", "h100-sxm:1", "--format", "json", "--batch")
+    rows = json.loads(terminal.run(*asked, "1:4:x2,1.5").out)
+    assert [row["batch"] for row in rows if row["phase"] == "decode"] == [1, 2, 4, 1.5]
+    mean = rl.Deployment("llama-3.1-8b", "h100-sxm", 1).decode(1.5, 2304)
+    assert rows[-1]["seconds"] == mean.seconds
+    served = ("serve", "llama-3.1-8b", "--on", "h100-sxm:1", "--format", "json")
+    loads = json.loads(terminal.run(*served, "--concurrency", "1:4:x2").out)
+    assert [row["concurrency"] for row in loads] == [1, 2, 4]
+
+
 def test_what_does_not_fit_keeps_its_row(terminal: Terminal) -> None:
     command = ("compare", "llama-3.1-70b", "--on", "h100-sxm:1", "--on", "h100-sxm:4", "--batch", "1,4096")
     run = terminal.run(*command, "--format", "json")

@@ -159,7 +159,7 @@ def test_one_short_bar_is_a_picture_too(tmp_path: Path) -> None:
         (("pareto", *PLOT, "-o", "x.gif"), "nearest: x.gif.svg"),
         (("pareto", *PLOT, "-o", ""), "-o"),
         (("pareto", *PLOT, "-o", "/nowhere/x.svg"), "/nowhere/x.svg"),
-        (("pareto", *PLOT, "-o", "x.svg", "--batch", "8:1:x2"), "rises from START"),
+        (("pareto", *PLOT, "-o", "x.svg", "--batch", "8:1:x2"), "START at most STOP; nearest: 1:8:x2"),
         (("pareto", *PLOT, "-o", "x.svg", "--phase", "decod"), "nearest: decode"),
         (("pareto", "lama", "--on", GPU, "-o", "x.svg"), "nearest"),
         (("pareto", MODEL, "--on", "h100:1", "-o", "x.svg"), "nearest"),
