@@ -20,7 +20,7 @@ from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
 from roofline.show.numbers import given_numbers, number, quantity
 from roofline.show.options import chosen
-from roofline.show.pools import InPool, Pool
+from roofline.show.pools import RANKS, InPool, Pool
 from roofline.show.progress import telling
 from roofline.show.tables import BEST, milliseconds
 from roofline.units import format_quantity
@@ -152,7 +152,7 @@ def _said(text: str) -> Pool | None:
     if not comma:
         return None
     pool = Pool.parse(f"{name}:1,{said}")
-    ranks = [rank for rank in ("tp", "pp", "dp", "ep") if rank in pool.options]
+    ranks = [rank for rank in RANKS if rank in pool.options]
     if ranks:
         raise InvalidInput("--on", given=text, expected=f"no {ranks[0]}=: the layout is what is looked for")
     return pool

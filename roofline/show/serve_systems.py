@@ -16,13 +16,12 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.speculative import Speculative
 from roofline.show.numbers import number
-from roofline.show.pools import InPool, Pool
+from roofline.show.pools import RANKS, InPool, Pool
 
 MTP = "mtp"
 """What `--draft` takes for one more layer of the model itself."""
 DRAFTING = " + draft"
 """What is added to the name of a way of serving that drafts."""
-_RANKS = ("tp", "pp", "dp", "ep")
 _LINK = 'it, such as "400 Gbit/s,2us", or the name of a cited link, such as groq-lpu-v1.node'
 
 
@@ -80,7 +79,7 @@ class Draft:
         if self.model is None:
             return Speculative.mtp(target, self.acceptance, self.length)
         if self.pool is None:
-            options = {key: value for key, value in pool.options.items() if key not in _RANKS}
+            options = {key: value for key, value in pool.options.items() if key not in RANKS}
             own = Pool(pool.text, pool.name, pool.accelerator, pool.devices, options)
             draft = own.deployment(self.model, quantization)
             return Speculative(target, draft, self.length, self.acceptance, shared=True)

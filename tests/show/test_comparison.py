@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -173,6 +174,35 @@ def test_what_does_not_fit_keeps_its_row(terminal: Terminal) -> None:
     assert table.out.count("does not fit: ") == 4
     assert f"{unfit[-1]['min_devices']:,} devices would do" in table.out
     assert terminal.run(*command, "--format", "csv").status == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("--on", "h100-sxm:1", "--batch", "1,8"), ["compare", "h100-sxm:2"]),
+        (("--on", "h100-sxm:1,tp=1,price=2", "--on", "h100-sxm:1,price=2"), ["compare", "h100-sxm:3,price=2"]),
+        (("--on", "h100-sxm:1", "--on", "h100-sxm:4", "--batch", "1,4096"), ["explain", "h100-sxm:4", "--batch 1"]),
+        (("--on", "h100-sxm:2", "--batch", "9999"), ["explain", "h100-sxm:2", "--phase prefill"]),
+        (("--on", "h100-sxm:1", "--quantization", "fp8", "--batch", "1"), ["explain", "--quantization fp8"]),
+    ],
+)
+def test_the_command_that_comes_next_has_an_answer(
+    terminal: Terminal, asked: tuple[str, ...], expected: list[str]
+) -> None:
+    run = terminal.run("compare", "llama-3.1-70b", *asked, width=400)
+    (words,) = run.lines[run.lines.index("Next") + 1 :]
+    program, *arguments = shlex.split(words)
+    assert program == "roofline"
+    assert all(part in words for part in expected)
+    assert words.count("--on") == 1
+    assert terminal.run(*arguments).status == 0
+
+
+def test_no_command_comes_next_where_no_number_of_devices_would_do(terminal: Terminal) -> None:
+    run = terminal.run("compare", "llama-3.1-405b", "--on", "l4:1", width=400)
+    assert run.status == 1
+    assert "no number of devices would do" in run.out
+    assert "Next" not in run.lines
 
 
 def test_formats_are_said_or_the_default_or_native(terminal: Terminal) -> None:
