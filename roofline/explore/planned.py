@@ -147,6 +147,7 @@ def order(option: Option) -> tuple[Any, ...]:
 def judged(
     parts: tuple[str, ...], system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str
 ) -> Option:
+    """One way to serve, its times held against the objective [s] and what is to be least read off its service."""
     value = getattr(service, minimize)
     tpot = service.tpot if service.traffic.generated else 0.0  # no further token comes late
     meets = bool(slo.met(service.ttft, tpot))
