@@ -244,7 +244,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         system=str(server),
         traffic=traffic,
         ttft=ttft,
-        tpot=tpot,
+        tpot=tpot if traffic.generated else math.nan,
         requests_per_second=rate * server.replicas,
         queued=queued * server.replicas,
         pools={

@@ -105,8 +105,8 @@ class Deployment:
     def decode(self, batch: Any = 1, context: Any = TYPICAL_CONTEXT) -> Estimate:
         """One decode step of `batch` sequences per replica, whose caches cover `context` tokens [1].
 
-        Floats, arrays that broadcast, or symbols. Scalars that do not fit raise `DoesNotFit`; on arrays such points are
-        nan.
+        Both may be means, as of a service, and need not be whole. Floats, arrays that broadcast, or symbols. Scalars
+        that do not fit raise `DoesNotFit`; on arrays such points are nan.
         """
         point = Point("decode", checked("batch", batch), checked("context", context), 0)
         return self._estimate(point)
@@ -277,7 +277,7 @@ class Deployment:
     def _resolved(self, layout: Layout) -> Resolved:
         if layout not in self._settled:
             notes = (*self._format_notes, *self._nothing_lost())
-            if None in (self._given["tp"], self._given["pp"]) and self.devices > 1:
+            if not self._choice.settled:
                 notes = (*notes, CHOSEN.format(layout=layout))
             self._settled[layout] = Resolved(
                 self.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -224,7 +225,7 @@ def split(
     )
     batch, seconds, rate = pools.settled(lambda batch: decoder.step(batch, context), allowed.batch, traffic.rate)
     gap = float(pools.gap(min(rate, pools.most * NEARLY)))
-    tpot = seconds + (gap / traffic.generated if traffic.generated else 0.0)
+    tpot = seconds + gap / traffic.generated if traffic.generated else math.nan
     finished = min(rate, pools.most_prompts * NEARLY)
     own, each = float(pools.own_pass(finished)), finished / pools.workers
     if traffic.rate is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -43,8 +44,9 @@ class Service:
     `ttft` from a request to its first token, waiting included, and `tpot` the mean gap between tokens after it [s];
     `requests_per_second` over the whole system [1/s]; `queued` requests that wait for room or for a server [1]. `bound`
     is the resource that most of the busiest phase's seconds are owed to, `limit` what keeps the throughput from being
-    higher. A rate that the system cannot keep up with has an infinite `ttft`. With arrays in the traffic every number
-    is an array, points that do not fit are nan with `fits` False, and `system` has a line for each layout.
+    higher. A rate that the system cannot keep up with has an infinite `ttft`. An answer of one token has no time per
+    further token and no price of tokens that decode yields: they are nan. With arrays in the traffic every number is an
+    array, points that do not fit are nan with `fits` False, and `system` has a line for each layout.
     """
 
     system: str
@@ -62,7 +64,7 @@ class Service:
     @property
     def e2e_latency(self) -> Any:
         """From a request to its last token [s]."""
-        return self.ttft + self.tpot * self.traffic.generated
+        return self.ttft + self._where_decoded(self.tpot * self.traffic.generated, 0.0)
 
     @property
     def concurrency(self) -> Any:
@@ -93,7 +95,8 @@ class Service:
     @cached_property
     def usd_per_million_output_tokens(self) -> Any:
         """Device time of the decode phase per million output tokens [USD]; None without the price of every pool."""
-        return self._money(self.tokens_per_second, lambda pool: 1 - pool.input_share)
+        cost = self._decode_money
+        return None if cost is None else self._where_decoded(cost, math.nan)
 
     @cached_property
     def usd_per_million_input_tokens(self) -> Any:
@@ -103,7 +106,7 @@ class Service:
     @property
     def usd_per_request(self) -> Any:
         """Device time of everything per request [USD]; what isl input and osl output tokens cost together."""
-        cost = self.usd_per_million_output_tokens
+        cost = self._decode_money
         if cost is None:
             return None
         return (self.traffic.osl * cost + self.traffic.isl * self.usd_per_million_input_tokens) / 1e6
@@ -132,6 +135,16 @@ class Service:
 
     def __str__(self) -> str:
         return self.explain()
+
+    @cached_property
+    def _decode_money(self) -> Any:
+        return self._money(self.tokens_per_second, lambda pool: 1 - pool.input_share)
+
+    def _where_decoded(self, value: Any, otherwise: float) -> Any:
+        """A value where answers have more than the token that prefill yields."""
+        if np.ndim(self.traffic.generated) == 0:
+            return value if self.traffic.generated else otherwise
+        return np.where(self.traffic.generated > 0, value, otherwise)
 
     def _money(self, tokens_per_second: Any, share: Any) -> Any:
         if any(pool.price is None for pool in self.pools.values()):

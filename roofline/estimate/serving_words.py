@@ -28,13 +28,19 @@ def _times(service: Service) -> list[str]:
     waiting = f"; {significant(service.queued)} requests wait" if 0 < service.queued < math.inf else ""
     if service.queued == math.inf:
         waiting = f" of {significant(service.traffic.rate)} that arrive: the queue grows without end"
+    only, per_user = f"; no further one, {service.bound}-bound", ""
+    further: list[str] = []
+    if service.traffic.generated:
+        only, per_user = "", f"{significant(service.tokens_per_second_per_user)} per user, "
+        further = [
+            f"{format_quantity(service.tpot, 's'):>10}  per further token, {service.bound}-bound",
+            f"{format_quantity(service.e2e_latency, 's'):>10}  to the last token",
+        ]
     return [
-        f"{format_quantity(service.ttft, 's'):>10}  to the first token",
-        f"{format_quantity(service.tpot, 's'):>10}  per further token, {service.bound}-bound",
-        f"{format_quantity(service.e2e_latency, 's'):>10}  to the last token",
+        f"{format_quantity(service.ttft, 's'):>10}  to the first token{only}",
+        *further,
         f"{significant(service.requests_per_second):>10}  requests/s, limited by {service.limit}{waiting}",
-        f"{significant(service.tokens_per_second):>10}  output tokens/s, "
-        f"{significant(service.tokens_per_second_per_user)} per user, "
+        f"{significant(service.tokens_per_second):>10}  output tokens/s, {per_user}"
         f"{significant(service.tokens_per_second_per_device)} per device",
     ]
 
@@ -50,11 +56,12 @@ def _pools(service: Service) -> list[str]:
 
 def _costs(service: Service) -> list[str]:
     lines = []
-    if service.usd_per_million_output_tokens is not None:
-        lines.append(
-            f"{significant(service.usd_per_million_output_tokens):>10}  USD per million output tokens, "
-            f"{significant(service.usd_per_million_input_tokens)} per million input tokens"
-        )
+    if service.usd_per_request is not None:
+        money, of = service.usd_per_million_output_tokens, "million output tokens"
+        if not service.traffic.generated:
+            money, of = 1e3 * service.usd_per_request, "thousand requests"
+        per_input = significant(service.usd_per_million_input_tokens)
+        lines.append(f"{significant(money):>10}  USD per {of}, {per_input} per million input tokens")
     if service.joules_per_output_token is not None:
         lines.append(
             f"{format_quantity(service.joules_per_output_token, 'J'):>10}  per output token, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,108 +30,13 @@ from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
 from roofline.estimate.serving import FEW_AND_MANY, serve, settings
 from roofline.explore.grid import Progress
-from roofline.units import format_quantity, significant
+from roofline.explore.planned import MINIMIZE, OF_FURTHER_TOKENS, Option, Plan, judged, order
 
-MINIMIZE = (
-    "usd_per_request",
-    "usd_per_million_output_tokens",
-    "usd_per_million_input_tokens",
-    "joules_per_output_token",
-    "devices",
-    "ttft",
-    "tpot",
-    "e2e_latency",
-)
-"""Attributes of `Service` by which options are ranked.
-
-A request pays for all devices; the price of its output tokens leaves out what prompts pay for, and falls where these
-take longer.
-"""
 Part = HbmAccelerator | SramAccelerator
 Offer = Part | Deployment | str | Path
 """A part that may be rented."""
-_SHOWN = 8
-_SAME = 6
-"""Digits in which two values must differ for one to be less: at a given rate, equal pools cost the same [1]."""
 _DECODE_SIZES = 3
 """Replica sizes that decode is tried in where prefill has a pool of its own [1]."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One way to serve the traffic: its `system` and `service`, whether it `meets` the objective, the `value` asked.
-
-    `reason` says why it is out of the question: it misses the objective, or nobody published a price; empty otherwise.
-    """
-
-    parts: tuple[str, ...]
-    devices: int
-    quantization: str
-    system: Deployment | PrefillDecode
-    service: Service
-    meets: bool
-    value: float | None
-    reason: str
-
-    @property
-    def layout(self) -> str:
-        """Replicas of each pool, and the ranks of one."""
-        return " + ".join(f"{pool.replicas} × {pool.layout}" for pool in self.service.pools.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The option as one row."""
-        names = (
-            "ttft",
-            "tpot",
-            "e2e_latency",
-            "requests_per_second",
-            "tokens_per_second",
-            "tokens_per_second_per_user",
-            "tokens_per_second_per_device",
-            "usd_per_request",
-            "usd_per_million_output_tokens",
-            "usd_per_million_input_tokens",
-            "joules_per_output_token",
-        )
-        return {
-            "parts": " + ".join(self.parts),
-            "devices": self.devices,
-            "layout": self.layout,
-            "quantization": self.quantization,
-            "meets": self.meets,
-            **{name: getattr(self.service, name) for name in names},
-            "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Every option tried, those that meet the objective first, by value; `best` is the first of them or None.
-
-    `left_out` says of each part that has no option why.
-    """
-
-    minimize: str
-    options: tuple[Option, ...]
-    left_out: tuple[str, ...]
-
-    @property
-    def best(self) -> Option | None:
-        """The option with the least value among those that meet the objective; None where none does."""
-        return self.options[0] if self.options and not self.options[0].reason else None
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One row per option."""
-        return [option.to_dict() for option in self.options]
-
-    def __str__(self) -> str:
-        lines = [] if self.best else ["no option meets the objective"]
-        for option in self.options[:_SHOWN]:
-            value = "–" if option.value is None else significant(float(option.value))
-            times = f"TTFT {_seconds(option.service.ttft)}, TPOT {_seconds(option.service.tpot)}"
-            what = f"{option.layout} {' + '.join(option.parts)}, {times}"
-            lines.append(f"{value:>9}  {what}{'; ' if option.reason else ''}{option.reason}")
-        return "\n".join([f"{self.minimize}:", *lines, *self.left_out])
 
 
 def plan(
@@ -167,6 +71,9 @@ def plan(
         raise InvalidInput("slo", given=slo, expected="an Slo(ttft=…, tpot=…) in seconds")
     if not isinstance(traffic, Traffic) or traffic.shape:
         raise InvalidInput("traffic", given=traffic, expected="a Traffic of plain numbers")
+    if traffic.generated == 0 and minimize in OF_FURTHER_TOKENS:
+        expected = "what answers of one token have, such as usd_per_request or ttft"
+        raise InvalidInput("minimize", given=minimize, expected=expected)
     if isinstance(accelerators, str | Path) or not accelerators:
         raise InvalidInput("accelerators", given=accelerators, expected="a list of names, parts or deployments")
     if quantization is not None:
@@ -190,10 +97,10 @@ def plan(
     tried: list[Option] = []
     for done, way in enumerate(ways, 1):
         with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
-            tried.append(_option(*way(chunk=chunk, max_batch=max_batch), slo, minimize))
+            tried.append(judged(*way(chunk=chunk, max_batch=max_batch), slo, minimize))
         if progress is not None:
             progress(done, len(ways))
-    return Plan(minimize, tuple(sorted(tried, key=partial(_order, slo))), tuple(left_out))
+    return Plan(minimize, tuple(sorted(tried, key=order)), tuple(left_out))
 
 
 def _named(accelerators: Sequence[Offer] | Mapping[str, Offer], model: ModelShape) -> dict[str, Part | Deployment]:
@@ -225,16 +132,6 @@ def _called(offer: Offer) -> str:
     if isinstance(offer, Deployment):
         return offer.accelerator.name
     return offer.name if isinstance(offer, Part) else str(offer)
-
-
-def _order(slo: Slo, option: Option) -> tuple[Any, ...]:
-    """Those that meet the objective by value; then those without a value; then the others, the nearest misses first."""
-    service, absent = option.service, option.value is None
-    if not option.meets:
-        limits = ((service.ttft, slo.ttft), (service.tpot, slo.tpot))
-        return (2, max(float(value) / limit for value, limit in limits if limit is not None), option.devices)
-    value = 0.0 if option.value is None else float(f"{option.value:.{_SAME}g}")
-    return (int(absent), value, service.tpot, option.devices)
 
 
 def _one(model: ModelShape, part: Part, quantization: Quantization | None, stack: Runtime | None) -> Deployment:
@@ -330,41 +227,3 @@ def _replicas(most: int) -> list[int]:
     """One, two, three, four, six, eight, twelve and so on."""
     counts = {times * 2**power for times in (1, 3) for power in range(most.bit_length())}
     return sorted(count for count in counts if count <= most)
-
-
-def _option(
-    parts: tuple[str, ...], system: Deployment | PrefillDecode, service: Service, slo: Slo, minimize: str
-) -> Option:
-    value = getattr(service, minimize)
-    meets = bool(slo.met(service.ttft, service.tpot))
-    return Option(
-        parts,
-        service.devices,
-        " / ".join(dict.fromkeys(each.quantization.label for each in _deployments(system))),
-        system,
-        service,
-        meets,
-        None if value is None else float(value),
-        "" if meets and value is not None else _reason(service, slo, minimize, meets),
-    )
-
-
-def _deployments(system: Deployment | PrefillDecode) -> list[Deployment]:
-    if isinstance(system, Deployment):
-        return [system]
-    return [each for each in (system.prefill, system.decode) if isinstance(each, Deployment)]
-
-
-def _reason(service: Service, slo: Slo, minimize: str, meets: bool) -> str:
-    if meets:
-        return f"no {'power' if minimize.startswith('joules') else 'price'} is published"
-    missed = [
-        f"{name.upper()} {_seconds(getattr(service, name))} over {_seconds(limit)}"
-        for name, limit in (("ttft", slo.ttft), ("tpot", slo.tpot))
-        if limit is not None and not getattr(service, name) <= limit
-    ]
-    return "misses " + " and ".join(missed)
-
-
-def _seconds(value: float) -> str:
-    return "without end" if math.isinf(value) else format_quantity(float(value), "s")

@@ -39,10 +39,17 @@ class Answer:
         return self.status
 
 
-def answered(rows: Sequence[Row], form: str, view: View, status: int = OK) -> Answer:
-    """Rows in the format asked for: drawn, or written for programs."""
+def answered(
+    rows: Sequence[Row], form: str, view: View, status: int = OK, *, document: Sequence[str] | None = None
+) -> Answer:
+    """Rows in the format asked for: drawn, or written for programs.
+
+    `document`: the keys that a table has at its widest, which is all that Markdown takes of rows with long texts.
+    """
     if form == "table":
         return Answer(view=view, status=status)
+    if form == "markdown" and document is not None:
+        rows = [{key: row[key] for key in document} for row in rows]
     return Answer(written(rows, form), status=status)
 
 

@@ -12,7 +12,10 @@ from roofline.show.hardware_view import cited
 from roofline.show.numbers import number
 from roofline.units import Dimension, parse_quantity
 
-GRAMMAR = "numbers and ranges with commas between them, such as 1,8,64 or 1:256:x2 or 1024:8192:+1024"
+GRAMMAR = (
+    "numbers and ranges with commas between them, such as 1,8,64; a range is START:STOP:xFACTOR, such as 1:256:x2, "
+    "or START:STOP:+STEP, such as 1024:8192:+1024"
+)
 LONGEST = 1000
 """Values on one axis beyond which a range was mistyped."""
 _RANGE = re.compile(r"\s*([^:]+):([^:]+):\s*([x×*+])\s*([^:]+?)\s*")
@@ -42,8 +45,14 @@ def axis(what: str, text: str, *, least: float = 1) -> list[float]:
 def _ranged(what: str, text: str, start: float, stop: float, sign: str, step: str) -> list[float]:
     factor = sign != "+"
     by = number(f"step of {what}", step, least=0)
-    if stop < start or by <= (1 if factor else 0):
-        expected = "START:STOP:xFACTOR or START:STOP:+STEP that rises from START to STOP"
+    if stop < start:
+        form = "START:STOP:xFACTOR" if factor else "START:STOP:+STEP"
+        swapped = f"{stop:.10g}:{start:.10g}:{'x' if factor else '+'}{step}"
+        raise InvalidInput(what, given=text, expected=f"{form} with START at most STOP", nearest=swapped)
+    if by <= (1 if factor else 0):
+        expected = "a step above 0 in START:STOP:+STEP, such as 1024:8192:+1024: each value is that much more"
+        if factor:
+            expected = "a factor above 1 in START:STOP:xFACTOR, such as 1:256:x2: each value is so many times the last"
         raise InvalidInput(what, given=text, expected=expected)
     out = []
     value = start
@@ -57,11 +66,15 @@ def _ranged(what: str, text: str, start: float, stop: float, sign: str, step: st
 
 @dataclass(frozen=True)
 class Varied:
-    """A hardware number or a rank and its values in SI; `dimension` of quantities, None of bare numbers."""
+    """A hardware number or a rank and its values in SI; `dimension` of quantities, None of bare numbers.
+
+    `typed` is how the values were typed.
+    """
 
     path: str
     values: list[Any]
     dimension: Dimension | None = None
+    typed: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Varied:
@@ -99,7 +112,7 @@ class Varied:
         if len(dimensions) > 1 or any(each.exact <= 0 for each in found):
             raise InvalidInput(path, given=values, expected=f"{expected}, above zero and all of one kind")
         factor = 3600 if path == "price" else 1  # a price is in USD per hour
-        return cls(path, list(dict.fromkeys(each.value * factor for each in found)), dimensions.pop())
+        return cls(path, list(dict.fromkeys(each.value * factor for each in found)), dimensions.pop(), values)
 
     def check(self, part: HbmAccelerator | SramAccelerator) -> None:
         """`InvalidInput` where a part's number of that path has another unit."""
@@ -107,7 +120,8 @@ class Varied:
         if self.dimension is None or number is None:
             return
         if number.quantity.dimension != self.dimension:
-            raise InvalidInput(self.path, given=self.values[0], expected=f"quantities like {number.text}")
+            expected = f"quantities in {number.unit}, such as {number.text}"
+            raise InvalidInput(self.path, given=self.typed, expected=expected)
 
 
 def _bare(path: str) -> bool:

@@ -92,18 +92,6 @@ def estimated(deployment: Deployment, phase: str, batch: float, context: float) 
     return deployment.prefill(context, batch) if phase == "prefill" else deployment.decode(batch, context)
 
 
-def settled(deployment: Deployment, batches: Sequence[float], context: float) -> tuple[Deployment, float | None]:
-    """The deployment with one layout, and the batch it was chosen for: the largest that fits, None where none does."""
-    for batch in sorted(batches, reverse=True):
-        try:
-            fixed = deployment.laid_out(batch, context)
-            fixed.decode(batch, context)
-        except DoesNotFit:
-            continue
-        return fixed, batch
-    return deployment, None
-
-
 def _room(deployment: Deployment, context: float) -> tuple[float | None, str | None]:
     """Sequences that one replica holds, and the layout; None where no layout holds even one."""
     try:

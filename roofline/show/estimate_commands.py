@@ -19,7 +19,7 @@ from roofline.show.options import MODEL_HELP, POOL, POOL_HELP, with_format, with
 @click.argument("model")
 @click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=f"{POOL_HELP} Repeat it.")
 @with_lengths
-@click.option("--batch", default="1,8,64", metavar="B,…", help="Sequences decoded together.  [1,8,64]")
+@click.option("--batch", default="1,8,64", metavar="B,…", help="Sequences decoded together, whole or a mean.  [1,8,64]")
 @with_quantization
 @with_format
 def compare(
@@ -31,10 +31,11 @@ def compare(
     is 1 where something does not fit.
     """
     from roofline.show import questions
+    from roofline.show.axes import axis
     from roofline.show.comparison import Question
-    from roofline.show.numbers import number, numbers
+    from roofline.show.numbers import number
 
-    question = Question(number("isl", isl), number("osl", osl), numbers("batch", batch))
+    question = Question(number("isl", isl), number("osl", osl), tuple(axis("batch", batch)))
     return questions.asked(model, pools, question, quantization, form)
 
 
@@ -104,10 +105,16 @@ def explain(
     One prefill or decode step on one pool, with what the numbers rest on; or, with --layouts, three ways to lay MODEL
     on the pool, of those that its ranks leave open.
     """
+    from roofline.errors import InvalidInput
     from roofline.show import questions
-    from roofline.show.numbers import number
+    from roofline.show.numbers import one_number
 
-    point = number("batch", batch), number("context", context)
+    if crossovers and layouts:
+        raise InvalidInput("--layouts and --crossovers", given="both", expected="one of them")
+    point = (
+        one_number("batch", batch, "explain is of one step, compare and sweep take several"),
+        one_number("context", context, "explain is of one step, sweep takes several"),
+    )
     if crossovers:
         return questions.overtaken(model, pools, *point, phase, quantization, form)
     if layouts:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from roofline.estimate.deployment import Deployment
 from roofline.estimate.estimate import Estimate
 from roofline.estimate.explanation import bound_of
 from roofline.estimate.times import RESOURCES
 from roofline.explore.sensitivity import Sensitivity
 from roofline.show.lines import Line, paragraph
 from roofline.show.records import Row
+from roofline.show.rows import estimate_row
 
-_RESOURCES = (*RESOURCES, "total")
-_OWED = "owed to"
-"""The row of totals, as the table has it."""
 _FELT = 0.02
 """Elasticity below which a better number buys nothing worth a line."""
 _MOST = 4
@@ -23,24 +21,33 @@ _UNIT = " more tokens per second"
 _HEADINGS = ("Missing", "Assumed", "Sources")
 
 
-def term_rows(estimate: Estimate) -> list[Row]:
-    """The terms that take time in seconds, the longest first, and a last row of what each resource is owed of them.
+def whole_row(name: str, deployment: Deployment, estimate: Estimate) -> Row:
+    """The estimate as comparisons have it, what each resource is owed of its seconds [s], and its terms in a list.
 
-    A term's resources overlap and need not sum to its total; what they are owed sums to the estimate's seconds.
+    `name` is how the pool was typed; `deployment` has the layout of the estimate.
+    """
+    room = deployment.capacity(float(estimate.context)).max_batch
+    row = estimate_row(name, deployment, estimate, max_batch=room, notes=[])
+    owed = {resource: float(seconds) for resource, seconds in estimate.attributed.items()}
+    return {**row, "attributed": owed, "terms": term_rows(estimate)}
+
+
+def term_rows(estimate: Estimate) -> list[Row]:
+    """The terms that take time in seconds, the longest first; their totals sum to the estimate's seconds.
+
+    A term's resources overlap and need not sum to its total.
     """
     taken = [(name, times) for name, times in estimate.terms.items() if float(times.total)]  # type: ignore[arg-type]
     terms = sorted(taken, key=lambda item: -float(item[1].total))  # type: ignore[arg-type]
-    rows = [
-        _row(name, [getattr(times, each) for each in RESOURCES], times.total, bound_of(times)) for name, times in terms
+    return [
+        {
+            "term": name,
+            **{resource: float(getattr(times, resource)) for resource in RESOURCES},
+            "total": float(times.total),  # type: ignore[arg-type]
+            "bound": bound_of(times),
+        }
+        for name, times in terms
     ]
-    owed = [estimate.attributed[each] for each in RESOURCES]
-    return [*rows, _row(_OWED, owed, estimate.seconds, estimate.bound)]
-
-
-def _row(term: str, resources: Sequence[Any], total: Any, bound: Any) -> Row:
-    row: Row = {"term": term}
-    row.update(zip(RESOURCES, map(float, resources), strict=True))
-    return {**row, "total": float(total), "bound": bound}
 
 
 def explained(estimate: Estimate, bought: Sequence[str], width: int) -> list[Line]:

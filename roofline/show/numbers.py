@@ -8,6 +8,9 @@ from roofline.errors import InvalidInput
 from roofline.estimate.door import checked
 from roofline.units import parse_quantity, parse_unit
 
+_GROUPED = re.compile(r"\s*\d{1,3}([,_]\d{3})+\s*")
+"""A number with its thousands set apart."""
+
 
 def number(what: str, text: str, *, least: float = 1, most: float = 1e9) -> float:
     """One number, by default from 1 up to what can be meant.
@@ -20,13 +23,8 @@ def number(what: str, text: str, *, least: float = 1, most: float = 1e9) -> floa
     try:
         value = float(text.replace("_", "x"))
     except ValueError:
-        bare = text.replace(",", "").replace("_", "").strip()
-        raise InvalidInput(
-            what,
-            given=text,
-            expected=f"a number from {least:g} to {most:g}",
-            nearest=bare if bare.isdecimal() else None,
-        ) from None
+        near = re.sub("[,_]", "", text.strip()) if _GROUPED.fullmatch(text) else None
+        raise InvalidInput(what, given=text, expected=f"a number from {least:g} to {most:g}", nearest=near) from None
     return float(checked(what, value, least=least, most=most))
 
 
@@ -39,15 +37,17 @@ def given_numbers(**texts: str | None) -> dict[str, float]:
     return {name: number(name, text) for name, text in texts.items() if text is not None}
 
 
-def numbers(what: str, text: str, *, least: float = 1) -> tuple[float, ...]:
-    """Numbers with commas between them, each once, in the order given.
+def one_number(what: str, text: str, elsewhere: str) -> float:
+    """One number where a list was easily meant; `elsewhere` says which commands take several.
 
-    >>> numbers("batch", "1,8,64")
-    (1.0, 8.0, 64.0)
+    >>> one_number("batch", "1,8", "sweep takes several")
+    Traceback (most recent call last):
+        ...
+    roofline.errors.InvalidInput: batch: got '1,8', expected one number; sweep takes several
     """
-    if not text.strip():
-        raise InvalidInput(what, given=text, expected="numbers with commas between them, such as 1,8,64")
-    return tuple(dict.fromkeys(number(what, item, least=least) for item in text.split(",")))
+    if re.search(r"\d\s*[,:]\s*\d", text) and not _GROUPED.fullmatch(text):
+        raise InvalidInput(what, given=text, expected=f"one number; {elsewhere}")
+    return number(what, text)
 
 
 def quantity(what: str, text: str, unit: str, example: str) -> float:

@@ -12,21 +12,23 @@ from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import Slo, Traffic
 from roofline.errors import InvalidInput
 from roofline.estimate.deployment import Deployment
-from roofline.explore.plan import MINIMIZE, Plan, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE, Option, Plan
 from roofline.show.answer import Answer, answered
 from roofline.show.failures import NO, OK
 from roofline.show.grid import Cell, Column, Grid, Heading
 from roofline.show.lines import KEPT_BLANK, Line, figure, paragraph
 from roofline.show.numbers import given_numbers, number, quantity
 from roofline.show.options import chosen
-from roofline.show.pools import InPool, Pool
+from roofline.show.pools import RANKS, InPool, Pool
 from roofline.show.progress import telling
-from roofline.show.records import Row
 from roofline.show.tables import BEST, milliseconds
 from roofline.units import format_quantity
 
 SHOWN, LATE = 12, 6
 """Options that a table shows, and options that miss the objective."""
+NAMED = 3
+"""Options that a sentence on some of them names one by one."""
 _OPTIONS = (
     Column("parts", ("parts",), left=True, most=26, folds=True),
     Column("devices", ("devices",)),
@@ -118,7 +120,12 @@ def answer(model: str, asked: Asked, load: Traffic, quantization: str | None, fo
     found = replace(found, left_out=(*found.left_out, *left_out))
     rows = found.to_dicts()
     status = OK if found.best else NO
-    return answered(rows, form, lambda width: options(shape.name, load, asked, found, width), status)
+    document = [key for key in rows[0] if key != "assumptions"] if rows else None
+
+    def view(width: int) -> list[Line]:
+        return options(shape.name, load, asked, found, width)
+
+    return answered(rows, form, view, status, document=document)
 
 
 def _offers(asked: Asked, shape: ModelShape, quantization: str | None) -> tuple[dict[str, Deployment | str], list[str]]:
@@ -145,68 +152,94 @@ def _said(text: str) -> Pool | None:
     if not comma:
         return None
     pool = Pool.parse(f"{name}:1,{said}")
-    ranks = [rank for rank in ("tp", "pp", "dp", "ep") if rank in pool.options]
+    ranks = [rank for rank in RANKS if rank in pool.options]
     if ranks:
         raise InvalidInput("--on", given=text, expected=f"no {ranks[0]}=: the layout is what is looked for")
     return pool
 
 
 def options(model: str, load: Traffic, asked: Asked, found: Plan, width: int) -> list[Line]:
-    """The options that keep to the objective, best first, then the nearest misses."""
+    """The options that keep to the objective, best first, then the nearest misses, and what the former rest on."""
     wanted = [
         f"{name} within {format_quantity(limit, 's').replace(' ', KEPT_BLANK)}"
         for name, limit in (("first token", asked.slo.ttft), ("each further one", asked.slo.tpot))
         if limit is not None
     ]
     out = [*paragraph(f"{model}: {load}; {', '.join(wanted)}", width, style="bold"), Line()]
-    rows = found.to_dicts()
     grid = Grid(_OPTIONS)
     least = asked.minimize.replace("_", " ").replace("usd", "USD")
-    sorts = (
-        (f"Least {least}", SHOWN, [row for row in rows if not row["reason"]]),
-        ("In time, at a price that is not known", SHOWN, [row for row in rows if row["meets"] and row["reason"]]),
-        ("Too late", LATE, [row for row in rows if not row["meets"]]),
-    )
-    for heading, most, of_sort in sorts:
-        shown = of_sort[:most]
-        if shown:
-            note = f"{most} of {len(of_sort):,}" if len(of_sort) > most else ""
-            grid.lines.append(Heading(heading, note))
-        for row in shown:
-            cells = _line(row)
-            if row is rows[0] and not row["reason"] and asked.minimize in _PLACES:
-                place = _PLACES[asked.minimize]
-                cells[place] = (str(cells[place]), BEST)
-            grid.lines.append(cells)
-    if grid.lines:
-        out += [*grid.render(width), Line(), *grid.left_out_line(width)]
+    late = [option for option in found.options if not option.meets]
+    kept: list[Option] = []
+    for heading, known in ((f"Least {least}", True), ("In time, at a price that is not known", False)):
+        of_sort = [option for option in found.options if option.meets and (not option.reason) == known]
+        kept += _listed(grid, heading, of_sort[:SHOWN], len(of_sort))
+    nearest = _listed(grid, "Too late", found.nearest[:LATE], len(late), "the nearest of each layout")
+    place = _PLACES.get(asked.minimize)
+    if found.best is not None and place is not None:
+        grid.lines[1] = [(str(cell), BEST) if here == place else cell for here, cell in enumerate(_line(found.best))]
+    out += grid.render(width) if grid.lines else []
+    notes = grid.left_out_line(width) if grid.lines else []
     if found.best is None:
-        words = " at a known price" if any(row["meets"] for row in rows) else ""
-        out += paragraph(f"no option tried keeps to the objective{words}", width, style="yellow")
-    out += [Line(), Line(("Left out", "bold"))] if found.left_out else []
-    for sentence in found.left_out:
-        out += paragraph(sentence, width, bullet="· ")
+        words = " at a known price" if kept else ""
+        notes += paragraph(f"no option tried keeps to the objective{words}", width, style="yellow")
+    out += [Line(), *notes] if notes else []
+    for title, sentences in (("Assumed", assumed(kept or nearest)), ("Left out", found.left_out)):
+        out += [Line(), Line((title, "bold"))] if sentences else []
+        for sentence in sentences:
+            out += paragraph(sentence, width, bullet="· ")
     return out
 
 
-def _line(row: Row) -> list[Cell]:
+def _listed(grid: Grid, heading: str, shown: Sequence[Option], every: int, which: str = "") -> Sequence[Option]:
+    """Options under a heading, which says how many of all they are; those that were listed."""
+    if shown:
+        words = f"{which}, " if which else ""
+        grid.lines.append(Heading(heading, f"{words}{len(shown)} of {every:,}" if len(shown) < every else ""))
+    grid.lines += [_line(option) for option in shown]
+    return shown
+
+
+def assumed(options: Sequence[Option]) -> list[str]:
+    """What options rest on, each sentence once, with whose it is unless that is all."""
+    makers: dict[str, list[Option]] = {}
+    for option in options:
+        for sentence in option.service.assumptions:
+            makers.setdefault(sentence, []).append(option)
+    found = [(_whose(who, options), sentence) for sentence, who in makers.items()]
+    return [f"{whose}: {sentence}" if whose else sentence for whose, sentence in found]
+
+
+def _whose(who: Sequence[Option], options: Sequence[Option]) -> str:
+    """Nobody's in particular, all of some parts, a few by name, or how many."""
+    if len(who) == len(options):
+        return ""
+    parts = list(dict.fromkeys(option.parts for option in who))
+    if all(option in who for option in options if option.parts in parts):
+        return ", ".join(" + ".join(each) for each in parts)
+    if len(who) <= NAMED:
+        return ", ".join(f"{option.layout} of {' + '.join(option.parts)}" for option in who)
+    return f"{len(who)} of these {len(options)}"
+
+
+def _line(option: Option) -> list[Cell]:
+    service, money = option.service, option.service.usd_per_request
     return [
-        row["parts"],
-        f"{row['devices']:,}",
-        row["layout"],
-        row["quantization"],
-        _number(row["ttft"]),
-        milliseconds(row["tpot"]),
-        _number(row["e2e_latency"]),
-        _number(row["requests_per_second"]),
-        _number(row["tokens_per_second_per_device"]),
-        _number(None if row["usd_per_request"] is None else 1e3 * row["usd_per_request"]),
-        _number(row["usd_per_million_output_tokens"]),
-        _number(row["usd_per_million_input_tokens"]),
-        _number(row["joules_per_output_token"]),
-        row["reason"],
+        " + ".join(option.parts),
+        f"{option.devices:,}",
+        option.layout,
+        option.quantization,
+        _number(service.ttft),
+        "" if math.isnan(service.tpot) else milliseconds(service.tpot),
+        _number(service.e2e_latency),
+        _number(service.requests_per_second),
+        _number(service.tokens_per_second_per_device),
+        _number(None if money is None else 1e3 * money),
+        _number(service.usd_per_million_output_tokens),
+        _number(service.usd_per_million_input_tokens),
+        _number(service.joules_per_output_token),
+        option.reason,
     ]
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else "∞" if math.isinf(value) else figure(value)
+    return "" if value is None or math.isnan(value) else "∞" if math.isinf(value) else figure(value)

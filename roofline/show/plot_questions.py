@@ -12,7 +12,7 @@ from roofline.estimate.estimate import Estimate
 from roofline.explore.pareto import pareto
 from roofline.show.answer import Answer
 from roofline.show.axes import axis
-from roofline.show.comparison import estimated, settled
+from roofline.show.comparison import estimated
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.options import chosen
@@ -22,6 +22,8 @@ from roofline.show.progress import tracked
 from roofline.show.sweep_view import OBJECTIVES, Wanted, grid_rows
 
 KINDS = ("roofline", "pareto", "breakdown")
+_FEW = 4
+"""Values that a title lists one by one; of more it says the ends."""
 _BATCHES = {"roofline": "1:256:x2", "pareto": "1:256:x2", "breakdown": "1,8,64"}
 
 
@@ -45,9 +47,7 @@ def drawn(
     given = batch if batch is not None else "1" if phase == "prefill" else _BATCHES[kind]
     batches, contexts = axis("batch", given), axis("context", context)
     names = Names.of(pools).pool
-    where = f"{' or '.join(f'{each:,g}' for each in contexts)} tokens"
-    what = f"{phase} at {where}" if phase == "decode" else f"prefill of {where}"
-    title = f"{shape.name}, {what}"
+    title = f"{shape.name}, {phase}, {_batch_words(batches)}, {_context_words(phase, contexts)}"
     unit = "time per token" if phase == "decode" else "time to the first token"
     subject: Sequence[Roof] | Sequence[Curve] | Sequence[Bar]
     if kind == "pareto":
@@ -59,7 +59,7 @@ def drawn(
             _roof(pool, names, shape, phase, batches, contexts, quantization) for pool in tracked(pools, "estimating")
         ]
         empty = not any(point for roof in subject for point in roof.series)
-        unit = "tokens" if len(batches) == 1 else "batch"
+        unit = _called(batches, contexts)
     else:
         groups = [
             _bars(pool, names, shape, phase, batches, contexts, quantization) for pool in tracked(pools, "estimating")
@@ -72,13 +72,34 @@ def drawn(
     return Answer(f"written: {output}\n", status=OK)
 
 
+def _batch_words(batches: Sequence[float]) -> str:
+    few = len(batches) <= _FEW
+    return f"batch {_or(batches) if few else f'{min(batches):,g} to {max(batches):,g}'}"
+
+
+def _context_words(phase: str, contexts: Sequence[float]) -> str:
+    words = _or(contexts) if len(contexts) <= _FEW else f"{min(contexts):,g} to {max(contexts):,g}"
+    return f"context {words}" if phase == "decode" else f"prompts of {words} tokens"
+
+
+def _or(values: Sequence[float]) -> str:
+    texts = [f"{value:,g}" for value in values]
+    return f"{', '.join(texts[:-1])} or {texts[-1]}" if len(texts) > 1 else texts[0]
+
+
+def _called(batches: Sequence[float], contexts: Sequence[float]) -> str:
+    """What the numbers beside marks are: of what varies; nothing where one step is drawn."""
+    if len(batches) > 1:
+        return "batch" if len(contexts) == 1 else "last batch at tokens"
+    return "tokens" if len(contexts) > 1 else ""
+
+
 def _estimates(
     pool: Pool, model: ModelShape, phase: str, points: Sequence[tuple[float, float]], quantization: str | None
 ) -> Iterator[Estimate | None]:
-    """The estimate at each batch and context in one layout, None where a point does not fit."""
+    """The estimate at each batch and context, None where a point does not fit; an open layout is chosen for each."""
     try:
-        longest = max(context for _, context in points)
-        deployment, _ = settled(pool.deployment(model, quantization), [batch for batch, _ in points], longest)
+        deployment = pool.deployment(model, quantization)
         for batch, context in points:
             try:
                 yield estimated(deployment, phase, batch, context)
@@ -104,8 +125,9 @@ def _roof(
     peak = float(max(machine.peak.values()))  # type: ignore[arg-type, type-var]
     points = list(product(contexts, batches))
     swapped = [(batch, context) for context, batch in points]
-    reached: dict[float, list[tuple[float, float, float]]] = {}
-    estimates = _estimates(pool, model, phase, swapped, quantization)
+    reached: dict[float, list[tuple[str, float, float]]] = {}
+    estimates = list(_estimates(pool, model, phase, swapped, quantization))
+    called = _called(batches, contexts)
     for (context, batch), estimate in zip(points, estimates, strict=True):
         if estimate is None:
             continue
@@ -113,11 +135,11 @@ def _roof(
         flops = float(estimate.resolved.model_flops(estimate.point)) / devices
         moved = float(estimate.resolved.model_traffic(estimate.point)) / devices
         peak = flops / float(estimate.mfu)
-        alone = len(batches) == 1
-        series = reached.setdefault(0 if alone else context, [])
-        series.append((context if alone else batch, flops / moved, flops))
+        words = {"": "", "batch": f"{batch:,g}", "tokens": f"{context:,g}"}
+        series = reached.setdefault(context if len(batches) > 1 else 0, [])
+        series.append((words.get(called, f"{batch:,g} at {context:,g}"), flops / moved, flops))
     bandwidth, feed = float(machine.memory.bandwidth), None if machine.feed is None else float(machine.feed)  # type: ignore[arg-type]
-    label = names[pool.text]
+    label = _laid(names[pool.text], estimates) if reached else f"{names[pool.text]}, does not fit"
     return Roof(label, peak, bandwidth, feed, list(reached.values()))
 
 
@@ -142,10 +164,19 @@ def _bars(
     quantization: str | None,
 ) -> list[Bar]:
     points = list(product(batches, contexts))
+    estimates = list(_estimates(pool, model, phase, points, quantization))
     bars = []
-    for (batch, context), estimate in zip(points, _estimates(pool, model, phase, points, quantization), strict=True):
+    for (batch, context), estimate in zip(points, estimates, strict=True):
         group = f"batch {batch:,g}" + (f", {context:,g} tokens" if len(contexts) > 1 else "")
         seconds = {str(name): float(each) for name, each in estimate.attributed.items()} if estimate else None
         floor = float(estimate.floor) if estimate else None
-        bars.append(Bar(group, names[pool.text], seconds, floor, "does not fit"))
+        bars.append(Bar(group, _laid(names[pool.text], [estimate]), seconds, floor, "does not fit"))
     return bars
+
+
+def _laid(name: str, estimates: Sequence[Estimate | None]) -> str:
+    """A pool with the layout of its steps, or with how many they have; alone where none fits."""
+    layouts = {str(estimate.layout) for estimate in estimates if estimate is not None}
+    if len(layouts) > 1:
+        return f"{name}, {len(layouts)} layouts"
+    return ", ".join([name, *layouts])

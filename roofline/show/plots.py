@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from roofline.errors import InvalidInput, RooflineError
 from roofline.show.lines import figure
 
+Name = TypeVar("Name", str, float)
+"""What a point is called: a text, or a number."""
 Axes = Any
 """Those of matplotlib, which need not be there."""
 SUFFIXES = (".svg", ".png", ".pdf")
@@ -54,14 +56,14 @@ _STYLE = {
 class Roof:
     """A part under a model: `peak` [FLOP/s], `bandwidth` and `feed` [B/s] of one device, and what steps reach there.
 
-    `series` are steps that are joined: a number to call each by, FLOP per byte [FLOP/B], and FLOP/s per device.
+    `series` are steps that are joined: what to call each, FLOP per byte [FLOP/B], and FLOP/s per device.
     """
 
     label: str
     peak: float
     bandwidth: float
     feed: float | None
-    series: Sequence[Sequence[tuple[float, float, float]]]
+    series: Sequence[Sequence[tuple[str, float, float]]]
 
 
 @dataclass(frozen=True)
@@ -159,14 +161,15 @@ def _rooflines(axes: Axes, roofs: Sequence[Roof], unit: str) -> None:
         for points in roof.series:
             axes.plot(*_columns(points), color=colour, linestyle=dash, linewidth=0.8, alpha=0.6)
             axes.plot(*_columns(points), color=colour, linestyle="", marker=marker, markersize=5)
-            for called, x, y in _ends(points):
-                axes.annotate(f"{called:,g}", (x, y), (5, -9), textcoords="offset points", fontsize=8, color=colour)
+            # Of several series the first points lie on each other.
+            for called, x, y in _ends(points) if len(roof.series) == 1 else points[-1:]:
+                axes.annotate(called, (x, y), (5, -9), textcoords="offset points", fontsize=8, color=colour)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     axes.set_xlabel("model FLOP per byte of weights and caches [FLOP/B]")
     axes.set_ylabel("FLOP/s per device")
     axes.yaxis.set_major_formatter(EngFormatter(unit="FLOP/s"))
     axes.xaxis.set_major_formatter(EngFormatter())
-    _legend(axes, f"lines: roofs; marks: steps; numbers: {unit}")
+    _legend(axes, f"lines: roofs; marks: steps{f'; numbers: {unit}' if unit else ''}")
 
 
 def _fronts(axes: Axes, curves: Sequence[Curve], _unit: str) -> None:
@@ -291,10 +294,10 @@ def _look(place: int) -> tuple[str, Any, str]:
     return _COLOURS[place % len(_COLOURS)], _DASHES[place % len(_DASHES)], _MARKERS[place % len(_MARKERS)]
 
 
-def _ends(points: Sequence[tuple[float, float, float]]) -> Sequence[tuple[float, float, float]]:
+def _ends(points: Sequence[tuple[Name, float, float]]) -> Sequence[tuple[Name, float, float]]:
     """The first and the last point."""
     return points if len(points) < 2 else (points[0], points[-1])
 
 
-def _columns(points: Sequence[tuple[float, float, float]]) -> tuple[list[float], list[float]]:
+def _columns(points: Sequence[tuple[Name, float, float]]) -> tuple[list[float], list[float]]:
     return [point[1] for point in points], [point[2] for point in points]

@@ -22,6 +22,8 @@ from roofline.show.lines import shorten
 from roofline.units import counted_in
 
 GRAMMAR = "NAME:N[,key=value…], such as h100-sxm:8 or groq-lpu-v1:576,tp=8,pp=72,quantization=int8"
+RANKS = ("tp", "pp", "dp", "ep")
+"""Keys that say how a pool is laid out."""
 _FORM = re.compile(r"(?P<name>[^:]*):(?P<count>[^,]*)(?:,(?P<options>.*))?", re.DOTALL)
 
 
@@ -60,12 +62,22 @@ class Pool:
             options = _options(match["options"])
         except RooflineError as error:
             raise InPool(text, error) from None
-        return cls(text.strip(), Path(name).stem if name.endswith(".toml") else name, part, devices, options)
+        return cls(text.strip(), part_name(text), part, devices, options)
 
     @property
     def label(self) -> str:
         """The pool as tables name it."""
         return f"{self.devices:,} × {self.name}"
+
+    def resized(self, devices: int) -> str:
+        """The pool on another number of devices as it would be typed, its layout left open.
+
+        >>> Pool.parse("h100-sxm:8,tp=8,price=2.5").resized(16)
+        'h100-sxm:16,price=2.5'
+        """
+        head, *options = self.text.split(",")
+        kept = [option for option in options if option.partition("=")[0].strip() not in RANKS]
+        return ",".join([f"{head.partition(':')[0]}:{devices}", *kept])
 
     def under(self, runtime: str | None) -> Pool:
         """The pool under a serving stack, unless it says its own."""
@@ -91,6 +103,16 @@ class Pool:
             return deployment.assuming("" if chosen else substitution(model.checkpoint, taken, self.accelerator))
         except RooflineError as error:
             raise InPool(self.text, error) from None
+
+
+def part_name(text: str) -> str:
+    """What tables call the part of a pool, as the pool was typed: its name, or that of its file.
+
+    >>> part_name("specs/my-chip.toml:8,tp=8")
+    'my-chip'
+    """
+    name = text.partition(":")[0].strip()
+    return Path(name).stem if name.endswith(".toml") else name
 
 
 _OWN_FORMATS = ("kv_cache", "all_reduce")
@@ -167,10 +189,7 @@ def _flag(what: str, text: str) -> bool:
 
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
-    "tp": _whole,
-    "pp": _whole,
-    "dp": _whole,
-    "ep": _whole,
+    **dict.fromkeys(RANKS, _whole),
     "quantization": _preset,
     "kv_cache": _format,
     "all_reduce": _format,

@@ -13,14 +13,15 @@ from roofline.explore.sensitivity import sensitivity
 from roofline.show.answer import Answer, answered
 from roofline.show.comparison import DEMO_MODEL, DEMO_POOLS, DEMO_QUESTION, Question, compared, estimated
 from roofline.show.crossover_view import crossed, crossover_rows
-from roofline.show.explain_view import buying, explained, term_rows
+from roofline.show.explain_view import buying, explained, term_rows, whole_row
 from roofline.show.failures import NO, OK
 from roofline.show.findings import Names
 from roofline.show.layouts_view import answer as layouts_answer
 from roofline.show.lines import Line
 from roofline.show.pools import Pool
 from roofline.show.progress import telling, tracked
-from roofline.show.tables import comparison
+from roofline.show.records import Row
+from roofline.show.tables import DOCUMENT, comparison
 
 PHASES = ("decode", "prefill")
 
@@ -32,7 +33,7 @@ def demonstrated(form: str) -> Answer:
     names = Names.of(pools)
     commands = [
         "roofline compare your/config.json --on h100-sxm:8 --on groq-3-lpu:256",
-        _explaining(DEMO_MODEL, pools[0], DEMO_QUESTION),
+        *_further(DEMO_MODEL, pools, DEMO_QUESTION, rows),
         "roofline hardware        roofline model        roofline --help",
     ]
     title = f"{DEMO_MODEL}: which silicon, and what does a token cost?"
@@ -40,7 +41,7 @@ def demonstrated(form: str) -> Answer:
     def view(width: int) -> list[Line]:
         return comparison(rows, names, title=title, next_commands=commands, width=width)
 
-    return answered(rows, form, view)
+    return answered(rows, form, view, document=DOCUMENT)
 
 
 def asked(model: str, texts: Sequence[str], question: Question, quantization: str | None, form: str) -> Answer:
@@ -52,12 +53,12 @@ def asked(model: str, texts: Sequence[str], question: Question, quantization: st
     )
     names = Names.of(pools)
     title = f"{shape.name}: {question.isl:,g} tokens in, {question.osl:,g} out"
-    commands = [_explaining(model, pools[0], question)]
+    commands = _further(model, pools, question, rows, quantization)
 
     def view(width: int) -> list[Line]:
         return comparison(rows, names, title=title, next_commands=commands, width=width)
 
-    return answered(rows, form, view, OK if all(row["fits"] for row in rows) else NO)
+    return answered(rows, form, view, OK if all(row["fits"] for row in rows) else NO, document=DOCUMENT)
 
 
 def explanation(
@@ -74,6 +75,8 @@ def explanation(
             answers = sensitivity(deployment.prefill, batch=batch, prompt=context)
         return explained(estimate, buying(answers), width)
 
+    if form == "json":
+        return answered([whole_row(texts[0].strip(), deployment.with_layout(estimate.layout), estimate)], form, view)
     return answered(term_rows(estimate), form, view)
 
 
@@ -109,7 +112,22 @@ def _one_pool(model: str, texts: Sequence[str], phase: str, quantization: str | 
     return Pool.parse(texts[0]).deployment(load_model(model), quantization)
 
 
-def _explaining(model: str, pool: Pool, question: Question) -> str:
-    batch, context = max(question.batches), question.context
-    words = ["roofline", "explain", model, "--on", pool.text, "--batch", f"{batch:g}", "--context", f"{context:g}"]
-    return shlex.join(words)
+def _further(
+    model: str, pools: Sequence[Pool], question: Question, rows: Sequence[Row], quantization: str | None = None
+) -> list[str]:
+    """A command that goes on from a comparison: one step explained of those that fit, else devices that are enough."""
+    formats = ["--quantization", quantization] if quantization else []
+    for pool in pools:
+        fitting = [row for row in rows if row["fits"] and row["deployment"] == pool.text]
+        if fitting:
+            row = max(fitting, key=lambda row: (row["phase"] == "decode", row["batch"]))
+            point = ["--batch", f"{row['batch']:.10g}", "--context", f"{row['context']:.10g}"]
+            phase = [] if row["phase"] == "decode" else ["--phase", row["phase"]]
+            return [shlex.join(["roofline", "explain", model, "--on", pool.text, *point, *phase, *formats])]
+    counts = {pool.text: [row["min_devices"] for row in rows if row["deployment"] == pool.text] for pool in pools}
+    able = [pool for pool in pools if all(counts[pool.text])]
+    enough = dict.fromkeys(pool.resized(max(counts[pool.text])) for pool in able)
+    on = [word for text in enough for word in ("--on", text)]
+    lengths = ["--isl", f"{question.isl:.10g}", "--osl", f"{question.osl:.10g}"]
+    batches = ["--batch", ",".join(f"{batch:.10g}" for batch in question.batches)]
+    return [shlex.join(["roofline", "compare", model, *on, *lengths, *batches, *formats])] if on else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
@@ -105,10 +106,10 @@ def _row(typed: Typed, model: ModelShape, load: Traffic, most: Mapping[str, floa
         }
     except RooflineError as error:
         raise InPool(typed.text, error) from None
-    return row | _answer(service, typed.formats)
+    return row | _answer(service, typed)
 
 
-def _answer(service: Service, formats: Sequence[str]) -> Row:
+def _answer(service: Service, typed: Typed) -> Row:
     return {
         **{name: _number(getattr(service, name)) for name in ATTRIBUTES},
         "bound": service.bound,
@@ -116,15 +117,16 @@ def _answer(service: Service, formats: Sequence[str]) -> Row:
         "fits": bool(service.fits),
         "devices": service.devices,
         "pools": [
-            {key: plain(value) for key, value in asdict(pool).items()} | {"quantization": form}
-            for pool, form in zip(service.pools.values(), formats, strict=True)
+            {key: plain(value) for key, value in asdict(pool).items()} | {"quantization": form, "deployment": text}
+            for pool, form, text in zip(service.pools.values(), typed.formats, typed.pools, strict=True)
         ],
         "assumptions": list(service.assumptions),
     }
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """A number that there is: an answer of one token has no time per further token, which is nan."""
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def overloaded(row: Row) -> bool:

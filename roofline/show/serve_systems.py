@@ -16,11 +16,12 @@ from roofline.estimate.deployment import Deployment
 from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.speculative import Speculative
 from roofline.show.numbers import number
-from roofline.show.pools import InPool, Pool
+from roofline.show.pools import RANKS, InPool, Pool
 
 MTP = "mtp"
 """What `--draft` takes for one more layer of the model itself."""
-_RANKS = ("tp", "pp", "dp", "ep")
+DRAFTING = " + draft"
+"""What is added to the name of a way of serving that drafts."""
 _LINK = 'it, such as "400 Gbit/s,2us", or the name of a cited link, such as groq-lpu-v1.node'
 
 
@@ -32,7 +33,7 @@ class Typed:
     pools: tuple[str, ...]
     system: Any
     formats: tuple[str, ...]
-    """Of each pool, in the order of `Service.pools`."""
+    """Of each pool, which are in the order of `Service.pools`."""
 
     @property
     def text(self) -> str:
@@ -78,7 +79,7 @@ class Draft:
         if self.model is None:
             return Speculative.mtp(target, self.acceptance, self.length)
         if self.pool is None:
-            options = {key: value for key, value in pool.options.items() if key not in _RANKS}
+            options = {key: value for key, value in pool.options.items() if key not in RANKS}
             own = Pool(pool.text, pool.name, pool.accelerator, pool.devices, options)
             draft = own.deployment(self.model, quantization)
             return Speculative(target, draft, self.length, self.acceptance, shared=True)
@@ -126,7 +127,7 @@ class Asked:
                 own = self.draft.pool
                 typed = (text,) if own is None else (text, own.text)
                 formats = (label[text],) if own is None else (label[text], drafting.draft.quantization.label)
-                yield " + draft", typed, drafting, formats
+                yield DRAFTING, typed, drafting, formats
 
         out = []
         for text in self.on:

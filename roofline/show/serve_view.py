@@ -11,43 +11,45 @@ from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import LENGTHS, Traffic
 from roofline.errors import InvalidInput
 from roofline.show.answer import Answer, answered
+from roofline.show.axes import axis
 from roofline.show.failures import NO, OK
+from roofline.show.findings import Names
 from roofline.show.grid import Cell, Column, Grid, Heading, Sentence, left_out_line
 from roofline.show.lines import Line, figure, paragraph
-from roofline.show.numbers import number, numbers
+from roofline.show.numbers import number
 from roofline.show.options import chosen
+from roofline.show.pools import Pool, part_name
 from roofline.show.progress import tracked
 from roofline.show.records import Row
 from roofline.show.serve_rows import overloaded, served
-from roofline.show.serve_systems import Asked
-from roofline.show.tables import BEST, milliseconds
+from roofline.show.serve_systems import DRAFTING, Asked, Typed
+from roofline.show.tables import BEST, milliseconds, of_a_device
 
 _POOLS = (
-    Column("system", ("system",), left=True, most=40),
+    Column("system", ("system",), left=True, most=28),
     Column("pool", ("pool",), left=True),
-    Column("devices", ("devices",)),
-    Column("part", ("part",), left=True, most=32),
-    Column("layout", ("layout",), left=True, need=5),
-    Column("format", ("format",), left=True, need=4),
+    Column("devices", ("devices",), left=True, most=28),
+    Column("layout", ("layout",), left=True, need=1),
+    Column("format", ("format",), left=True, need=5),
     Column("replicas", ("replicas",), need=8),
     Column("batch", ("batch",), need=2),
-    Column("busy", ("busy", "%"), need=1),
-    Column("price", ("price", "USD/h"), need=6),
-    Column("power", ("power", "kW"), need=7),
+    Column("busy", ("busy", "%"), need=3),
+    Column("price of a device", ("USD/h", "/dev"), need=6),
+    Column("power of a device", ("W", "/dev"), need=7),
 )
 _TIMES = (
-    Column("", (), left=True, most=40),
+    Column("", (), left=True, most=28),
     Column("time to the first token", ("first", "token s")),
     Column("time per token", ("per", "token ms")),
     Column("time to the last token", ("last", "token s"), need=5, gap=1),
-    Column("requests/s", ("req/s", ""), need=4),
-    Column("tokens/s", ("tok/s", "all")),
+    Column("requests/s", ("req/s", ""), need=1),
+    Column("tokens/s", ("tok/s", "all"), need=4),
     Column("tokens/s per user", ("tok/s", "/user"), need=7, gap=1),
-    Column("tokens/s per device", ("tok/s", "/dev"), need=1, gap=1),
-    Column("USD per million output tokens", ("USD/Mtok", "out"), need=3),
+    Column("tokens/s per device", ("tok/s", "/dev"), need=2, gap=1),
+    Column("USD per million output tokens", ("USD/Mtok", "out"), need=1),
     Column("USD per million input tokens", ("", "in"), need=6, gap=1),
     Column("joules per output token", ("J", "/tok"), need=8),
-    Column("bound", ("bound",), left=True, need=2),
+    Column("bound", ("bound",), left=True, need=3),
     Column("limit", ("limited by",), left=True, need=9),
 )
 _BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
@@ -62,6 +64,14 @@ _BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
     (9, "usd_per_million_input_tokens", min),
     (10, "joules_per_output_token", min),
 )
+_DOCUMENT = (
+    *("mode", "deployment", "quantization", "concurrency", "rate", "fits", "ttft", "tpot", "e2e_latency"),
+    *("requests_per_second", "tokens_per_second", "tokens_per_second_per_user", "tokens_per_second_per_device"),
+    *("usd_per_million_output_tokens", "usd_per_million_input_tokens", "joules_per_output_token", "bound", "limit"),
+)
+"""Keys of the rows that the tables show where there is room for all, but for those of single pools."""
+Key = tuple[str, str]
+"""Whose row it is: the way of serving, and its pools as they were typed."""
 _LEGEND = (
     "means in steady state, output tokens; first token from the request on, waiting included; per device of all pools"
 )
@@ -78,10 +88,10 @@ def loads(
     share = number("cached share", cached_share, least=0, most=1)
     rest: dict[str, Any] = {"cached_share": share, "lengths": chosen("--lengths", lengths, LENGTHS)}
     if rate is not None:
-        return [Traffic(*tokens, rate=each, **rest) for each in numbers("rate", rate, least=1e-9)]
+        return [Traffic(*tokens, rate=each, **rest) for each in axis("rate", rate, least=1e-9)]
     return [
         Traffic(*tokens, concurrency=each, **rest)
-        for each in numbers("concurrency", "16" if concurrency is None else concurrency)
+        for each in axis("concurrency", "16" if concurrency is None else concurrency)
     ]
 
 
@@ -102,12 +112,15 @@ def answer(
     systems = asked.systems(shape, quantization)
     rows = served(systems, shape, loads, most, tracked=lambda given: tracked(list(given), "serving"))
     fine = all(row["fits"] and not overloaded(row) for row in rows)
-    return answered(rows, form, lambda width: services(rows, width), OK if fine else NO)
+
+    def view(width: int) -> list[Line]:
+        return services(rows, labels(systems), width)
+
+    return answered(rows, form, view, OK if fine else NO, document=_DOCUMENT)
 
 
-def services(rows: Sequence[Row], width: int) -> list[Line]:
-    """The whole answer, as lines of at most `width` cells."""
-    names = labels(rows)
+def services(rows: Sequence[Row], names: Mapping[Key, str], width: int) -> list[Line]:
+    """The whole answer, as lines of at most `width` cells; `names` is what each system is called."""
     first = rows[0]
     cached = f", {first['cached_share']:.0%} of prompts cached" if first["cached_share"] else ""
     equal = ", all requests equally long" if first["lengths"] == "equal" else ""
@@ -132,44 +145,52 @@ def services(rows: Sequence[Row], width: int) -> list[Line]:
     return out
 
 
-def labels(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-    """What a system is called: its mode, with its pools where several have that mode."""
-    keys = list(dict.fromkeys(_key(row) for row in rows))
-    modes = [mode for mode, _ in keys]
-    return {(mode, text): mode if modes.count(mode) == 1 else f"{mode} {text}" for mode, text in keys}
+def labels(systems: Sequence[Typed]) -> dict[Key, str]:
+    """What each system is called: its way of serving, then of several that have it the pools that they do not share.
+
+    Where all serve in one way the pools alone are their names.
+    """
+    pools = [Pool.parse(text) for text in dict.fromkeys(text for each in systems for text in each.pools)]
+    called = Names.of(pools).pool
+    ways = {each.mode.removesuffix(DRAFTING) for each in systems}
+    found = {}
+    for each in systems:
+        alike = [other.pools for other in systems if other.mode == each.mode]
+        own = [text for text, *others in zip(each.pools, *alike, strict=True) if {*others} != {text}]
+        words = " + ".join(called[text.strip()] for text in own)
+        way = each.mode if len(ways) > 1 or not words else DRAFTING if each.mode.endswith(DRAFTING) else ""
+        found[each.mode, each.text] = f"{words}{way}" if way in ("", DRAFTING) else f"{way} {words}".strip()
+    return found
 
 
-def _key(row: Row) -> tuple[str, str]:
+def _key(row: Row) -> Key:
     return row["mode"], row["deployment"]
 
 
-def pool_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
+def pool_grid(rows: Sequence[Row], names: Mapping[Key, str]) -> Grid:
     """What each pool of a system is and does under the last load that fits."""
     loads = list(dict.fromkeys(_load(row) for row in rows if row["fits"]))
     grid = Grid(_POOLS, [Heading("Pools", f"under {loads[-1]}")] if len(loads) > 1 else [])
     for key, name in names.items():
         fitting = [row for row in rows if _key(row) == key and row["fits"]]
         for index, pool in enumerate(fitting[-1]["pools"] if fitting else ()):
-            money, power = pool["price"], pool["power"]
             grid.lines.append(
                 [
                     "" if index else name,
                     pool["name"],
-                    f"{pool['devices']:,}",
-                    pool["part"],
+                    f"{pool['devices']:,} × {part_name(pool['deployment'])}",
                     pool["layout"],
                     pool["quantization"],
                     f"{pool['replicas']:,}",
                     "" if pool["batch"] is None else figure(pool["batch"]),
                     figure(pool["utilisation"] * 100, 2),
-                    "" if money is None else f"{money * pool['devices']:,.2f}",
-                    "" if power is None else figure(power * pool["devices"] / 1e3),
+                    *of_a_device(pool),
                 ]
             )
     return grid
 
 
-def time_grid(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> Grid:
+def time_grid(rows: Sequence[Row], names: Mapping[Key, str]) -> Grid:
     """Times, rates and costs of every system, grouped by load."""
     grid = Grid(_TIMES)
     for _, group in groupby(rows, key=_load):
@@ -194,7 +215,7 @@ def _time_line(row: Row, name: str, best: dict[str, float | None]) -> Sequence[C
     cells: list[Cell] = [
         name,
         ("∞", "yellow") if overloaded(row) else _number(row["ttft"]),
-        milliseconds(row["tpot"]),
+        "" if row["tpot"] is None else milliseconds(row["tpot"]),
         _number(row["e2e_latency"]),
         _number(row["requests_per_second"]),
         _number(row["tokens_per_second"]),
@@ -223,7 +244,7 @@ def _best(values: Sequence[float | None], choose: Callable[..., float]) -> float
     return choose(known) if len(known) > 1 else None
 
 
-def findings(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+def findings(rows: Sequence[Row], names: Mapping[Key, str]) -> list[str]:
     """Per load: who answers first, who is fastest then, who makes most of a device and of a dollar."""
     found = []
     for load, group in groupby(rows, key=_load):
@@ -241,7 +262,7 @@ def findings(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str
     return found
 
 
-def _leaders(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+def _leaders(rows: Sequence[Row], names: Mapping[Key, str]) -> list[str]:
     """Who leads in what, each leader once."""
     questions: list[tuple[str, str, Callable[..., Row]]] = [
         ("the first token is soonest", "ttft", min),
@@ -263,14 +284,14 @@ def missing(rows: Sequence[Row]) -> list[str]:
     found = []
     pools = [pool for row in rows for pool in row["pools"]]
     for key, example, unit in (("price", "2.50", "USD/h"), ("power", "700", "W")):
-        parts = dict.fromkeys(pool["part"] for pool in pools if pool[key] is None)
+        parts = dict.fromkeys(part_name(pool["deployment"]) for pool in pools if pool[key] is None)
         if parts:
             gives = f"{key}={example} in the pool gives it in {unit}"
             found.append(f"no {key} of {' or '.join(parts)} is published, so its cells are empty: {gives}")
     return found
 
 
-def assumed(rows: Sequence[Row], names: dict[tuple[str, str], str]) -> list[str]:
+def assumed(rows: Sequence[Row], names: Mapping[Key, str]) -> list[str]:
     """Assumptions of all rows, each once, with the systems that it was made for unless that is all."""
     makers: dict[str, list[str]] = {}
     for row in rows:

@@ -23,8 +23,8 @@ _POOLS = (
     Column("replicas", ("replicas",), need=8),
     Column("idle devices", ("idle", "devices"), need=9),
     Column("largest batch", ("largest", "batch"), need=1),
-    Column("price", ("price", "USD/h"), need=6),
-    Column("power", ("power", "kW"), need=7),
+    Column("price of a device", ("USD/h", "/dev"), need=6),
+    Column("power of a device", ("W", "/dev"), need=7),
 )
 _TIMES = (
     Column("", (), left=True, most=28),
@@ -49,6 +49,13 @@ _BEST_OF: tuple[tuple[int, str, Callable[..., float]], ...] = (
     (8, "usd_per_million_tokens", min),
     (9, "joules_per_token", min),
 )
+DOCUMENT = (
+    *("deployment", "phase", "batch", "context", "layout", "quantization", "fits", "floor", "ideal", "seconds"),
+    *("low", "high", "tokens_per_second", "tokens_per_second_per_user", "tokens_per_second_per_device"),
+    *("usd_per_million_tokens", "joules_per_token", "mfu", "mbu", "bound", "replicas", "idle_devices", "max_batch"),
+    *("price", "power"),
+)
+"""Keys of the rows that the tables show where there is room for all."""
 
 
 def comparison(
@@ -73,14 +80,13 @@ def comparison(
 
 
 def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
-    """What each pool is: layouts, format, room, price, power."""
+    """What each pool is: layouts, format, room, and the price and power of one device."""
     by_layout = {typed: _by(of_pool, "layout") for typed, of_pool in _by(rows, "deployment").items()}
     several = any(len(layouts) > 1 for layouts in by_layout.values())
     grid = Grid(_POOLS if several else tuple(column for column in _POOLS if column.name != "taken for"))
     for typed, layouts in by_layout.items():
         for place, (layout, taken) in enumerate(layouts.items()):
             row = taken[-1]
-            devices = row["devices"]
             cells = [
                 "" if place else names.pool[typed],
                 layout or "",
@@ -89,8 +95,7 @@ def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
                 _count(row["replicas"]),
                 _count(row["idle_devices"]),
                 _count(row["max_batch"]),
-                "" if place or row["price"] is None else f"{row['price'] * devices:,.2f}",
-                "" if place or row["power"] is None else figure(row["power"] * devices / 1e3),
+                *(("", "") if place else of_a_device(row)),
             ]
             grid.lines.append(cells)
     return grid
@@ -102,6 +107,12 @@ def _taken_for(rows: Sequence[Row]) -> str:
     return ", ".join(
         [*(["prefill"] if rows[0]["phase"] == "prefill" else []), *([f"batch {batches}"] if batches else [])]
     )
+
+
+def of_a_device(row: Row) -> list[Cell]:
+    """Price [USD/h] and power [W] of one device, as a pool takes them; empty where nobody published them."""
+    price, power = row["price"], row["power"]
+    return ["" if price is None else f"{price:,.2f}", "" if power is None else figure(power)]
 
 
 def time_grid(rows: Sequence[Row], names: Names) -> Grid:

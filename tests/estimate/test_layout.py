@@ -256,6 +256,16 @@ def test_a_chosen_layout_is_reported_and_may_be_fixed() -> None:
     assert fixed.decode(1, 4096).seconds == chosen.seconds
 
 
+@pytest.mark.parametrize("ranks", [{"tp": 8}, {"pp": 8}, {"tp": 2, "pp": 4}, {"tp": 8, "dp": 1}])
+def test_no_layout_is_chosen_where_the_ranks_given_leave_none_open(ranks: dict[str, int]) -> None:
+    settled = Deployment("llama-3.1-8b", "h100-sxm", 8, **ranks)
+    assert settled.is_laid_out
+    assert not [note for note in settled.decode(1, 4096).assumptions if "chosen" in note]
+    wider = Deployment("llama-3.1-8b", "h100-sxm", 16, **ranks)
+    assert wider.is_laid_out == ("tp" in ranks and "pp" in ranks)
+    assert bool([note for note in wider.decode(1, 4096).assumptions if "chosen" in note]) != wider.is_laid_out
+
+
 def test_open_experts_take_only_groups_they_divide() -> None:
     """With tp and dp open and eight expert ranks asked for, only groups of a multiple of eight devices will do."""
     deployment = Deployment("qwen3-30b-a3b", "h100-sxm", 8, ep=8)

@@ -1,13 +1,16 @@
 """Plans: the cheapest of what was tried, each option as served alone, and a reason for the rest."""
 
 import math
+from typing import Any
 
 import pytest
 
 import roofline as rl
 from roofline.describe.workload import Slo, Traffic
 from roofline.estimate.serving import serve
-from roofline.explore.plan import MINIMIZE, Plan, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE, Option, Plan
+from roofline.units import quantity_in
 
 TRAFFIC = Traffic(isl=1024, osl=256, concurrency=16)
 PARTS = ["h100-sxm", "b200-sxm", "groq-lpu-v1"]
@@ -115,6 +118,59 @@ def test_misses_are_in_the_order_of_how_far_they_miss() -> None:
     misses = [max(option.service.ttft / 1, option.service.tpot / 0.001) for option in found.options]
     assert misses == sorted(misses)
     assert len({option.service.ttft < 1 for option in found.options}) == 2
+
+
+def test_the_nearest_misses_are_one_per_layout_and_the_cheapest_of_those_as_near() -> None:
+    """A replica that is alone with its request is as fast as with many idle ones beside it, which cost as much."""
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=1e-4), most_devices=32)
+
+    def kind(option: Option) -> str:
+        return str(option.service.pools["devices"].layout)
+
+    every = {kind(option) for option in found.options}
+    assert len(found.options) > 2 * len(every)
+    assert [kind(option) for option in found.nearest] == list(dict.fromkeys(map(kind, found.nearest)))
+    assert {kind(option) for option in found.nearest} == every
+    for option in found.nearest:
+        same = [other for other in found.options if kind(other) == kind(option)]
+        near = min(other.missed for other in same)
+        assert option.missed <= 1.05 * near
+        as_near = [other.value for other in same if other.missed <= 1.05 * near]
+        assert option.value == min(as_near)  # type: ignore[type-var]
+        assert option.missed == pytest.approx(option.service.tpot / 1e-4)
+    ends = [option.missed for option in found.nearest]
+    assert ends == sorted(ends)
+    assert f"{found.nearest[1].layout} h100-sxm" in str(found)
+    met = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=1), most_devices=1)
+    assert met.nearest == []
+
+
+def test_a_miss_by_a_hair_is_told_from_its_limit() -> None:
+    """Three digits of both are the same."""
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=1), most_devices=1)
+    tpot = float(found.options[0].service.tpot)
+    missed = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=tpot * (1 - 1e-6)), most_devices=1)
+    time, _, limit = missed.options[0].reason.removeprefix("misses TPOT ").partition(" over ")
+    assert time != limit
+    assert quantity_in(time, "s", "tpot") > quantity_in(limit, "s", "limit")
+
+
+def test_answers_of_one_token_have_no_further_token_that_comes_late() -> None:
+    asked: dict[str, Any] = {"accelerators": ["h100-sxm"], "most_devices": 2}
+    one = Traffic(isl=1024, osl=1, rate=2)
+    found = plan("llama-3.1-8b", one, slo=Slo(tpot=1e-9), **asked)
+    assert all(option.meets and not option.reason for option in found.options)
+    values = [float(f"{option.value:.6g}") for option in found.options]
+    keys = list(zip(values, (option.service.ttft for option in found.options), strict=True))
+    assert len(keys) > 2
+    assert keys == sorted(keys)
+    late = plan("llama-3.1-8b", one, slo=Slo(ttft=1e-6, tpot=1e-9), **asked)
+    assert all("TTFT" in option.reason and "TPOT" not in option.reason for option in late.options)
+    assert "TPOT" not in str(late)
+    assert "nan" not in str(late)
+    for minimize in ("tpot", "usd_per_million_output_tokens"):
+        with pytest.raises(rl.InvalidInput, match="what answers of one token have"):
+            plan("llama-3.1-8b", one, slo=Slo(tpot=1), minimize=minimize, **asked)
 
 
 def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:

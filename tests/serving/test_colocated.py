@@ -123,8 +123,24 @@ def test_answers_of_one_token_are_all_prefill() -> None:
     most = 4 / GPU.prefill(2048, batch=4).seconds  # 8,192 tokens in a pass
     assert service.requests_per_second == pytest.approx(most, rel=0.05)
     assert most > 1 / GPU.prefill(2048).seconds
-    assert service.usd_per_million_output_tokens == 0
     assert service.e2e_latency == service.ttft
+    assert service.usd_per_request == pytest.approx(8 * 1.3 / 3600 / service.requests_per_second, rel=1e-9)
+    for nothing in (service.tpot, service.tokens_per_second_per_user, service.usd_per_million_output_tokens):
+        assert math.isnan(nothing)
+    said = str(service)
+    assert "nan" not in said
+    assert "per further token" not in said
+    assert "to the first token; no further one" in said
+    assert "USD per thousand requests" in said
+
+
+def test_answers_of_one_token_keep_their_place_among_longer_ones() -> None:
+    together = serve(GPU, Traffic(isl=2048, osl=np.array([1, 16]), concurrency=8))
+    for index, osl in enumerate((1, 16)):
+        alone = serve(GPU, Traffic(isl=2048, osl=osl, concurrency=8))
+        for name in ("ttft", "tpot", "e2e_latency", "usd_per_request", "usd_per_million_output_tokens"):
+            assert getattr(together, name)[index] == pytest.approx(getattr(alone, name), rel=1e-9, nan_ok=True)
+    assert np.isnan(together.tpot).tolist() == [True, False]
 
 
 def test_long_prompts_pass_one_by_one_whatever_comes() -> None:

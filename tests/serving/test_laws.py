@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_requests_and_money_are_conserved(system: Any, length: tuple[int, int], 
     service = serve(system, Traffic(*length, concurrency=crowd, cached_share=share))
     assert service.requests_per_second * service.e2e_latency == pytest.approx(crowd, rel=1e-9)
     assert service.ttft > 0
-    assert service.tpot > 0
+    assert service.tpot > 0 or (length[1] == 1 and math.isnan(service.tpot))
     assert all(0 <= pool.utilisation <= 1 for pool in service.pools.values())
     assert 0 <= service.queued < crowd
     whole = cost(service) / 3600 / service.requests_per_second
@@ -98,7 +99,7 @@ def test_more_requests_never_speed_up_a_token(system: Any, length: tuple[int, in
 def test_idle_devices_cost_and_do_nothing(length: tuple[int, int], crowd: int) -> None:
     two = serve(gpu(2, tp=2), Traffic(*length, concurrency=crowd))
     three = serve(gpu(3, tp=2), Traffic(*length, concurrency=crowd))
-    assert three.tpot == two.tpot
+    assert three.tpot == two.tpot or length[1] == 1
     assert three.usd_per_request == pytest.approx(1.5 * two.usd_per_request)
     assert three.pools["devices"].utilisation == pytest.approx(two.pools["devices"].utilisation * 2 / 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -104,6 +105,8 @@ def test_more_rate_than_prefill_takes() -> None:
 def test_answers_of_one_token_need_no_decode() -> None:
     service = serve(PrefillDecode(GPU, LPU, LINK), Traffic(isl=8192, osl=1, concurrency=4))
     assert service.pools["decode"].utilisation == 0
+    assert math.isnan(service.tpot)
+    assert service.e2e_latency == service.ttft
     assert service.requests_per_second == pytest.approx(1 / GPU.prefill(8192).seconds, rel=0.2)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -111,10 +112,31 @@ def test_csv_and_markdown_say_what_json_says(terminal: Terminal) -> None:
     marked = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
     assert all(set(cell) <= set("-:") for cell in cells[1])
     assert len({len(row) for row in cells}) == 1
+    assert list(table[0]) == list(expected[0])
     for found in (table, marked):
-        assert [[as_text(value) for value in row.values()] for row in expected] == [list(row.values()) for row in found]
+        assert [{key: as_text(row[key]) for key in found[0]} for row in expected] == found
         for row, original in zip(found, expected, strict=True):
             assert float(row["seconds"]) == original["seconds"]
+
+
+@pytest.mark.parametrize("command", ["", "compare", "serve", "plan"])
+def test_markdown_has_what_the_widest_table_has(terminal: Terminal, command: str) -> None:
+    """What answers rest on is for JSON and CSV: a document has no room for it in every row."""
+    asked = {
+        "compare": SMALL,
+        "serve": ("serve", "llama-3.1-8b", "--on", "h100-sxm:2"),
+        "plan": ("plan", "llama-3.1-8b", "--on", "h100-sxm", "--most-devices", "2", "--tpot", "1s"),
+    }.get(command, ())
+    header = [cell.strip() for cell in terminal.run(*asked, "--format", "markdown").lines[0].strip("|").split("|")]
+    every = json.loads(terminal.run(*asked, "--format", "json").out)[0]
+    assert set(header) <= set(every)
+    assert not {"assumptions", "sources", "pools", "message"} & set(header)
+    kept = {
+        "compare": {"floor", "seconds", "mfu", "mbu", "layout", "price", "power", "idle_devices", "max_batch", "fits"},
+        "serve": {"mode", "deployment", "ttft", "tpot", "limit", "usd_per_million_input_tokens", "concurrency"},
+        "plan": set(every) - {"assumptions"},
+    }
+    assert kept[command or "compare"] <= set(header)
 
 
 def as_text(value: Any) -> str:
@@ -131,6 +153,17 @@ def test_decode_is_asked_at_the_mean_context(terminal: Terminal) -> None:
     assert {row["context"] for row in rows if row["phase"] == "decode"} == {1150}
     assert {row["context"] for row in rows if row["phase"] == "prefill"} == {1000}
     assert [row["batch"] for row in rows if row["deployment"].startswith("h100")] == [1, 1, 8, 64]
+
+
+def test_batches_may_be_ranges_and_means_as_everywhere(terminal: Terminal) -> None:
+    asked = ("compare", "llama-3.1-8b", "--on", "h100-sxm:1", "--format", "json", "--batch")
+    rows = json.loads(terminal.run(*asked, "1:4:x2,1.5").out)
+    assert [row["batch"] for row in rows if row["phase"] == "decode"] == [1, 2, 4, 1.5]
+    mean = rl.Deployment("llama-3.1-8b", "h100-sxm", 1).decode(1.5, 2304)
+    assert rows[-1]["seconds"] == mean.seconds
+    served = ("serve", "llama-3.1-8b", "--on", "h100-sxm:1", "--format", "json")
+    loads = json.loads(terminal.run(*served, "--concurrency", "1:4:x2").out)
+    assert [row["concurrency"] for row in loads] == [1, 2, 4]
 
 
 def test_what_does_not_fit_keeps_its_row(terminal: Terminal) -> None:
@@ -154,6 +187,35 @@ def test_what_does_not_fit_keeps_its_row(terminal: Terminal) -> None:
     assert table.out.count("does not fit: ") == 4
     assert f"{unfit[-1]['min_devices']:,} devices would do" in table.out
     assert terminal.run(*command, "--format", "csv").status == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("--on", "h100-sxm:1", "--batch", "1,8"), ["compare", "h100-sxm:2"]),
+        (("--on", "h100-sxm:1,tp=1,price=2", "--on", "h100-sxm:1,price=2"), ["compare", "h100-sxm:3,price=2"]),
+        (("--on", "h100-sxm:1", "--on", "h100-sxm:4", "--batch", "1,4096"), ["explain", "h100-sxm:4", "--batch 1"]),
+        (("--on", "h100-sxm:2", "--batch", "9999"), ["explain", "h100-sxm:2", "--phase prefill"]),
+        (("--on", "h100-sxm:1", "--quantization", "fp8", "--batch", "1"), ["explain", "--quantization fp8"]),
+    ],
+)
+def test_the_command_that_comes_next_has_an_answer(
+    terminal: Terminal, asked: tuple[str, ...], expected: list[str]
+) -> None:
+    run = terminal.run("compare", "llama-3.1-70b", *asked, width=400)
+    (words,) = run.lines[run.lines.index("Next") + 1 :]
+    program, *arguments = shlex.split(words)
+    assert program == "roofline"
+    assert all(part in words for part in expected)
+    assert words.count("--on") == 1
+    assert terminal.run(*arguments).status == 0
+
+
+def test_no_command_comes_next_where_no_number_of_devices_would_do(terminal: Terminal) -> None:
+    run = terminal.run("compare", "llama-3.1-405b", "--on", "l4:1", width=400)
+    assert run.status == 1
+    assert "no number of devices would do" in run.out
+    assert "Next" not in run.lines
 
 
 def test_formats_are_said_or_the_default_or_native(terminal: Terminal) -> None:
@@ -181,6 +243,26 @@ def test_price_power_and_efficiency_are_the_pools_own(terminal: Terminal) -> Non
         priced["usd_per_million_tokens"]
     )
     assert ideal["seconds"] == ideal["ideal"] == plain["ideal"]
+
+
+def test_tables_and_rows_say_price_and_power_of_one_device(terminal: Terminal) -> None:
+    pool = ("llama-3.1-8b", "--on", "h100-sxm:8,price=2.5,power=650,tp=8")
+    for command, pools in (("compare", lambda row: [row]), ("serve", lambda row: row["pools"])):
+        run = terminal.run(command, *pool, width=140)
+        header = next(line for line in run.lines if "USD/h" in line)
+        under = run.lines[run.lines.index(header) + 2]
+        (found,) = pools(json.loads(terminal.run(command, *pool, "--format", "json").out)[-1])
+        assert (found["price"], found["power"]) == (2.5, 650)
+        assert under.split()[-2:] == ["2.50", "650"]
+        assert run.lines[run.lines.index(header) + 1].split()[-2:] == ["/dev", "/dev"]
+
+
+def test_a_layout_that_was_given_is_not_said_to_be_chosen(terminal: Terminal) -> None:
+    asked = ("compare", "llama-3.1-8b", "--format", "json", "--batch", "1", "--on")
+    given, left = (json.loads(terminal.run(*asked, pool).out)[-1] for pool in ("h100-sxm:8,tp=8", "h100-sxm:8"))
+    assert (given["layout"], given["seconds"]) == (left["layout"], left["seconds"])
+    assert [note for note in left["assumptions"] if note.endswith("chosen for each row: the fastest that fits")]
+    assert not [note for note in given["assumptions"] if "fastest" in note]
 
 
 def test_the_same_part_twice_is_told_apart(terminal: Terminal) -> None:

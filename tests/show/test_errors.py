@@ -111,3 +111,23 @@ def test_a_mistake_of_ours_is_one_line_too(terminal: Terminal, monkeypatch: pyte
     run = terminal.run()
     assert run.status == 3
     assert run.err == "roofline: a mistake of ours, please report it: ZeroDivisionError: float division\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--batch", "1,8"), "batch: got '1,8', expected one number; explain is of one step, compare and sweep take"),
+        (("--batch", "1:8:x2"), "expected one number; explain is of one step"),
+        (
+            ("--context", "1024,2048"),
+            "context: got '1024,2048', expected one number; explain is of one step, sweep takes",
+        ),
+        (("--context", "4,096"), "nearest: 4096"),
+        (("--layouts", "--crossovers"), "--layouts and --crossovers: got 'both', expected one of them"),
+    ],
+)
+def test_an_explanation_is_of_one_step(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+    run = terminal.run(*EXPLAIN, *arguments)
+    assert (run.status, run.out) == (2, "")
+    assert words in run.err
+    assert "nearest: 18" not in run.err

@@ -1,12 +1,16 @@
 """`roofline plan`: options are the library's, the best first; what misses says so; bad input is one line."""
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import roofline as rl
-from roofline.explore.plan import MINIMIZE, plan
+from roofline.explore.plan import plan
+from roofline.explore.planned import MINIMIZE
+from roofline.show.plan_view import LATE, SHOWN, assumed
 from tests.show.conftest import Snapshots
 from tests.show.support import Terminal, structure
 
@@ -75,6 +79,52 @@ def test_no_option_is_a_no(terminal: Terminal) -> None:
     assert (run.status, run.err) == (1, "")
     assert "no option tried keeps to the objective" in run.out
     assert "misses TPOT" in terminal.run(*PLAN, *LOAD, "--tpot", "1us", width=140).out
+
+
+def test_options_that_are_listed_say_what_they_rest_on(terminal: Terminal) -> None:
+    rows = rows_of(terminal, *TIMES)
+    printed = " ".join(terminal.run(*PLAN, *LOAD, *TIMES).out.split())
+    assert "Assumed · " in printed
+    assumed = printed.partition("Assumed · ")[2]
+    for row in [row for row in rows if not row["reason"]][:SHOWN]:
+        assert row["assumptions"]
+        assert all(" ".join(sentence.split()) in assumed for sentence in row["assumptions"])
+    nothing = " ".join(terminal.run(*PLAN, *LOAD, "--tpot", "1us").out.split())
+    assert "Assumed · " in nothing
+
+
+def test_who_rests_on_an_assumption_is_said_unless_all_do() -> None:
+    found = plan(
+        "llama-3.1-8b",
+        rl.Traffic(2048, 256, rate=2),
+        accelerators=["h100-sxm", "mi300x"],
+        slo=rl.Slo(ttft=0.5, tpot=0.02),
+        most_devices=8,
+    )
+    listed = list(found.options)
+    ours = [replace(option, service=replace(option.service, assumptions=("all",))) for option in listed]
+    assert assumed(ours) == ["all"]
+
+    def told(*those: int) -> str:
+        some = [replace(ours[place], service=replace(ours[place].service, assumptions=("x",))) for place in those]
+        options = [some[those.index(place)] if place in those else each for place, each in enumerate(ours)]
+        return next(each for each in assumed(options) if each.endswith("x"))
+
+    of_h100 = [place for place, option in enumerate(ours) if option.parts == ("h100-sxm",)]
+    assert 4 < len(of_h100) < len(ours)
+    assert told(*of_h100) == "h100-sxm: x"
+    assert told(*of_h100[:4]) == f"4 of these {len(ours)}: x"
+    first, second = (ours[place] for place in of_h100[:2])
+    assert told(*of_h100[:2]) == f"{first.layout} of h100-sxm, {second.layout} of h100-sxm: x"
+
+
+def test_what_comes_too_late_is_listed_once_per_layout(terminal: Terminal) -> None:
+    lines = terminal.run(*PLAN, *LOAD, "--tpot", "1us").lines
+    start = next(place for place, line in enumerate(lines) if line.startswith("Too late"))
+    listed = lines[start + 1 : lines.index("", start)]
+    kinds = {re.sub(r" +\d+  [\d,]+ × ", " ", re.sub(r" +[\d.]+ +[\d.]+ *[\d., ]*$", "", line)) for line in listed}
+    assert len(kinds) == len(listed) == LATE
+    assert "the nearest of each layout" in lines[start]
 
 
 def test_a_part_without_an_option_says_why(terminal: Terminal) -> None:

@@ -32,8 +32,12 @@ def test_a_picture_names_its_pools_and_its_axes(terminal: Terminal, tmp_path: Pa
     run = terminal.run("plot", kind, *PLOT, "--phase", phase, "-o", str(path))
     assert (run.status, run.err, run.out) == (0, "", f"written: {path}\n")
     words = words_of(path)
-    assert {"1 × h100-sxm", "128 × groq-lpu-v1"} <= set(words)
-    assert any(word.startswith(MODEL) and phase in word for word in words)
+    # The LPUs' layout is open: each bar has its own, and in decode a line of steps goes through two.
+    lpus = {"breakdown": ", tp", "roofline": ", 2 layouts" if phase == "decode" else ", tp", "pareto": ""}[kind]
+    pools = ("1 × h100-sxm" if kind == "pareto" else "1 × h100-sxm, tp1", f"128 × groq-lpu-v1{lpus}")
+    assert all(any(word.startswith(pool) for word in words) for pool in pools)
+    where = "context 4,096" if phase == "decode" else "prompts of 4,096 tokens"
+    assert f"{MODEL}, {phase}, batch 1 or 8, {where}" in words
     units = {"roofline": ("FLOP/B",), "pareto": ("per user [1/s]", "per device [1/s]"), "breakdown": ("s]",)}[kind]
     assert all(any(unit in word for word in words) for unit in units)
     again = tmp_path / "again.svg"
@@ -55,11 +59,49 @@ def test_a_breakdown_says_the_seconds_of_each_step(terminal: Terminal, tmp_path:
     terminal.run("plot", "breakdown", MODEL, "--on", GPU, "--batch", "1,8,100000", "-o", str(path))
     words = words_of(path)
     deployment = rl.Deployment(MODEL, "h100-sxm", 1)
+    assert "1 × h100-sxm, tp1" in words
     for batch in (1, 8):
         assert f"batch {batch}" in words
         assert any(word == f"{deployment.decode(batch, 4096).seconds * 1e3:.2f} ms" for word in words)
     assert "does not fit" in words
     assert {"memory", "overhead", "floor"} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "numbers", "legend", "title"),
+    [
+        ("64", "4096", [], "marks: steps", "batch 64, context 4,096"),
+        ("64", "1024,4096", ["1,024", "4,096"], "numbers: tokens", "batch 64, context 1,024 or 4,096"),
+        ("2:32:x4", "4096", ["2", "32"], "numbers: batch", "batch 2, 8 or 32, context 4,096"),
+        ("2:64:x2", "4096", ["2", "64"], "numbers: batch", "batch 2 to 64, context 4,096"),
+        (
+            "1,64",
+            "1024,4096",
+            ["64 at 1,024", "64 at 4,096"],
+            "numbers: last batch at tokens",
+            "batch 1 or 64, context",
+        ),
+    ],
+)
+def test_marks_of_a_roofline_are_called_by_what_varies(
+    terminal: Terminal, tmp_path: Path, batch: str, context: str, numbers: list[str], legend: str, title: str
+) -> None:
+    needs_matplotlib()
+    path = tmp_path / "picture.svg"
+    terminal.run("plot", "roofline", MODEL, "--on", GPU, "--batch", batch, "--context", context, "-o", str(path))
+    words = words_of(path)
+    assert any(title in word for word in words)
+    assert any(word.endswith(legend) for word in words)
+    beside = [word for word in words if re.fullmatch(r"[\d,]+( at [\d,]+)?", word)]
+    assert [word for word in beside if " at " in word or word in numbers] == numbers
+    assert "4,096" in numbers or "4,096" not in beside
+
+
+def test_a_part_on_which_nothing_fits_says_so_beneath_its_roof(terminal: Terminal, tmp_path: Path) -> None:
+    needs_matplotlib()
+    path = tmp_path / "picture.svg"
+    terminal.run("plot", "roofline", "llama-3.1-70b", "--on", "h100-sxm:8", "--on", "l4:1", "-o", str(path))
+    assert "1 × l4, does not fit" in words_of(path)
 
 
 def test_steps_stay_beneath_their_roof(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
@@ -117,7 +159,7 @@ def test_one_short_bar_is_a_picture_too(tmp_path: Path) -> None:
         (("pareto", *PLOT, "-o", "x.gif"), "nearest: x.gif.svg"),
         (("pareto", *PLOT, "-o", ""), "-o"),
         (("pareto", *PLOT, "-o", "/nowhere/x.svg"), "/nowhere/x.svg"),
-        (("pareto", *PLOT, "-o", "x.svg", "--batch", "8:1:x2"), "rises from START"),
+        (("pareto", *PLOT, "-o", "x.svg", "--batch", "8:1:x2"), "START at most STOP; nearest: 1:8:x2"),
         (("pareto", *PLOT, "-o", "x.svg", "--phase", "decod"), "nearest: decode"),
         (("pareto", "lama", "--on", GPU, "-o", "x.svg"), "nearest"),
         (("pareto", MODEL, "--on", "h100:1", "-o", "x.svg"), "nearest"),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -80,6 +81,21 @@ def test_a_draft_adds_each_system_once_more(terminal: Terminal) -> None:
     agrees(rows[1], rl.serve(rl.Speculative.mtp(gpu, 0.8), rl.Traffic(4096, 256, concurrency=16)))
 
 
+@pytest.mark.parametrize("command", ["serve", "plan"])
+def test_answers_of_one_token_have_no_time_per_further_token(terminal: Terminal, command: str) -> None:
+    asked = ("serve", MODEL, "--on", GPU) if command == "serve" else ("plan", MODEL, "--on", "h100-sxm", "--ttft", "9s")
+    limit = () if command == "serve" else ("--most-devices", "8")
+    load = ("--isl", "2048", "--osl", "1", "--quantization", "fp8", *limit)
+    row = json.loads(terminal.run(*asked, *load, "--format", "json").out)[0]
+    for key in ("tpot", "tokens_per_second_per_user", "usd_per_million_output_tokens"):
+        assert row[key] is None
+    assert row["e2e_latency"] == row["ttft"] > 0
+    assert row["usd_per_request"] > 0
+    run = terminal.run(*asked, *load, width=140)
+    assert (run.status, run.err) == (0, "")
+    assert "nan" not in run.out
+
+
 def test_chunks_reach_the_pools_of_both_phases(terminal: Terminal) -> None:
     rows = rows_of(terminal, "--on", GPU, *SPLIT, "--chunk", "512")
     agrees(rows[0], rl.serve(deployments()[0], rl.Traffic(4096, 256, concurrency=16), chunk=512))
@@ -96,7 +112,9 @@ def test_each_prefill_pool_meets_each_decode_pool(terminal: Terminal) -> None:
     assert [row["mode"] for row in rows] == ["colocated", *["prefill/decode"] * 4]
     assert len({row["deployment"] for row in rows if row["mode"] == "prefill/decode"}) == 4
     out = terminal.run("serve", MODEL, *SPLIT, "--decode", "h100-sxm:8", *LOAD, width=140).out
-    assert "prefill/decode h100-sxm:8,tp=8 + h100-sxm:8" in out
+    assert re.search(r"^256 × groq-3-lpu  ", out, re.MULTILINE)
+    assert re.search(r"^8 × h100-sxm  ", out, re.MULTILINE)
+    assert "h100-sxm tp=8" not in out  # the pool that all share tells none of them apart
 
 
 def test_formats_for_programs_say_what_json_says(terminal: Terminal) -> None:
@@ -127,6 +145,7 @@ def test_what_does_not_fit_and_what_cannot_keep_up_is_a_no(terminal: Terminal) -
 def made_up(mode: str, load: float, **changes: Any) -> dict[str, Any]:
     """A row of a service with round numbers."""
     pool = {"devices": 8, "replicas": 1, "layout": "tp8", "batch": load, "utilisation": 0.99, "input_share": 0.3}
+    pool["deployment"] = "gpu-sxm:8"
     money = {"price": 1.3, "power": 700.0, "quantization": "fp8"}
     known = {
         "mode": mode,
@@ -170,7 +189,8 @@ def made_up(mode: str, load: float, **changes: Any) -> dict[str, Any]:
 def test_services_read_as_stored(snapshots: Snapshots, width: int) -> None:
     nothing = dict.fromkeys(ATTRIBUTES) | {"bound": None, "limit": None, "pools": [], "assumptions": []}
     pool = made_up("", 1)["pools"][0]
-    pools = [pool | {"name": "prefill"}, pool | {"name": "decode", "part": "Example LPU", "price": None}]
+    other = {"part": "Example LPU", "deployment": "specs/lpu-v1.toml:8,tp=8", "price": None}
+    pools = [pool | {"name": "prefill"}, pool | {"name": "decode"} | other]
     unpriced = {"pools": pools, "usd_per_million_output_tokens": None, "usd_per_million_input_tokens": None}
     rows = [
         made_up("colocated", 16),
@@ -178,9 +198,44 @@ def test_services_read_as_stored(snapshots: Snapshots, width: int) -> None:
         made_up("colocated", 64, ttft=float("inf"), e2e_latency=float("inf")),
         made_up("prefill/decode", 64, **nothing | {"fits": False, "message": "example-70b does not fit: 64 GB short"}),
     ]
-    lines = services(rows, width)
+    lines = services(rows, {(row["mode"], row["deployment"]): row["mode"] for row in rows}, width)
     assert max(len(line.plain) for line in lines) <= width
     snapshots.check(f"services_{width}", "".join(f"{line.plain}\n" for line in lines))
+
+
+def named(terminal: Terminal, *arguments: str) -> list[str]:
+    """What systems are called at 80 columns, in their order."""
+    run = terminal.run("serve", MODEL, *arguments, *LOAD)
+    start = next(place for place, line in enumerate(run.lines) if "in flight" in line)
+    return [line[:28].rstrip() for line in run.lines[start + 1 : run.lines.index("", start)]]
+
+
+def test_systems_are_called_by_what_tells_them_apart(terminal: Terminal) -> None:
+    draft = ("--draft", "llama-3.2-1b", "--acceptance", "0.8")
+    assert named(terminal, "--on", GPU)[0].startswith("colocated ")
+    assert [name[:22].rstrip() for name in named(terminal, "--on", GPU, *draft, "--on", "h200-sxm:8")] == [
+        "8 × h100-sxm",
+        "8 × h100-sxm + draft",
+        "8 × h200-sxm",
+        "8 × h200-sxm + draft",
+    ]
+    pool = "h100-sxm:8,tp=8,pp=1,dp=1,price=2.5"
+    assert named(terminal, "--on", f"{pool},slice=16", "--on", f"{pool},slice=32", "--on", LPU) == [
+        "8 × h100-s…rice=2.5,slice=16",
+        "8 × h100-s…rice=2.5,slice=32",
+        "256 × groq-3-lpu",
+    ]
+
+
+def test_what_decides_and_the_layout_chosen_are_there_in_80_columns(terminal: Terminal) -> None:
+    pools = ("h100-sxm:8,price=2.5,power=650", "h100-sxm:8,price=2.5,power=700", "h200-sxm:16")
+    run = terminal.run("serve", MODEL, *(word for pool in pools for word in ("--on", pool)), *SPLIT, *LOAD)
+    header = " ".join(run.lines)
+    assert all(words in header for words in ("layout", "req/s", "USD/Mtok", "token s", "token ms"))
+    rows = rows_of(terminal, "--on", pools[0])
+    layout = rows[0]["pools"][0]["layout"]
+    assert re.search(rf"8 × h100-sxm +{layout}\b", run.out)
+    assert [pool["deployment"] for pool in rows_of(terminal, *SPLIT)[0]["pools"]] == [GPU, LPU]
 
 
 @pytest.mark.parametrize("width", [20, 80, 140])

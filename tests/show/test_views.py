@@ -10,6 +10,7 @@ from roofline.show.hardware_view import part_row
 from roofline.show.layers import layer_name, mixers, pattern
 from roofline.show.model_view import model_details, model_list, model_row, model_rows
 from roofline.show.part_view import number_rows, part_details, side_by_side
+from roofline.show.rows import KEYS
 from tests.show.support import Terminal
 
 
@@ -110,34 +111,60 @@ def test_an_explanation_adds_up_and_fits(terminal: Terminal, model: str, pool: s
     assert (run.status, run.err) == (0, "")
     assert max(map(len, run.lines)) <= 80
     assert {"Assumed", "Sources"} <= set(run.lines)
-    *rows, totals = json.loads(terminal.run(*command, "--format", "json").out)
-    seconds = sum(row["total"] for row in rows)
-    assert totals["term"] == "owed to"
-    assert totals["total"] == pytest.approx(seconds, rel=1e-9)
-    resources = ("compute", "memory", "feed", "network", "overhead")
-    assert sum(totals[name] for name in resources) == pytest.approx(seconds, rel=1e-9)
-    assert totals["bound"] == max(resources, key=lambda name: totals[name])
+    (whole,) = json.loads(terminal.run(*command, "--format", "json").out)
+    rows, owed = whole["terms"], whole["attributed"]
+    seconds = whole["seconds"]
+    assert sum(row["total"] for row in rows) == pytest.approx(seconds, rel=1e-9)
+    assert sum(owed.values()) == pytest.approx(seconds, rel=1e-9)
+    assert whole["bound"] == max(owed, key=lambda name: owed[name])
     table = [line for line in run.lines if line.split(" ")[0] in {row["term"] for row in rows}]
     assert [line.split()[0] for line in table] == [row["term"] for row in rows]
     assert [row["total"] for row in rows] == sorted((row["total"] for row in rows), reverse=True)
     header = next(line for line in run.lines if line.startswith("term "))
-    owed = next(line for line in run.lines if line.startswith("owed to"))
+    last = next(line for line in run.lines if line.startswith("owed to"))
     unit = 1e3 if "in ms" in run.out else 1e6
-    assert float(owed[: header.index("total") + 5].split()[-1].replace(",", "")) == pytest.approx(
+    assert float(last[: header.index("total") + 5].split()[-1].replace(",", "")) == pytest.approx(
         seconds * unit, rel=1e-2
     )
 
 
 def test_explain_agrees_with_the_library(terminal: Terminal) -> None:
     command = ("explain", "llama-3.1-8b", "--on", "h100-sxm:2,tp=2,pp=1,dp=1,ep=1,quantization=fp8", "--batch", "8")
-    *rows, totals = json.loads(terminal.run(*command, "--format", "json").out)
+    (whole,) = json.loads(terminal.run(*command, "--format", "json").out)
     deployment = rl.Deployment("llama-3.1-8b", "h100-sxm", 2, tp=2, pp=1, dp=1, ep=1, quantization="fp8")
     step = deployment.decode(8, 4096)
-    assert {row["term"]: (row["total"], row["bound"]) for row in rows} == {
+    assert {row["term"]: (row["total"], row["bound"]) for row in whole["terms"]} == {
         name: (times.total, times.bound) for name, times in step.terms.items()
     }
-    assert (totals["total"], totals["bound"]) == (step.seconds, step.bound)
-    assert {name: totals[name] for name in step.attributed} == step.attributed
+    assert whole["attributed"] == step.attributed
+    compared = ("compare", *command[1:4], "--batch", "8", "--isl", "4096", "--osl", "1", "--format", "json")
+    row = json.loads(terminal.run(*compared).out)[1]
+    assert {key: whole[key] for key in KEYS} == row
+    assert list(whole) == [*KEYS, "attributed", "terms"]
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_an_explanation_for_programs_has_the_layout_that_was_chosen(terminal: Terminal, phase: str) -> None:
+    """On these devices the fastest for one prompt is another than for one token."""
+    asked = ("explain", "llama-3.1-70b", "--on", "groq-3-lpu:256", "--quantization", "fp8", "--phase", phase)
+    (whole,) = json.loads(terminal.run(*asked, "--format", "json").out)
+    deployment = rl.Deployment("llama-3.1-70b", "groq-3-lpu", 256, quantization="fp8")
+    step = deployment.decode(1, 4096) if phase == "decode" else deployment.prefill(4096)
+    assert (whole["layout"], whole["seconds"]) == (str(step.layout), step.seconds)
+    assert whole["idle_devices"] == 256 - whole["replicas"] * step.layout.devices
+    assert set(whole["assumptions"]) >= set(step.assumptions)
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown"])
+def test_rows_of_an_explanation_are_terms_alone(terminal: Terminal, form: str) -> None:
+    """So that their totals sum to the seconds."""
+    asked = ("explain", "llama-3.1-8b", "--on", "h100-sxm:2,quantization=fp8", "--batch", "8", "--format")
+    (whole,) = json.loads(terminal.run(*asked, "json").out)
+    lines = [line.strip("|").replace(" | ", ",") for line in terminal.run(*asked, form).lines]
+    header, *rows = [[cell.strip() for cell in line.split(",")] for line in lines if "---" not in line]
+    place = header.index("total")
+    assert [row[0] for row in rows] == [term["term"] for term in whole["terms"]]
+    assert sum(float(row[place]) for row in rows) == pytest.approx(whole["seconds"], rel=1e-12)
 
 
 def test_crossovers_agree_with_the_library(terminal: Terminal) -> None:
