@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from roofline.describe.catalog import read_toml, specs_directory
@@ -186,6 +187,17 @@ def runtimes() -> list[str]:
 @cache
 def _paths() -> dict[str, Path]:
     return {path.stem: path for path in (specs_directory() / "runtimes").glob("*.toml")}
+
+
+@cache
+def slower_in_service(vendor: str) -> float:
+    """Times as long as their class that kernels take on a vendor's parts: the median of what today's stacks tell [1].
+
+    1 where none tells any.
+    """
+    stacks = (stack for stack in map(runtime, runtimes()) if stack.told_by == "service" and not stack.of)
+    told = [stack.slower[vendor] for stack in stacks if vendor in stack.slower]
+    return float(np.median(told)) if told else 1.0
 
 
 def generation(name: str, version: str, month: str) -> str:

@@ -11,7 +11,7 @@ from roofline.describe.catalog import accelerator as described
 from roofline.describe.catalog import accelerators, calibration, part_class, read_efficiency
 from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
-from roofline.describe.runtimes import Runtime
+from roofline.describe.runtimes import Runtime, slower_in_service
 from roofline.errors import InvalidInput, SpecError
 from roofline.estimate.sustained import as_sustained, said
 from roofline.estimate.work import Operation, Transfer
@@ -90,10 +90,14 @@ class Rates:
 
     @property
     def slower(self) -> float:
-        """Times as long as its class that kernels take on this part under the serving stack [1]."""
-        if self.runtime is None or len(self.own) > 1:
+        """Times as long as its class that kernels take on this part, of whose vendor none were measured [1].
+
+        Under a serving stack as its service tells; without one, as that of today's stacks does in the median.
+        """
+        if len(self.own) > 1 or self.own[0].name == "ideal":
             return 1.0
-        return self.runtime.slower.get(self.accelerator.vendor, 1.0)
+        vendor = self.accelerator.vendor
+        return slower_in_service(vendor) if self.runtime is None else self.runtime.slower.get(vendor, 1.0)
 
     @property
     def hosted(self) -> bool:
@@ -148,10 +152,12 @@ class Rates:
 
     def _served(self, operation: Operation, fit: KernelFit) -> KernelFit:
         """A fit as kernels are under the serving stack."""
-        if self.runtime is None or operation.kernel_class in HOST_CLASSES:
+        if operation.kernel_class in HOST_CLASSES:
             return fit
         if self.slower != 1:
             fit = _slower_kernels(fit, self.slower)
+        if self.runtime is None:
+            return fit
         if self.unscaled(operation):
             fit = _slower_kernels(fit, self.runtime.unscaled)
         if self.scaled_experts(operation):
@@ -212,7 +218,9 @@ class Rates:
     def _borrowed(self) -> list[str]:
         own = self.own
         if len(own) == 1 and own[0].name != "ideal":
-            how = "" if self.slower == 1 or not self.runtime else f", × {self.slower:g} under {self.runtime.name}"
+            told = f"as service tells of {self.accelerator.vendor}'s parts"
+            under = f"under {self.runtime.name}" if self.runtime else told
+            how = "" if self.slower == 1 else f", × {self.slower:g} {under}"
             beside = (
                 ""
                 if self.runtime is None or not self.runtime.has_own_products

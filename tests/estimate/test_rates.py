@@ -11,7 +11,7 @@ import roofline as rl
 from roofline.describe.catalog import accelerator, calibration, part_class
 from roofline.describe.efficiency import KERNEL_CLASSES, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.formats import PRESETS, Quantization
-from roofline.describe.runtimes import runtime
+from roofline.describe.runtimes import runtime, slower_in_service
 from roofline.errors import SpecError, UnsupportedFormat
 from roofline.estimate.quantize import native_quantization, runnable
 from roofline.estimate.rates import Rates
@@ -85,8 +85,9 @@ def test_the_classs_arithmetic_is_taken_as_far_as_a_part_sustains_its_peak() -> 
         found = rates.of_operation(matmul(computed, computed, kernel_class))[1]
         usual = default.efficiency.kernel(kernel_class, computed, computed)
         assert usual is not None
-        assert found.compute == pytest.approx(usual.compute * times)
-        assert (found.memory, found.overhead) == (usual.memory, usual.overhead)
+        slower = slower_in_service("AMD")  # as service tells, kernels or not
+        assert found.compute == pytest.approx(usual.compute * times / slower)
+        assert (found.memory, found.overhead) == (usual.memory / slower, usual.overhead * slower)
     sentences = rates.assumptions()
     assert sentences[1].endswith("its class, whose arithmetic is taken × 0.637 as in bf16 (mle-accelerators)")
     streaming = Rates.of(part, "calibrated", {"bf16": "bf16"})

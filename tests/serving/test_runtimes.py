@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from roofline.describe.catalog import part_class
 from roofline.describe.link import Link
-from roofline.describe.runtimes import runtime
+from roofline.describe.runtimes import runtime, slower_in_service
 from roofline.describe.workload import Traffic
 from roofline.estimate.attention_ffn import AttentionFfn
 from roofline.estimate.colocated import Mix
@@ -231,8 +233,22 @@ def test_a_vendor_without_measured_kernels_is_slower_in_kernels_and_wires() -> N
         assert (float(slow["all_reduce"].total) > float(plain["all_reduce"].total)) == (times > 1)  # type: ignore[arg-type]
     sums = Transfer("any", "all_reduce", 1, 1, 8)
     usual, slower = (
-        Deployment("llama-3.1-8b", "mi300x", runtime=stack).rates.of_transfer(sums) for stack in (None, twice)
+        Deployment("llama-3.1-8b", "mi300x", runtime=stack).rates.of_transfer(sums) for stack in (HOST, twice)
     )
     for name in ("overhead", "staged_overhead", "summed_overhead"):
         assert getattr(slower, name) == pytest.approx(2 * getattr(usual, name))
     assert slower.bandwidth == pytest.approx(usual.bandwidth / 2)
+
+
+@pytest.mark.parametrize(("part", "told"), [("mi300x", True), ("h100-sxm", False), ("tpu-v6e", False)])
+def test_without_a_stack_a_vendor_is_as_slow_as_the_median_of_todays(part: str, told: bool) -> None:
+    """No kernels tell otherwise; whoever measured some knows better, and nothing is lost at peak rates."""
+    times = float(np.median([runtime(name).slower["AMD"] for name in ("atom", "sglang", "tensorrt-llm", "vllm")]))
+    assert slower_in_service("AMD") == times > 1.2
+    alone, faithful = (Deployment("llama-3.1-8b", part, tp=1, runtime=stack).decode() for stack in (None, HOST))
+    ratio = float(alone.terms["dense_ffn"].total / faithful.terms["dense_ffn"].total)
+    assert ratio == pytest.approx(times if told else 1)
+    assert any("as service tells of AMD's parts" in said for said in alone.assumptions) == told
+    assert alone.ideal == faithful.ideal
+    mine = part_class("hbm").efficiency
+    assert Deployment("llama-3.1-8b", part, tp=1, efficiency=mine).rates.slower == 1

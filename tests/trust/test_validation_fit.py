@@ -159,10 +159,10 @@ def test_an_unknown_stack_is_refused_with_those_known() -> None:
 
 
 def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
-    alone = Deployment("llama-3.1-8b", "mi300x").prefill(2048)
-    served = Deployment("llama-3.1-8b", "mi300x", runtime="vllm").prefill(2048)
     stack = runtime("vllm")
-    expected = stack.slower["AMD"] * float(alone.seconds) + stack.prompt
+    alone = Deployment("llama-3.1-8b", "mi300x", runtime=stack.model_copy(update={"slower": {}})).prefill(2048)
+    served = Deployment("llama-3.1-8b", "mi300x", runtime="vllm").prefill(2048)
+    expected = stack.slower["AMD"] * (float(alone.seconds) - stack.prompt) + stack.prompt
     assert float(served.seconds) == pytest.approx(expected)
     assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm"
 
