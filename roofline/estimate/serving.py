@@ -81,8 +81,14 @@ def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float
     if isinstance(system, PrefillDecode):
         pools = product(prompting(system.prefill, traffic), servers_of(system.decoding, traffic, max_batch, "decode"))
         return min((split(system, traffic, *pair, chunk, max_batch) for pair in pools), key=_lateness)
+    return soonest(system, traffic, chunk, max_batch)[1]
+
+
+def soonest(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> tuple[Server, Service]:
+    """A system of one pool as the server that answers a traffic of plain numbers soonest, of those tried."""
     servers = servers_of(system, traffic, max_batch, "devices")
-    return min((colocated(server, traffic, chunk, max_batch) for server in servers), key=_lateness)
+    found = [(server, colocated(server, traffic, chunk, max_batch)) for server in servers]
+    return min(found, key=lambda pair: _lateness(pair[1]))
 
 
 def prompting(pool: Deployment, traffic: Traffic) -> list[Whole]:

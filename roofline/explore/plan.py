@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -28,7 +28,7 @@ from roofline.estimate.layout import Layout
 from roofline.estimate.pools import same_model
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
-from roofline.estimate.serving import FEW_AND_MANY, serve, settings
+from roofline.estimate.serving import FEW_AND_MANY, serve, settings, soonest
 from roofline.explore.grid import Progress
 from roofline.explore.planned import MINIMIZE, OF_FURTHER_TOKENS, Option, Plan, judged, order
 
@@ -58,11 +58,12 @@ def plan(
 
     Each part is tried with replicas on the fewest devices that hold the model and the longest sequence, on doublings
     and on powers of two, in the layouts that are fastest for one sequence and for more, and with one, two, three, four,
-    six, eight replicas and so on, up to `most_devices`. With a `link`, every pair of parts is also tried with prefill
-    on one pool and decode on the other, in the split that serves most. Parts run the model's own format or their
-    nearest native one, unless `quantization` names one, under the host costs of a serving stack if `runtime` names one;
-    a `Deployment` stands for its part with formats, stack, price, power and efficiency of its own. `chunk` and
-    `max_batch` are those of `serve`. A mapping says what parts are called.
+    six, eight replicas and so on, up to `most_devices`; and on no more than the fewest that were found to do, in the
+    layout that `serve` takes there. With a `link`, every pair of parts is also tried with prefill on one pool and
+    decode on the other, in the split that serves most. Parts run the model's own format or their nearest native one,
+    unless `quantization` names one, under the host costs of a serving stack if `runtime` names one; a `Deployment`
+    stands for its part with formats, stack, price, power and efficiency of its own. `chunk` and `max_batch` are those
+    of `serve`. A mapping says what parts are called.
     """
     shape = model if isinstance(model, ModelShape) else load_model(model)
     if minimize not in MINIMIZE:
@@ -94,13 +95,20 @@ def plan(
     ways = list(_alone(smallest, layouts, traffic, most))
     if link is not None:
         ways += _split(smallest, layouts, traffic, link, most)
-    tried: list[Option] = []
-    for done, way in enumerate(ways, 1):
-        with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
-            tried.append(judged(*way(chunk=chunk, max_batch=max_batch), slo, minimize))
-        if progress is not None:
-            progress(done, len(ways))
-    return Plan(minimize, tuple(sorted(tried, key=order)), tuple(left_out))
+    tried: dict[tuple[object, ...], Option] = {}
+
+    def judge(ways: list[Way], done: int, total: int) -> None:
+        for place, way in enumerate(ways, done + 1):
+            with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
+                option = judged(*way(chunk=chunk, max_batch=max_batch), slo, minimize)
+                tried.setdefault((option.parts, option.devices, option.layout), option)
+            if progress is not None:
+                progress(place, total)
+
+    judge(ways, 0, len(ways))
+    more = list(_served(smallest, traffic, {name: _enough(name, tried.values(), most) for name in smallest}))
+    judge(more, len(ways), len(ways) + len(more))
+    return Plan(minimize, tuple(sorted(tried.values(), key=order)), tuple(left_out))
 
 
 def _named(accelerators: Sequence[Offer] | Mapping[str, Offer], model: ModelShape) -> dict[str, Part | Deployment]:
@@ -168,6 +176,24 @@ def _alone(
         for layout in dict.fromkeys(chain.from_iterable(layouts[name].values())):
             for replicas in _replicas(most // layout.devices):
                 yield partial(served, name, deployment.resized(replicas * layout.devices).with_layout(layout))
+
+
+def _enough(name: str, tried: Iterable[Option], most: int) -> int:
+    """The fewest devices of a part that were found to keep to the objective; all that may be tried if none were."""
+    return min((each.devices for each in tried if each.parts == (name,) and each.meets), default=most)
+
+
+def _served(smallest: dict[str, Deployment], traffic: Traffic, most: Mapping[str, int]) -> Iterator[Way]:
+    """Each part on numbers of devices up to so many, in the layout that `serve` takes there, which answers soonest."""
+
+    def served(name: str, pool: Deployment, **limits: Any) -> tuple[tuple[str], Deployment, Service]:
+        server, service = soonest(pool, traffic, **limits)
+        return (name,), server.holder, service
+
+    for name, pool in smallest.items():
+        counts = _counts(pool.devices, most[name])
+        for devices in sorted({times * count for count in counts for times in (1, 3) if times * count <= most[name]}):
+            yield partial(served, name, pool.resized(devices))
 
 
 def _split(

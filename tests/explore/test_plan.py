@@ -253,3 +253,13 @@ def test_bad_questions_are_refused_in_one_line() -> None:
     with pytest.raises(rl.UnknownName, match=r"runtime: got 'vlm'.*nearest: vllm"):
         plan("llama-3.1-8b", TRAFFIC, accelerators=PARTS, slo=slo, runtime="vlm")
     assert "usd_per_million_output_tokens" in MINIMIZE
+
+
+@pytest.mark.parametrize("part", ["mi355x", "b200-sxm"])
+def test_what_serve_takes_of_as_many_devices_is_among_the_options(part: str) -> None:
+    """Experts over all devices of a replica are the fastest for no batch by themselves, but with prompts between."""
+    traffic = Traffic(4096, 1024, rate=4)
+    service = serve(rl.Deployment("deepseek-v3", part, 16), traffic)
+    found = plan("deepseek-v3", traffic, accelerators=[part], slo=Slo(ttft=2, tpot=0.02), most_devices=16)
+    least = min(each.service.tpot for each in found.options if each.devices == 16 and each.service.ttft < 2)
+    assert least <= service.tpot
