@@ -293,9 +293,11 @@ class HostKernel:
 class TransferKernel:
     """A collective whose size grows with the rows of a rank, or with the tokens of the whole expert group.
 
-    Rows have `copies`, one for each expert. Those of a prompt cross to a node once and are copied there; in decode each
-    copy is sent on its own, which takes fewer hops: the two modes of DeepEP (deepseek-ai/DeepEP, README). A router may
-    limit a token to `chosen_groups` of the `expert_groups`.
+    Rows have `copies`, one for each expert. In decode each copy is sent on its own, `row_bytes` in all. Those of a
+    prompt are sent to a rank once, however many of their experts it has, and to a node once and on from there:
+    `prompt_row_bytes` over all ranks that are expected to have some. These are the two modes of DeepEP
+    (deepseek-ai/DeepEP, csrc/kernels: `is_token_in_rank` in intranode.cu, a send for each of `topk_idx` in
+    internode_ll.cu). A router may limit a token to `chosen_groups` of the `expert_groups`.
     """
 
     term: str
@@ -307,13 +309,15 @@ class TransferKernel:
     last_row_only: bool = False
     copies: int = 1
     once_row_bytes: float = 0
+    prompt_row_bytes: float | None = None
     expert_groups: int = 1
     chosen_groups: int = 1
 
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
         rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
-        size = rows * self.row_bytes
+        decoding = load.phase == "decode" or self.prompt_row_bytes is None
+        size = rows * (self.row_bytes if decoding else self.prompt_row_bytes)
         fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)

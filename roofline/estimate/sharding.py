@@ -10,6 +10,7 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix, Projection
 from roofline.equations.attention import kv_heads_per_rank
+from roofline.equations.exchanges import nodes_reached
 from roofline.equations.experts import dispatch_bytes, largest_deviate
 from roofline.estimate.kernels import (
     AttentionKernel,
@@ -134,23 +135,26 @@ def _expert_kernels(
         gather = TransferKernel("all_gather", "all_gather", wide, others, layout.expert_group, over_group=True)
         scatter = TransferKernel("reduce_scatter", "all_gather", wide, others, layout.expert_group, over_group=True)
         return [gather, kernel, routing, scatter]
+    among = mixture.expert_groups, mixture.chosen_groups
     copies, tensor = min(mixture.top_k, layout.ep), layout.expert_tp
+    distinct = float(nodes_reached(layout.ep, mixture.top_k, *among))  # type: ignore[arg-type]
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
         # Every device of an expert needs the token; one of them returns the sum.
-        sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
-        once = dispatch_bytes(1, 1, elements, dispatch_width, combine_width)
-        every, single = (float(each) / layout.tp for each in (sent, once))  # type: ignore[arg-type]
+        def sent(times: float, width: float) -> float:
+            return float(dispatch_bytes(1, times, elements, width, combine_width)) / layout.tp  # type: ignore[arg-type]
+
         return TransferKernel(
             term,
             "all_to_all",
-            every,
+            sent(copies, dispatch_width * tensor),
             0,
             layout.expert_group,
             copies=mixture.top_k,
-            once_row_bytes=single,
-            expert_groups=mixture.expert_groups,
-            chosen_groups=mixture.chosen_groups,
+            once_row_bytes=sent(1, dispatch_width),
+            prompt_row_bytes=sent(distinct, dispatch_width * tensor),
+            expert_groups=among[0],
+            chosen_groups=among[1],
         )
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
@@ -161,8 +165,9 @@ def _expert_kernels(
     ]
     if tensor > 1:
         # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp.
-        held = elements * copies * tensor / layout.tp
-        joined.append(replace(_all_reduce(held, tensor, quantization), fewest_row_bytes=0))
+        held = _all_reduce(elements * copies * tensor / layout.tp, tensor, quantization)
+        prompt = held.row_bytes * distinct / copies
+        joined.append(replace(held, fewest_row_bytes=0, prompt_row_bytes=prompt))
     return joined
 
 

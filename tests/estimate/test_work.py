@@ -315,19 +315,35 @@ def test_ranks_that_exchange_and_cut_experts_sum_their_parts_of_what_each_was_se
     assert sums == [Transfer("all_reduce", "all_reduce", 3 * 2 * 16 * 2, 0, 2)]
 
 
-@pytest.mark.parametrize("ep", [4, 8])
-def test_prompts_may_send_a_row_to_a_node_once_and_decode_sends_each_copy(ep: int) -> None:
-    """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks."""
+@pytest.mark.parametrize(("ep", "distinct"), [(4, 3 * (1 - (2 / 3) ** 10)), (8, 6 * (1 - (5 / 6) ** 10))])
+def test_prompts_send_a_row_to_a_rank_once_and_decode_sends_each_copy(ep: int, distinct: float) -> None:
+    """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks.
+
+    Ten draws from three of four groups miss each of the three with (2/3)^10, and each of the six ranks with (5/6)^10.
+    """
     mixture = MoE(experts=16, top_k=10, expert_width=8, expert_groups=4, chosen_groups=3)
     compiled = plan(toy(mixture), Layout(dp=8, ep=ep))
     prompts, decode = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=8.0, context=4.0)
     found = {item.term: item for item in transfers(prompts) if item.collective == "all_to_all"}
     for term, times in (("dispatch", 8 / ep), ("combine", 1)):
         assert (found[term].copies, found[term].once) == (10, 4 * 16 * 2)
-        assert found[term].size == close(4 * 16 * 2 * ep * times)
+        assert found[term].size == close(4 * 16 * 2 * distinct * times)
         assert (found[term].expert_groups, found[term].chosen_groups) == (4, 3)
-    exchanged = [item for item in transfers(decode) if item.collective == "all_to_all"]
-    assert {(item.copies, item.once) for item in exchanged} == {(1, 0)}
+    exchanged = {item.term: item for item in transfers(decode) if item.collective == "all_to_all"}
+    assert {(item.copies, item.once) for item in exchanged.values()} == {(1, 0)}
+    assert exchanged["combine"].size == 16 * 2 * ep
+    sums = [item.size for item in transfers(prompts) if item.collective == "all_reduce"]
+    assert sums == ([close(4 * 16 * 2 * distinct * 2)] if ep == 4 else [])
+
+
+def test_a_prompt_of_one_node_is_sent_to_the_ranks_that_have_some_of_its_experts() -> None:
+    """Eight experts a token are expected on 8 · (1 - (7/8)^8) = 5.25 of eight ranks; in decode eight copies go."""
+    compiled = plan(toy(MoE(experts=64, top_k=8, expert_width=8)), Layout(dp=8, ep=8))
+    steps = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=32.0, context=4.0)
+    prompt, decode = ({item.term: item.size for item in transfers(step)} for step in steps)
+    for term in ("dispatch", "combine"):
+        assert decode[term] == 4 * 16 * 2 * 8
+        assert prompt[term] == close(4 * 16 * 2 * 8 * (1 - (7 / 8) ** 8))
 
 
 @pytest.mark.parametrize(("ep", "rows", "cut"), [(1, 60, 4), (2, 30, 2), (4, 15, 1)])
