@@ -55,7 +55,7 @@ class MatmulKernel:
         row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
         flops = rows * matmul_flops(1, self.inner, self.columns)
         return Operation(
-            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights
+            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights, 0
         )
 
 
@@ -71,28 +71,27 @@ class AttentionKernel:
 
     def item(self, load: Load) -> Operation:
         """Reads what each sequence can see and writes what it adds; latent keys are rebuilt where that costs less."""
-        mixer, sequences = self.mixer, load.sequences
-        if load.phase == "decode":
-            keys_read = mixer.visible_keys(load.context)
-            flops = keys_read * (load.new * (mixer.pair_flops * self.head_share))
-            index_pairs = load.new * mixer.indexed_keys(load.context) if mixer.index_flops else 0
-        else:
-            # The first query sees itself and what it reaches of the cache; each further one brings its own key.
-            keys_read = mixer.visible_keys(load.cached + 1) - 1 + load.new
-            pairs = mixer.attended_pairs(load.new, load.cached)
-            index_pairs = mixer.indexed_pairs(load.new, load.cached) if mixer.index_flops else 0
-            flops = pairs * (mixer.pair_flops * self.head_share)
-            if isinstance(mixer, LatentAttention):
-                rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
-                flops = minimum(flops, rebuilt * self.head_share)
+        mixer, sequences, decoding = self.mixer, load.sequences, load.phase == "decode"
+        # The first query sees itself and what it reaches of the cache; each further one brings its own key.
+        earlier = mixer.earlier_keys(load.cached)
+        keys_read = mixer.visible_keys(load.context) if decoding else earlier + load.new
+        alone = decoding and one_token(load.new)  # the common step is spared passes over arrays
+        pairs = keys_read if alone else mixer.attended_pairs(load.new, load.cached)
+        flops = pairs * (mixer.pair_flops * self.head_share)
+        if not decoding and isinstance(mixer, LatentAttention):
+            rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
+            flops = minimum(flops, rebuilt * self.head_share)
         width = exact_width(self.cache_format)
+        key = self.key_elements * width
         written = 0 if getattr(mixer, "shares_kv", False) else load.new
-        moved = (keys_read + written) * (self.key_elements * width)
+        moved = (keys_read + written) * key
+        fewest = (earlier + mixer.kept_keys(load.new, load.cached)) * key
         if mixer.index_flops:
+            index_pairs = mixer.indexed_keys(load.context) if alone else mixer.indexed_pairs(load.new, load.cached)
+            index = mixer.index_elements(load.context) * width
             flops = flops + index_pairs * (mixer.index_flops * self.head_share)
-            moved = moved + mixer.index_elements(load.context) * width
+            moved, fewest = moved + index, fewest + index
         flops = sequences * flops
-        cache = sequences * moved
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
             "attention",
@@ -101,10 +100,11 @@ class AttentionKernel:
             self.computed,
             flops,
             0,
-            cache,
+            sequences * moved,
             load.rows * (query * self.head_share * HIDDEN_WIDTH),
             flops,
             0,
+            sequences * fewest,
             longest=self._last_block(load),
         )
 
@@ -136,7 +136,7 @@ class StateKernel:
         """The state does not grow with the context."""
         moved = load.sequences * (2 * self.state_bytes)
         flops = load.rows * self.flops_per_token
-        return Operation("state", "elementwise", "fp32", self.computed, flops, 0, moved, 0, flops, 0)
+        return Operation("state", "elementwise", "fp32", self.computed, flops, 0, moved, 0, flops, 0, moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,7 @@ class ExpertKernel:
             self.rows(load) * self.row.product_bytes(self.computed, self.cut),
             flops if fewest == chosen else flops * (fewest / chosen),
             fewest * (per_expert / self.group),
+            0,
         )
 
     def touched(self, tokens: Num) -> Num:
@@ -240,7 +241,7 @@ class RoutingKernel:
     def item(self, load: Load) -> Operation:
         """Moves its bytes and computes next to nothing."""
         moved = self.experts.rows(load) * self.experts.row.routing_bytes(self.experts.computed, self.experts.cut)
-        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, kernels=0)
+        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, 0, kernels=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ class StreamKernel:
         """Moves its bytes for each row and computes next to nothing."""
         rows = load.outputs if self.last_row_only else load.rows
         return Operation(
-            self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, kernels=self.kernels
+            self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, 0, kernels=self.kernels
         )
 
 
@@ -277,7 +278,7 @@ class HostKernel:
     def item(self, load: Load) -> Operation:
         """Overhead alone; a pass of prompts pays once, whatever it takes."""
         name, times = self._paid(load)
-        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
+        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, 0, kernels=times)
 
     def _paid(self, load: Load) -> tuple[KernelClass, Num]:
         """Which cost, and how often."""

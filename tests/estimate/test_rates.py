@@ -22,7 +22,7 @@ EVIDENCE: dict[str, Any] = {"points": 1, "error": 0, "low": 1, "high": 1, "sourc
 
 
 def matmul(stored: str, computed: str, kernel_class: Any = "matmul") -> Operation:
-    return Operation("a term", kernel_class, stored, computed, 1, 1, 0, 0, 1, 1)
+    return Operation("a term", kernel_class, stored, computed, 1, 1, 0, 0, 1, 1, 0)
 
 
 def kernel(overhead: float) -> KernelFit:

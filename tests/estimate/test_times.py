@@ -27,7 +27,7 @@ def operation(flops: float = 0, weights: float = 0, activations: float = 0, **ch
     values = {
         "term": "a term", "kernel_class": "matmul", "stored": "bf16", "computed": "bf16",
         "flops": flops, "weights": weights, "cache": 0, "activations": activations,
-        "fewest_flops": flops, "fewest_weights": weights,
+        "fewest_flops": flops, "fewest_weights": weights, "fewest_cache": 0,
     }  # fmt: skip
     return Operation(**{**values, **changes})
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.catalog import accelerator
+from roofline.describe.compressed import CompressedAttention
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
+from roofline.describe.mixer import Indexer
+from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
@@ -173,6 +176,56 @@ def test_a_layer_that_reads_an_earlier_cache_writes_none() -> None:
     step = plan(model).decode(batch=3.0, context=50.0)
     key = (8 + 8) * 2
     assert counting.worked(step, "cache") == 3 * (2 * 50 * key + key)
+
+
+def fewest(mixer: Mixer, **load: float) -> float:
+    """Keys that no implementation can avoid to move: of one sequence, by `new` tokens after `cached`."""
+    key = mixer.key_elements
+    layers = (Layer(mixer=mixer, feed_forward=None),)
+    compiled = plan(ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False), None, PRESETS["fp8"])
+    new, cached = load["new"], load["cached"]
+    decode = compiled.decode(batch=3.0, context=cached + new, new=new)
+    prompt = compiled.prefill(batch=3.0, prompt=cached + new, cached=cached)
+    moved = {counting.worked(step, "fewest_cache", terms=("attention",)) / (3 * key) for step in (decode, prompt)}
+    assert all(item.fewest_cache <= item.cache for step in (decode, prompt) for item in term(step, "attention"))
+    (same,) = moved
+    return same
+
+
+def test_what_was_cached_is_read_once_and_what_is_new_is_written_once() -> None:
+    """A token reads 49 earlier keys and writes its own, though kernels write 1 and then read 50; a prompt of 50 writes
+    50, of which a window keeps 8. A layer that reads another's cache writes nothing.
+    """
+    full = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8)
+    narrow = full.model_copy(update={"window": 8})
+    assert fewest(full, new=1.0, cached=49.0) == 49 + 1
+    assert fewest(full, new=4.0, cached=49.0) == 49 + 4
+    assert fewest(full, new=50.0, cached=0.0) == 50
+    assert fewest(narrow, new=1.0, cached=49.0) == 7 + 1
+    assert fewest(narrow, new=50.0, cached=0.0) == 8
+    assert fewest(full.model_copy(update={"shares_kv": True}), new=2.0, cached=49.0) == 49
+    chosen = full.model_copy(update={"indexer": Indexer(heads=1, dim=16, top_k=5)})
+    assert fewest(chosen, new=1.0, cached=49.0) == 4 + 1 + 50  # its index keys are as wide as its keys
+
+
+def test_what_no_one_can_avoid_of_compressed_keys() -> None:
+    """A window of 8 tokens and a summary of every 4 before them: the 52nd token completes the thirteenth."""
+    mixer = CompressedAttention(
+        heads=2, q_rank=4, head_dim=8, window=8, ratio=4, indexer=None, output_groups=1, output_rank=4
+    )
+    assert fewest(mixer, new=1.0, cached=51.0) == 7 + 12 + 1 + 1
+    assert fewest(mixer, new=1.0, cached=52.0) == 7 + 13 + 1
+    assert fewest(mixer, new=20.0, cached=0.0) == 8 + 5
+
+
+@pytest.mark.parametrize(("window", "pairs"), [(None, 50 + 51 + 52), (51, 50 + 51 + 51), (8, 24)])
+def test_drafts_are_verified_against_the_keys_before_them(window: int | None, pairs: int) -> None:
+    """Three new tokens that end at 52 see 50, 51 and 52 keys, no further than the window: 4 · 8 FLOP for each head."""
+    indexer = Indexer(heads=3, dim=16, top_k=52)
+    mixer = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8, window=window, indexer=indexer)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
+    step = plan(model).decode(batch=5.0, context=52.0, new=3.0)
+    assert counting.worked(step, "flops", terms=("attention",)) == 5 * pairs * (4 * 2 * 8 + 2 * 3 * 16)
 
 
 # -- mixtures of experts ----------------------------------------------------------------------------------------------
