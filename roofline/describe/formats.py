@@ -75,6 +75,13 @@ _FORMATS = (
 )
 FORMATS: dict[str, NumberFormat] = {number_format.name: number_format for number_format in _FORMATS}
 
+INDEX_SCORES = "fp8"
+"""Format in which sparse attention scores its index keys.
+
+So in the reference (deepseek-ai/DeepSeek-V3.2-Exp, inference/kernel.py, `fp8_index`) and in engines (vllm-project/vllm,
+model_executor/layers/sparse_attn_indexer.py, `fp8_mqa_logits` of deep_gemm), whatever the rest is computed in.
+"""
+
 
 def number_format(name: str) -> NumberFormat:
     """The format of that name; `UnknownName` with the nearest ones otherwise.

@@ -7,6 +7,7 @@ from typing import Literal
 
 from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
+from roofline.describe.formats import INDEX_SCORES
 from roofline.describe.mixers import Mixer
 from roofline.equations.experts import (
     busiest_rank_experts,
@@ -86,11 +87,6 @@ class AttentionKernel:
         written = 0 if getattr(mixer, "shares_kv", False) else load.new
         moved = (keys_read + written) * key
         fewest = (earlier + mixer.kept_keys(load.new, load.cached)) * key
-        if mixer.index_flops:
-            index_pairs = mixer.indexed_keys(load.context) if alone else mixer.indexed_pairs(load.new, load.cached)
-            index = mixer.index_elements(load.context) * width
-            flops = flops + index_pairs * (mixer.index_flops * self.head_share)
-            moved, fewest = moved + index, fewest + index
         flops = sequences * flops
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
@@ -122,6 +118,42 @@ class AttentionKernel:
         if isinstance(self.mixer, LatentAttention):
             return "latent_decode" if phase == "decode" else "latent_prefill"
         return "attention_decode" if phase == "decode" else "attention_prefill"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKernel:
+    """The search that sparse attention does first, as one rank does it: whole, since every rank needs every choice.
+
+    vllm-project/vllm, model_executor/models/deepseek_v2.py, `Indexer`: its projections are replicated and all heads are
+    scored on every rank, in a product of matrices like others. A rank could do with its `share` [1] and ask the others.
+    Choosing among the scores takes nothing here.
+    """
+
+    mixer: Mixer
+    share: float
+    cache_format: str
+
+    def item(self, load: Load) -> Operation:
+        """Compares each query with every index key before it, and reads these once."""
+        mixer = self.mixer
+        alone = load.phase == "decode" and one_token(load.new)
+        pairs = mixer.indexed_keys(load.context) if alone else mixer.indexed_pairs(load.new, load.cached)
+        flops = load.sequences * (pairs * mixer.index_flops)
+        keys = load.sequences * (mixer.index_elements(load.context) * exact_width(self.cache_format))
+        queries = load.rows * (mixer.index_flops / 2 * activation_width(INDEX_SCORES))
+        return Operation(
+            "indexer",
+            "matmul",
+            self.cache_format,
+            INDEX_SCORES,
+            flops,
+            0,
+            keys,
+            queries,
+            flops * self.share,
+            0,
+            keys * self.share,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +362,7 @@ class TransferKernel:
 Kernel = (
     MatmulKernel
     | AttentionKernel
+    | IndexKernel
     | StateKernel
     | ExpertKernel
     | RoutingKernel

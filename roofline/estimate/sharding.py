@@ -16,6 +16,7 @@ from roofline.estimate.kernels import (
     AttentionKernel,
     ExpertKernel,
     ExpertRow,
+    IndexKernel,
     Kernel,
     MatmulKernel,
     RoutingKernel,
@@ -67,10 +68,14 @@ def _projections(projections: tuple[Projection, ...], tp: int, quantization: Qua
     return _matmuls("projections", tuple(each.matrix() for each in projections), tp, 1, quantization)
 
 
-def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> list[AttentionKernel | StateKernel]:
+def _mixer_kernels(
+    mixer: Mixer, layout: Layout, quantization: Quantization
+) -> list[IndexKernel | AttentionKernel | StateKernel]:
     """The core of a mixer; rotary positions and the cache write run inside the attention kernel."""
-    compiled: list[AttentionKernel | StateKernel] = []
+    compiled: list[IndexKernel | AttentionKernel | StateKernel] = []
     kv_heads = getattr(mixer, "kv_heads", 1)
+    if mixer.index_flops:
+        compiled.append(IndexKernel(mixer, 1 / layout.tp, quantization.kv_cache))
     if mixer.pair_flops:
         ranks_kv = int(kv_heads_per_rank(kv_heads, layout.tp))  # type: ignore[call-overload]
         compiled.append(

@@ -186,8 +186,13 @@ def fewest(mixer: Mixer, **load: float) -> float:
     new, cached = load["new"], load["cached"]
     decode = compiled.decode(batch=3.0, context=cached + new, new=new)
     prompt = compiled.prefill(batch=3.0, prompt=cached + new, cached=cached)
-    moved = {counting.worked(step, "fewest_cache", terms=("attention",)) / (3 * key) for step in (decode, prompt)}
-    assert all(item.fewest_cache <= item.cache for step in (decode, prompt) for item in term(step, "attention"))
+    moved = {counting.worked(step, "fewest_cache") / (3 * key) for step in (decode, prompt)}
+    assert all(
+        item.fewest_cache <= item.cache
+        for step in (decode, prompt)
+        for item in step.items
+        if isinstance(item, Operation)
+    )
     (same,) = moved
     return same
 
@@ -225,7 +230,23 @@ def test_drafts_are_verified_against_the_keys_before_them(window: int | None, pa
     mixer = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8, window=window, indexer=indexer)
     model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
     step = plan(model).decode(batch=5.0, context=52.0, new=3.0)
-    assert counting.worked(step, "flops", terms=("attention",)) == 5 * pairs * (4 * 2 * 8 + 2 * 3 * 16)
+    assert counting.worked(step, "flops", terms=("attention", "indexer")) == 5 * pairs * (4 * 2 * 8 + 2 * 3 * 16)
+
+
+def test_every_rank_scores_every_index_key_in_fp8() -> None:
+    """DeepSeek-V3.2, 61 layers on eight ranks: 64 heads of 128 on each of 4096 keys of 128 B; an eighth would do."""
+    for tp in (1, 8):
+        step = plan(load_model("deepseek-v3.2"), Layout(tp=tp), PRESETS["fp8"]).decode(batch=2.0, context=4096.0)
+        (search,) = term(step, "indexer")
+        flops, keys = 2 * 4096 * 2 * 64 * 128, 2 * 4096 * 128
+        assert (search.flops, search.cache, search.computed) == (flops, keys, "fp8")
+        assert (search.fewest_flops, search.fewest_cache) == (flops / tp, keys / tp)
+        assert search.activations == 2 * 64 * 128
+        assert search.kernel_class == "matmul"
+        assert sum(count for item, count in zip(step.items, step.path, strict=True) if item is search) == 61
+    prompt = plan(load_model("deepseek-v3.2"), Layout(tp=8)).prefill(batch=2.0, prompt=100.0, cached=40.0)
+    (search,) = term(prompt, "indexer")
+    assert search.flops == 2 * (100 * 101 - 40 * 41) / 2 * 2 * 64 * 128
 
 
 # -- mixtures of experts ----------------------------------------------------------------------------------------------
