@@ -95,7 +95,7 @@ class Memory:
     ) -> Memory:
         """Count what every distinct stage holds."""
         groups = model.groups()
-        ranks = (layout.tp, layout.ep, layout.expert_tp)
+        ranks = (layout.tp, layout.tp // layout.sharing, layout.ep, layout.expert_tp)
         held = [_layer_bytes(layer, model.hidden, *ranks, quantization) for layer, _ in groups]
         table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
         bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
@@ -206,16 +206,18 @@ def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) 
 
 
 @lru_cache(maxsize=4096)  # a search for a layout asks of the same few layers at every length of a pipeline
-def _layer_bytes(layer: Layer, hidden: int, tp: int, ep: int, expert_tp: int, quantization: Quantization) -> float:
-    """Bytes of one layer's weights on one device [B]."""
+def _layer_bytes(
+    layer: Layer, hidden: int, tp: int, around: int, ep: int, expert_tp: int, quantization: Quantization
+) -> float:
+    """Bytes of one layer's weights on one device, what is around experts cut over `around` ranks [B]."""
     linear, wide = exact_width(quantization.weights), exact_width(quantization.lm_head)
     kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
-    held = 0.0
+    mixture, held = layer.feed_forward, 0.0
+    beside = mixture.matrices(hidden) if isinstance(mixture, MoE) else ()
     for matrix in layer.matrices(hidden):
         stored = wide if matrix.part in ("router", "norm_other") else linear
-        held += _elements(matrix, tp, kv_heads) * stored
+        held += _elements(matrix, around if matrix in beside else tp, kv_heads) * stored
     held += sum(vector.elements for vector in layer.vectors(hidden)) * wide
-    mixture = layer.feed_forward
     if isinstance(mixture, MoE):
         elements = [matrix.elements for matrix in mixture.expert_matrices(hidden)]
         elements += [vector.elements for vector in mixture.expert_vectors(hidden)]

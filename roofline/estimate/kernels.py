@@ -40,7 +40,10 @@ _LEAST_SKEW = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class MatmulKernel:
-    """Matrices that share an input and run as one kernel, as one rank holds them."""
+    """Matrices that share an input and run as one kernel, as one rank holds them.
+
+    Rows may be shared out over `sharing` ranks that each hold the matrices whole; they could hold a part of them each.
+    """
 
     term: str
     stored: str
@@ -48,15 +51,17 @@ class MatmulKernel:
     inner: int
     columns: int
     last_row_only: bool = False
+    sharing: int = 1
 
     def item(self, load: Load) -> Operation:
         """Each row is multiplied with every weight; weights are read once."""
-        rows = load.outputs if self.last_row_only else load.rows
+        rows = load.outputs if self.last_row_only else load.rows if self.sharing == 1 else load.rows / self.sharing
         weights = weight_bytes(self.inner, self.columns, exact_width(self.stored))
         row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
         flops = rows * matmul_flops(1, self.inner, self.columns)
+        fewest = weights if self.sharing == 1 else weights / self.sharing
         return Operation(
-            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights, 0
+            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, fewest, 0
         )
 
 

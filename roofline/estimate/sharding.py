@@ -34,6 +34,8 @@ def layer_kernels(
     """What one rank runs for one layer, in order; `skew` is that of the routing to experts [1]."""
     compiled: list[Kernel] = []
     mixer, feed_forward = layer.mixer, layer.feed_forward
+    # Where data ranks share experts, each tensor rank has a share of the rows from the mixer on until behind them.
+    parted = isinstance(feed_forward, MoE) and layout.dp > 1
     reduce = _all_reduce(hidden, layout.tp, quantization)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
@@ -46,12 +48,14 @@ def layer_kernels(
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
         if layout.tp > 1:
-            compiled.append(reduce)
+            compiled.append(_parting(hidden, layout.tp) if parted else reduce)
     if feed_forward is not None:
         compiled.append(norm)
         compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
         if isinstance(feed_forward, MoE):
             compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization, skew))
+            if parted and layout.tp > 1:
+                compiled.append(_joining(hidden, layout.tp))
         elif layout.tp > 1:
             compiled.append(reduce)
     return tuple(compiled)
@@ -61,6 +65,20 @@ def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> Tran
     """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
     row = elements * exact_width(quantization.all_reduce)
     return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
+
+
+def _parting(elements: float, ranks: int) -> TransferKernel:
+    """The sum of the ranks' parts of each row, of which each rank gets its share of the rows: all that it must be sent
+    where a switch sums.
+    """
+    row = elements * HIDDEN_WIDTH
+    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks)
+
+
+def _joining(elements: float, ranks: int) -> TransferKernel:
+    """What makes the ranks' shares of the rows one again, on every rank."""
+    row = elements * HIDDEN_WIDTH
+    return TransferKernel("all_gather", "all_gather", row, row * (ranks - 1) / ranks, ranks)
 
 
 def _projections(projections: tuple[Projection, ...], tp: int, quantization: Quantization) -> list[MatmulKernel]:
@@ -98,11 +116,12 @@ def _feed_forward_kernels(
 ) -> list[MatmulKernel | StreamKernel]:
     assert layer.feed_forward is not None
     compiled: list[MatmulKernel | StreamKernel] = []
+    sharing = layout.sharing if isinstance(layer.feed_forward, MoE) else 1
     by_part: dict[str, list[Matrix]] = {}
     for matrix in layer.feed_forward.matrices(hidden):
         by_part.setdefault(_TERMS.get(matrix.part, matrix.part), []).append(matrix)
     for term, matrices in by_part.items():
-        compiled.extend(_matmuls(term, tuple(matrices), layout.tp, 1, quantization))
+        compiled.extend(_matmuls(term, tuple(matrices), layout.tp // sharing, 1, quantization, sharing))
         inner = [matrix.inner for matrix in matrices if matrix.split == "rows"]
         width_ups = sum(matrix.columns for matrix in matrices if matrix.split == "columns")
         if inner:
@@ -208,9 +227,9 @@ _TERMS = {"router": "router", "dense_ffn": "dense_ffn", "shared_experts": "share
 
 
 def _matmuls(
-    term: str, matrices: tuple[Matrix, ...], tp: int, kv_heads: int, quantization: Quantization
+    term: str, matrices: tuple[Matrix, ...], tp: int, kv_heads: int, quantization: Quantization, sharing: int = 1
 ) -> list[MatmulKernel]:
-    """One kernel per label; matrices of one label share their input."""
+    """One kernel per label; matrices of one label share their input, whose rows `sharing` ranks may share out."""
     kernels: dict[str, tuple[int, int, str]] = {}
     for matrix in matrices:
         inner, columns = rank_shape(matrix, tp, kv_heads)
@@ -218,7 +237,7 @@ def _matmuls(
         before = kernels.get(matrix.kernel)
         kernels[matrix.kernel] = (inner, columns + (before[1] if before else 0), part)
     return [
-        MatmulKernel(term, quantization.storage(part), quantization.computation(part), inner, columns)
+        MatmulKernel(term, quantization.storage(part), quantization.computation(part), inner, columns, sharing=sharing)
         for inner, columns, part in kernels.values()
     ]
 

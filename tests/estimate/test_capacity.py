@@ -117,6 +117,16 @@ def test_experts_are_spread_over_their_group(ranks: dict[str, int], held: float)
     assert room.weights == router + table + held * expert
 
 
+@pytest.mark.parametrize(("ranks", "cut"), [({"tp": 4}, 4), ({"tp": 2, "dp": 2}, 2), ({"tp": 2, "dp": 2, "ep": 4}, 1)])
+def test_what_surrounds_experts_that_are_exchanged_is_whole_on_every_device(ranks: dict[str, int], cut: int) -> None:
+    mixture = MoE(experts=4, top_k=2, expert_width=16, shared_width=32)
+    layer = Layer(mixer=None, feed_forward=mixture, norms=0)
+    model = ModelShape(name="a toy", hidden=8, vocab=1, layers=(layer,), tied=True)
+    (room,) = Memory.of(model, accelerator("h100-sxm"), Layout(**ranks), PRESETS["bf16"]).rooms
+    router, table, shared, experts = 8 * 4, 8, 3 * 8 * 32, 4 * 3 * 8 * 16
+    assert room.weights == 2 * (router + table + shared / cut + experts / 4)
+
+
 def test_what_is_missing_is_added_over_all_devices() -> None:
     """Two stages of two ranks need 300 and 500 bytes a device, of which there are 350: 150 are missing on two."""
     rooms = (Room(300.0, (), 2), Room(500.0, (), 2))

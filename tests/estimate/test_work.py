@@ -584,6 +584,32 @@ def test_experts_on_ranks_exchange_tokens() -> None:
     assert gathered["reduce_scatter"] == ("all_gather", whole, whole * 7 / 8)
 
 
+def test_tensor_ranks_part_before_experts_of_all_data_ranks_and_join_behind_them() -> None:
+    """DeepSeek-V3 on four tensor ranks of eight data ranks: 61 attentions, of which 58 are summed into shares of the
+    rows that are joined behind the experts, 3 dense networks and the embedding. Shared experts are whole on each rank,
+    for a quarter of the 16 rows of each data rank; holding a quarter of them would do.
+    """
+    model = load_model("deepseek-v3")
+    row = 16 * 7168 * 2
+    for ep in (32, 1):
+        step = plan(model, Layout(tp=4, dp=8, ep=ep), PRESETS["fp8"]).decode(batch=128.0, context=100.0)
+        counts: dict[tuple[str, int], int] = {}
+        for item, count in zip(step.items, step.path, strict=True):
+            if isinstance(item, Transfer) and item.ranks == 4:
+                key = item.term, int(item.size)  # type: ignore[call-overload]
+                counts[key] = counts.get(key, 0) + count  # type: ignore[assignment]
+        logits = counts.pop(("all_gather", 16 * 129280 * 2))
+        assert logits == 1
+        assert counts == {("all_reduce", row): 3 + 3 + 1, ("reduce_scatter", row): 58, ("all_gather", row): 58}
+        least = {item.term: item.fewest for item in transfers(step) if item.ranks == 4 and item.size == row}
+        assert least == {"all_reduce": row, "reduce_scatter": row / 4, "all_gather": row * 3 / 4}
+        ups, downs = term(step, "shared_experts")
+        whole = 1 if ep > 1 else 4
+        assert (ups.flops, downs.flops) == (16 * 2 * 7168 * 2 * 2048 / 4, 16 * 2 * 7168 * 2048 / 4)
+        assert (ups.weights, downs.weights) == (7168 * 2 * 2048 / whole, 7168 * 2048 / whole)
+        assert (ups.fewest_weights, downs.fewest_weights) == (7168 * 2 * 2048 / 4, 7168 * 2048 / 4)
+
+
 @pytest.mark.parametrize(("tp", "dp"), [(1, 8), (2, 4)])
 def test_both_devices_of_an_expert_get_its_tokens_and_sum_their_own(tp: int, dp: int) -> None:
     """Experts on four pairs of eight devices: of 32 tokens, of which each goes to two experts, a pair has sixteen."""
