@@ -193,9 +193,9 @@ class ModelShape(Shape):
         filters = sum(count * mixer.convolution_elements for mixer, count in mixers)
         return cast("int", stored_bytes(states, recurrent) + stored_bytes(filters, convolution))
 
-    def cache_bytes(self, context: Num, kv_cache: str = "bf16") -> Num:
+    def cache_bytes(self, context: Num, kv_cache: str = "bf16", state: str = "fp32") -> Num:
         """All that a sequence of `context` tokens keeps: keys and values, index keys, states [B]."""
-        return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes()
+        return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes(state)
 
 
 def at_the_door(context: Num) -> Num:

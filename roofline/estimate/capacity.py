@@ -20,7 +20,7 @@ from roofline.describe.parts import Matrix
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.rooflines import tier_bytes
 from roofline.estimate.layout import Layout, stages
-from roofline.estimate.sharding import rank_shape
+from roofline.estimate.sharding import rank_shape, state_bytes
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 from roofline.numeric import Num, ceil, maximum
 
@@ -201,8 +201,8 @@ def model_bytes(model: ModelShape, quantization: Quantization) -> int:
 
 def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) -> Num:
     """Bytes of one copy of a sequence's caches: keys and values and index keys in the cache's format, states [B]."""
-    cached = quantization.kv_cache
-    return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes()
+    cached, state = quantization.kv_cache, quantization.state
+    return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes(state)
 
 
 @lru_cache(maxsize=4096)  # a search for a layout asks of the same few layers at every length of a pipeline
@@ -243,7 +243,7 @@ def _cache_bytes(mixer: Mixer, tp: int, quantization: Quantization, context: Num
     cached = exact_width(quantization.kv_cache)
     kv_heads = getattr(mixer, "kv_heads", 1) or 1
     share = float(kv_heads_per_rank(kv_heads, tp)) / kv_heads  # type: ignore[arg-type]
-    state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    state = state_bytes(mixer, quantization)
     return mixer.kv_elements(context) * (cached * share) + mixer.index_elements(context) * cached + state / tp
 
 

@@ -167,13 +167,14 @@ class StateKernel:
 
     state_bytes: float
     flops_per_token: float
+    stored: str
     computed: str
 
     def item(self, load: Load) -> Operation:
-        """The state does not grow with the context."""
-        moved = load.sequences * (2 * self.state_bytes)
+        """The state does not grow with the context; there is one to read as soon as there is a token before."""
+        moved = load.sequences * ((1 + minimum(load.cached, 1)) * self.state_bytes)
         flops = load.rows * self.flops_per_token
-        return Operation("state", "elementwise", "fp32", self.computed, flops, 0, moved, 0, flops, 0, moved)
+        return Operation("state", "elementwise", self.stored, self.computed, flops, 0, moved, 0, flops, 0, moved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,17 @@ def _mixer_kernels(
                 quantization.kv_cache,
             )
         )
-    state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    state = state_bytes(mixer, quantization) / layout.tp
     if state:
-        compiled.append(StateKernel(state / layout.tp, mixer.state_flops / layout.tp, quantization.attention))
+        flops = mixer.state_flops / layout.tp
+        compiled.append(StateKernel(state, flops, quantization.state, quantization.attention))
     return compiled
+
+
+def state_bytes(mixer: Mixer, quantization: Quantization) -> float:
+    """Bytes of the recurrent state of one sequence, and of the last inputs of its filters in 16 bits [B]."""
+    recurrent = mixer.recurrent_elements * exact_width(quantization.state)
+    return recurrent + mixer.convolution_elements * HIDDEN_WIDTH
 
 
 def _feed_forward_kernels(

@@ -93,7 +93,7 @@ class Pool:
             raise InPool(self.text, error) from None
 
 
-_OWN_FORMATS = ("kv_cache", "all_reduce")
+_OWN_FORMATS = ("kv_cache", "state", "all_reduce")
 """Keys whose value replaces one format of the preset."""
 
 
@@ -173,6 +173,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "ep": _whole,
     "quantization": _preset,
     "kv_cache": _format,
+    "state": _format,
     "all_reduce": _format,
     "price": _price,
     "power": _power,

@@ -38,6 +38,16 @@ def close(value: Any) -> Any:
     return pytest.approx(float(value), rel=ROUNDING, abs=0)
 
 
+def test_states_are_kept_in_their_format() -> None:
+    """Qwen3-Next: 36 layers with 32 heads of 128 · 128, and three inputs of 8,192 channels in 16 bits."""
+    model = load_model("qwen3-next-80b-a3b")
+    for name, size in (("fp32", 4), ("bf16", 2)):
+        memory = Memory.of(model, accelerator("h100-sxm"), Layout(), PRESETS["fp8"].with_(state=name))
+        kept = 36 * (32 * 128 * 128 * size + 3 * 8192 * 2)
+        assert memory.sequence_bytes(memory.rooms[0], 1000.0) == close(model.kv_bytes(1000, "fp8") + kept)
+        assert sequence_bytes(model, memory.quantization, 1000) == model.kv_bytes(1000, "fp8") + kept
+
+
 # -- every byte is somewhere ------------------------------------------------------------------------------------------
 
 

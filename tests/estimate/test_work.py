@@ -14,6 +14,7 @@ from roofline.describe.catalog import accelerator
 from roofline.describe.compressed import CompressedAttention
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
+from roofline.describe.linear_attention import GatedDeltaNet
 from roofline.describe.mixer import Indexer
 from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
@@ -166,6 +167,24 @@ def test_caches_are_read_whole_and_states_are_read_and_written(case: Case) -> No
     cached = case.resolved.quantization.kv_cache
     expected = counting.cache_traffic(case.resolved.model, int(case.point.context), cached)
     assert counting.worked(case.step, "cache") == close(case.point.batch * expected)
+
+
+def test_a_state_is_read_where_there_is_one_in_the_format_it_is_kept_in() -> None:
+    """Two heads of 8 · 4 and filters over 3 earlier inputs of 2 · 8 + 8 channels: a prompt begins with none."""
+    mixer = GatedDeltaNet(key_heads=1, value_heads=2, key_dim=8, value_dim=4, filter_length=4)
+    assert (mixer.recurrent_elements, mixer.convolution_elements) == (2 * 8 * 4, 3 * (2 * 8 + 8))
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
+    for name, size in (("fp32", 4), ("bf16", 2), ("fp8", 1)):
+        compiled = plan(model, None, PRESETS["bf16"].with_(state=name))
+        held = 3 * (64 * size + 72 * 2)
+        (token,) = term(compiled.decode(batch=3.0, context=50.0), "state")
+        (whole,) = term(compiled.prefill(batch=3.0, prompt=50.0, cached=0.0), "state")
+        (rest,) = term(compiled.prefill(batch=3.0, prompt=50.0, cached=20.0), "state")
+        assert (token.cache, whole.cache, rest.cache) == (2 * held, held, 2 * held)
+        assert (token.stored, token.fewest_cache, whole.fewest_cache) == (name, 2 * held, held)
+        slices = compiled.prefill(batch=3.0, prompt=50.0, cached=0.0, slice=30.0)
+        assert {item.cache / item.flops for item in term(slices, "state")} == {2 * held / 3 / (30 * mixer.state_flops)}
+        assert model.cache_bytes(50, "bf16", name) * 3 == held
 
 
 def test_a_layer_that_reads_an_earlier_cache_writes_none() -> None:
