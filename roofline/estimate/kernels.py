@@ -79,8 +79,8 @@ class AttentionKernel:
         """Reads what each sequence can see and writes what it adds; latent keys are rebuilt where that costs less."""
         mixer, sequences, decoding = self.mixer, load.sequences, load.phase == "decode"
         # The first query sees itself and what it reaches of the cache; each further one brings its own key.
-        earlier = mixer.earlier_keys(load.cached)
-        keys_read = mixer.visible_keys(load.context) if decoding else earlier + load.new
+        reached = mixer.visible_keys(load.context if decoding else load.cached + 1)
+        keys_read = reached if decoding else reached - 1 + load.new
         alone = decoding and one_token(load.new)  # the common step is spared passes over arrays
         pairs = keys_read if alone else mixer.attended_pairs(load.new, load.cached)
         flops = pairs * (mixer.pair_flops * self.head_share)
@@ -91,7 +91,7 @@ class AttentionKernel:
         key = self.key_elements * width
         written = 0 if getattr(mixer, "shares_kv", False) else load.new
         moved = (keys_read + written) * key
-        fewest = (earlier + mixer.kept_keys(load.new, load.cached)) * key
+        fewest = (mixer.earlier_keys(load.cached) + mixer.kept_keys(load.new, load.cached)) * key
         flops = sequences * flops
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
