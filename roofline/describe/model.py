@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, cast
+from typing import Annotated, Self, cast
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
@@ -38,6 +38,24 @@ class Layer(Shape):
     projections: tuple[Projection, ...] = ()
     """Matrices beside mixer and feed-forward, such as those of hyper-connections."""
     extra: tuple[Vector, ...] = ()
+    parallel: bool = False
+    """Whether mixer and feed-forward read the same input, and the residual stream takes both at once.
+
+    One sum over tensor ranks would do for both.
+    """
+    summed_once: bool = False
+    """Whether engines make that one sum of a parallel layer.
+
+    vllm-project/vllm does for Falcon (model_executor/models/falcon.py, `reduce_row_parallel_results`) and not for
+    others (gpt_neox.py, gpt_j.py, phi.py, commandr.py), for which sgl-project/sglang (srt/models/commandr.py) and
+    NVIDIA/TensorRT-LLM (models/gptj, gptneox, phi, commandr) do not either.
+    """
+
+    @model_validator(mode="after")
+    def _sums_what_is_parallel(self) -> Self:
+        if self.summed_once and not self.parallel:
+            raise ValueError("summed_once: only the two parts of a parallel layer are summed at once")
+        return self
 
     def matrices(self, hidden: int) -> tuple[Matrix, ...]:
         """Every matrix that each token passes; those of routed experts are in `expert_matrices`."""

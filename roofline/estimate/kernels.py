@@ -357,7 +357,9 @@ class TransferKernel:
         rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
         decoding = load.phase == "decode" or self.prompt_row_bytes is None
         size = rows * (self.row_bytes if decoding else self.prompt_row_bytes)
-        fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
+        fewest: Num = 0  # without a pass over an array
+        if self.fewest_row_bytes:
+            fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)
         once = rows * self.once_row_bytes

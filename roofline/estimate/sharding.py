@@ -36,6 +36,7 @@ def layer_kernels(
     mixer, feed_forward = layer.mixer, layer.feed_forward
     # Where data ranks share experts, each tensor rank has a share of the rows from the mixer on until behind them.
     parted = isinstance(feed_forward, MoE) and layout.dp > 1
+    parallel = layer.parallel and feed_forward is not None
     reduce = _all_reduce(hidden, layout.tp, quantization)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
@@ -47,8 +48,11 @@ def layer_kernels(
         compiled.extend(projections[:-1])
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
-        if layout.tp > 1:
-            compiled.append(_parting(hidden, layout.tp) if parted else reduce)
+        if layout.tp > 1 and parted:
+            compiled.append(_parting(hidden, layout.tp))
+        elif layout.tp > 1 and not (parallel and layer.summed_once):
+            # Where both are added to the residual stream at once, one sum behind the feed-forward would do.
+            compiled.append(replace(reduce, fewest_row_bytes=0) if parallel else reduce)
     if feed_forward is not None:
         compiled.append(norm)
         compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))

@@ -14,6 +14,7 @@ from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.dialects.table import BY_TYPE, DIALECTS
 from roofline.describe.feedforward import MoE
 from roofline.describe.huggingface import read_config
+from roofline.describe.model import Layer
 from roofline.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"
@@ -238,3 +239,33 @@ def test_the_table_has_no_type_twice() -> None:
     types = [name for dialect in DIALECTS for name in dialect.types]
     assert len(types) == len(set(types)) == len(BY_TYPE)
     assert len({dialect.family for dialect in DIALECTS}) == len(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "parallel", "once"),
+    [
+        ("falcon-40b", {}, True, True),
+        ("falcon-7b", {"parallel_attn": False}, False, False),
+        ("falcon-7b", {"parallel_attn": False, "new_decoder_architecture": True}, True, True),
+        ("gpt-j-6b", {}, True, False),
+        ("gpt-neox-20b", {}, True, False),
+        ("pythia-12b", {"use_parallel_residual": False}, False, False),
+        ("phi-2", {}, True, False),
+        ("stablelm-3b-4e1t", {}, False, False),
+        ("stablelm-3b-4e1t", {"use_parallel_residual": True}, True, False),
+        ("command-r-plus", {}, True, False),
+        ("command-a", {}, True, False),
+        ("llama-3.1-8b", {}, False, False),
+    ],
+)
+def test_which_families_have_attention_and_network_side_by_side(
+    name: str, changes: dict[str, Any], parallel: bool, once: bool
+) -> None:
+    stated = tomllib.loads((MODELS / f"{name}.toml").read_text(encoding="utf-8"))["config"]
+    layers = read_config({**stated, **changes}).layers
+    assert {(layer.parallel, layer.summed_once) for layer in layers} == {(parallel, once)}
+
+
+def test_only_a_parallel_layer_is_summed_at_once() -> None:
+    with pytest.raises(ValueError, match="summed_once"):
+        Layer(mixer=None, feed_forward=None, summed_once=True)

@@ -585,6 +585,24 @@ def test_tensor_parallel_layers_reduce_twice_and_gather_logits() -> None:
     assert sizes == {"all_reduce": 3 * 40 * 4096 * 2, "all_gather": 3 * 128256 * 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "sums", "needed"),
+    [("falcon-40b", 60, 60), ("falcon-7b", 32, 32), ("gpt-neox-20b", 88, 44), ("command-r-plus", 128, 64)],
+)
+def test_one_sum_would_do_for_attention_and_network_side_by_side(name: str, sums: int, needed: int) -> None:
+    """Engines make one for a Falcon layer and two for others; a floor needs one of either, and the embedding's."""
+    model = load_model(name)
+    step = plan(model, Layout(tp=4)).decode(batch=3.0, context=100.0)
+    found = [(item, count) for item, count in zip(step.items, step.path, strict=True) if isinstance(item, Transfer)]
+    made = [(item.fewest, count) for item, count in found if item.collective == "all_reduce"]
+    assert sum(count for _, count in made) == sums + 1
+    assert sum(count for fewest, count in made if fewest) == needed + 1
+    apart = [layer.model_copy(update={"feed_forward": None}) for layer in model.layers]
+    alone = plan(model.model_copy(update={"layers": tuple(apart)}), Layout(tp=4)).decode(batch=3.0, context=100.0)
+    whole = [(item, count) for item, count in zip(alone.items, alone.path, strict=True) if isinstance(item, Transfer)]
+    assert sum(count for item, count in whole if item.collective == "all_reduce" and item.fewest) == needed + 1
+
+
 def test_experts_on_ranks_exchange_tokens() -> None:
     """Eight data-parallel ranks of four sequences: each token goes to its two experts in fp8 and comes back in bf16."""
     model = load_model("mixtral-8x7b")
