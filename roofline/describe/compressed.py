@@ -99,6 +99,17 @@ class CompressedAttention(Mixer):
         summaries = self._summaries(context)
         return recent + (summaries if self.indexer is None else minimum(summaries, self.indexer.top_k))
 
+    def earlier_keys(self, cached: Num) -> Num:
+        """The window but for the token itself, and the summaries that there are or that the indexer chooses."""
+        summaries = self._summaries(cached)
+        recent: Num = minimum(cached, self.window - 1)
+        return recent + (summaries if self.indexer is None else minimum(summaries, self.indexer.top_k))
+
+    def kept_keys(self, new: Num, cached: Num) -> Num:
+        """The new ones in the window, and the summaries that they complete."""
+        recent: Num = minimum(new, self.window)
+        return recent + (self._summaries(cached + new) - self._summaries(cached))
+
     def attended_pairs(self, new: Num, cached: Num) -> Num:
         """The window of every query, and the summaries there are or that the indexer chooses."""
         most = None if self.indexer is None else self.indexer.top_k

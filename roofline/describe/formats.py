@@ -75,6 +75,13 @@ _FORMATS = (
 )
 FORMATS: dict[str, NumberFormat] = {number_format.name: number_format for number_format in _FORMATS}
 
+INDEX_SCORES = "fp8"
+"""Format in which sparse attention scores its index keys.
+
+So in the reference (deepseek-ai/DeepSeek-V3.2-Exp, inference/kernel.py, `fp8_index`) and in engines (vllm-project/vllm,
+model_executor/layers/sparse_attn_indexer.py, `fp8_mqa_logits` of deep_gemm), whatever the rest is computed in.
+"""
+
 
 def number_format(name: str) -> NumberFormat:
     """The format of that name; `UnknownName` with the nearest ones otherwise.
@@ -102,8 +109,12 @@ class Quantization(BaseModel):
 
     `weights` of the linear layers; `experts` of the routed experts where they differ (None: as `weights`); `lm_head` of
     embedding, head, router and norms; `activations` is the format matrix multiplications run in (weights stored wider
-    than it run in their own format); `kv_cache` of the cache, `attention` of the score and value products; `all_reduce`
-    of the sums that cross between tensor ranks.
+    than it run in their own format); `kv_cache` of the cache, `state` of recurrent states, `attention` of the score and
+    value products; `all_reduce` of the sums that cross between tensor ranks.
+
+    States are in fp32 unless said otherwise: "only `float32` is known to have no accuracy issues by default"
+    (vllm-project/vllm, model_executor/models/config.py, of `mamba_ssm_cache_dtype`), and `mamba_ssm_dtype` of published
+    configs says so. Engines let it be set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,6 +124,7 @@ class Quantization(BaseModel):
     lm_head: str = "bf16"
     activations: str = "bf16"
     kv_cache: str = "bf16"
+    state: str = "fp32"
     attention: str = "bf16"
     all_reduce: str = "bf16"
 
@@ -155,16 +167,17 @@ class Quantization(BaseModel):
         >>> Quantization.of("int8").with_(kv_cache="bf16").label
         'int8, kv bf16'
         """
-        crossing = "" if self.all_reduce == "bf16" else f", all-reduce {self.all_reduce}"
-        kept = self.with_(all_reduce="bf16")
+        beside = "" if self.state == "fp32" else f", state {self.state}"
+        beside += "" if self.all_reduce == "bf16" else f", all-reduce {self.all_reduce}"
+        kept = self.with_(state="fp32", all_reduce="bf16")
         for name, preset in PRESETS.items():
             if kept == preset:
-                return f"{name}{crossing}"
+                return f"{name}{beside}"
         for name, preset in PRESETS.items():
             if kept == preset.with_(kv_cache=self.kv_cache):
-                return f"{name}, kv {self.kv_cache}{crossing}"
+                return f"{name}, kv {self.kv_cache}{beside}"
         experts = f", experts {self.experts}" if self.experts and self.experts != self.weights else ""
-        return f"{self.weights}{experts}, matmul {self.activations}, kv {self.kv_cache}{crossing}"
+        return f"{self.weights}{experts}, matmul {self.activations}, kv {self.kv_cache}{beside}"
 
     def storage(self, part: str) -> str:
         """Storage format of a part: `"linear"`, `"experts"` or `"lm_head"`."""

@@ -2,7 +2,8 @@
 
 * `matrices(hidden)`, `vectors(hidden)`: its weights;
 * `stored_keys(context)`, `kv_elements(context)`: what a sequence of `context` tokens keeps in the cache;
-* `visible_keys(context)`: how many keys one new token attends to;
+* `visible_keys(context)`: how many keys one new token attends to; `earlier_keys(cached)` and `kept_keys(new, cached)`:
+  how many of them it finds in the cache, and how many it must leave there;
 * `pair_flops`: FLOP per token and attended key; `key_elements`: cache elements per key, its value included;
 * `indexed_keys(context)`, `index_flops`, `index_elements(context)`: the cheap search that sparse attention does first;
 * `recurrent_elements`, `convolution_elements`, `state_flops`: a state whose size does not depend on the context.
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from roofline.describe.parts import Matrix, Projection, Shape, Size, Vector, bias_vectors
 from roofline.equations.attention import full_pairs, windowed_pairs
-from roofline.numeric import Num
+from roofline.numeric import Num, minimum
 
 Gate = Literal["none", "head", "full"]
 """A gate on a mixer's output, projected from its input: none, one value per head, or one per element."""
@@ -61,6 +62,14 @@ class Mixer(Shape):
     def visible_keys(self, context: Num) -> Num:
         """Keys that a new token attends to when the cache covers `context` tokens [1]."""
         return self.stored_keys(context)
+
+    def earlier_keys(self, cached: Num) -> Num:
+        """Of the keys in a cache of `cached` tokens, those that the next token attends to [1]."""
+        return self.visible_keys(cached + 1) - 1
+
+    def kept_keys(self, new: Num, cached: Num) -> Num:
+        """Keys of `new` tokens after `cached` ones that are in the cache when all of them are through [1]."""
+        return minimum(new, self.stored_keys(cached + new))
 
     @property
     def most_keys(self) -> int | None:

@@ -38,6 +38,13 @@ class Layer(Shape):
     projections: tuple[Projection, ...] = ()
     """Matrices beside mixer and feed-forward, such as those of hyper-connections."""
     extra: tuple[Vector, ...] = ()
+    parallel: bool = False
+    """Whether mixer and feed-forward read the same input, and the residual stream takes both at once.
+
+    One sum over tensor ranks would do for both, and a floor has no more. Engines take two all the same, for all of these
+    models (NVIDIA/TensorRT-LLM, models/gptj, gptneox, phi, commandr, falcon; sgl-project/sglang, srt/models/commandr.py)
+    or for most (vllm-project/vllm, model_executor/models/gpt_neox.py, phi.py, commandr.py, but once in falcon.py).
+    """
 
     def matrices(self, hidden: int) -> tuple[Matrix, ...]:
         """Every matrix that each token passes; those of routed experts are in `expert_matrices`."""
@@ -193,9 +200,9 @@ class ModelShape(Shape):
         filters = sum(count * mixer.convolution_elements for mixer, count in mixers)
         return cast("int", stored_bytes(states, recurrent) + stored_bytes(filters, convolution))
 
-    def cache_bytes(self, context: Num, kv_cache: str = "bf16") -> Num:
+    def cache_bytes(self, context: Num, kv_cache: str = "bf16", state: str = "fp32") -> Num:
         """All that a sequence of `context` tokens keeps: keys and values, index keys, states [B]."""
-        return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes()
+        return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes(state)
 
 
 def at_the_door(context: Num) -> Num:

@@ -20,7 +20,7 @@ from roofline.describe.parts import Matrix
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.rooflines import tier_bytes
 from roofline.estimate.layout import Layout, stages
-from roofline.estimate.sharding import rank_shape
+from roofline.estimate.sharding import rank_shape, state_bytes
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 from roofline.numeric import Num, ceil, maximum
 
@@ -95,7 +95,7 @@ class Memory:
     ) -> Memory:
         """Count what every distinct stage holds."""
         groups = model.groups()
-        ranks = (layout.tp, layout.ep, layout.expert_tp)
+        ranks = (layout.tp, layout.tp // layout.sharing, layout.ep, layout.expert_tp)
         held = [_layer_bytes(layer, model.hidden, *ranks, quantization) for layer, _ in groups]
         table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
         bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
@@ -201,21 +201,23 @@ def model_bytes(model: ModelShape, quantization: Quantization) -> int:
 
 def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) -> Num:
     """Bytes of one copy of a sequence's caches: keys and values and index keys in the cache's format, states [B]."""
-    cached = quantization.kv_cache
-    return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes()
+    cached, state = quantization.kv_cache, quantization.state
+    return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes(state)
 
 
 @lru_cache(maxsize=4096)  # a search for a layout asks of the same few layers at every length of a pipeline
-def _layer_bytes(layer: Layer, hidden: int, tp: int, ep: int, expert_tp: int, quantization: Quantization) -> float:
-    """Bytes of one layer's weights on one device [B]."""
+def _layer_bytes(
+    layer: Layer, hidden: int, tp: int, around: int, ep: int, expert_tp: int, quantization: Quantization
+) -> float:
+    """Bytes of one layer's weights on one device, what is around experts cut over `around` ranks [B]."""
     linear, wide = exact_width(quantization.weights), exact_width(quantization.lm_head)
     kv_heads = getattr(layer.mixer, "kv_heads", 1) or 1
-    held = 0.0
+    mixture, held = layer.feed_forward, 0.0
+    beside = mixture.matrices(hidden) if isinstance(mixture, MoE) else ()
     for matrix in layer.matrices(hidden):
         stored = wide if matrix.part in ("router", "norm_other") else linear
-        held += _elements(matrix, tp, kv_heads) * stored
+        held += _elements(matrix, around if matrix in beside else tp, kv_heads) * stored
     held += sum(vector.elements for vector in layer.vectors(hidden)) * wide
-    mixture = layer.feed_forward
     if isinstance(mixture, MoE):
         elements = [matrix.elements for matrix in mixture.expert_matrices(hidden)]
         elements += [vector.elements for vector in mixture.expert_vectors(hidden)]
@@ -241,7 +243,7 @@ def _cache_bytes(mixer: Mixer, tp: int, quantization: Quantization, context: Num
     cached = exact_width(quantization.kv_cache)
     kv_heads = getattr(mixer, "kv_heads", 1) or 1
     share = float(kv_heads_per_rank(kv_heads, tp)) / kv_heads  # type: ignore[arg-type]
-    state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    state = state_bytes(mixer, quantization)
     return mixer.kv_elements(context) * (cached * share) + mixer.index_elements(context) * cached + state / tp
 
 

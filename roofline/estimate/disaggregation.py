@@ -88,7 +88,8 @@ class Crossing:
         The ranks that have a sequence send and receive it; all devices of the smaller pool do at once.
         """
         sender, receiver, link = prompts.deployment, decoder.holder, system.wire
-        size = float(system.model.cache_bytes(isl, wire_format(sender, receiver)))  # type: ignore[arg-type]
+        state = _narrower(sender.quantization.state, receiver.quantization.state)
+        size = float(system.model.cache_bytes(isl, wire_format(sender, receiver), state))  # type: ignore[arg-type]
         sending, receiving = (pool.layout.tp * pool.layout.pp for pool in (sender, receiver))
         bandwidth = min(sending, receiving) * link.rate
         together = min(pool.layout.devices * pool.replicas for pool in (sender, receiver)) * link.rate
@@ -99,7 +100,10 @@ class Crossing:
 
 def wire_format(sender: Deployment, receiver: Deployment) -> str:
     """The narrower of two cache formats: conversion is next to the wire, on the side that has the wider one."""
-    formats = (sender.quantization.kv_cache, receiver.quantization.kv_cache)
+    return _narrower(sender.quantization.kv_cache, receiver.quantization.kv_cache)
+
+
+def _narrower(*formats: str) -> str:
     return min(formats, key=lambda name: number_format(name).bits)
 
 

@@ -75,7 +75,7 @@ def _least(item: Item, machine: Machine, rates: Rates) -> tuple[Num, Num, Num, N
     if not isinstance(item, Operation):
         crossing, latency = least_transfer(item, machine.wires, machine.name)
         return 0, 0, 0, 0, crossing, latency
-    moved = sum_of(item.fewest_weights, item.cache)
+    moved = sum_of(item.fewest_weights, item.fewest_cache)
     feed: Num = 0 if machine.feed is None else memory_time(moved, machine.feed)
     compute = compute_time(item.fewest_flops, machine.peak[rates.of_operation(item)[0]] * rates.at_best(item))
     return compute, moved, item.fewest_weights, feed, 0, 0

@@ -7,6 +7,7 @@ from typing import Literal
 
 from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
+from roofline.describe.formats import INDEX_SCORES
 from roofline.describe.mixers import Mixer
 from roofline.equations.experts import (
     busiest_rank_experts,
@@ -39,7 +40,10 @@ _LEAST_SKEW = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class MatmulKernel:
-    """Matrices that share an input and run as one kernel, as one rank holds them."""
+    """Matrices that share an input and run as one kernel, as one rank holds them.
+
+    Rows may be shared out over `sharing` ranks that each hold the matrices whole; they could hold a part of them each.
+    """
 
     term: str
     stored: str
@@ -47,15 +51,17 @@ class MatmulKernel:
     inner: int
     columns: int
     last_row_only: bool = False
+    sharing: int = 1
 
     def item(self, load: Load) -> Operation:
         """Each row is multiplied with every weight; weights are read once."""
-        rows = load.outputs if self.last_row_only else load.rows
+        rows = load.outputs if self.last_row_only else load.rows if self.sharing == 1 else load.rows / self.sharing
         weights = weight_bytes(self.inner, self.columns, exact_width(self.stored))
         row_bytes = self.inner * activation_width(self.computed) + self.columns * HIDDEN_WIDTH
         flops = rows * matmul_flops(1, self.inner, self.columns)
+        fewest = weights if self.sharing == 1 else weights / self.sharing
         return Operation(
-            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, weights
+            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, fewest, 0
         )
 
 
@@ -71,28 +77,22 @@ class AttentionKernel:
 
     def item(self, load: Load) -> Operation:
         """Reads what each sequence can see and writes what it adds; latent keys are rebuilt where that costs less."""
-        mixer, sequences = self.mixer, load.sequences
-        if load.phase == "decode":
-            keys_read = mixer.visible_keys(load.context)
-            flops = keys_read * (load.new * (mixer.pair_flops * self.head_share))
-            index_pairs = load.new * mixer.indexed_keys(load.context) if mixer.index_flops else 0
-        else:
-            # The first query sees itself and what it reaches of the cache; each further one brings its own key.
-            keys_read = mixer.visible_keys(load.cached + 1) - 1 + load.new
-            pairs = mixer.attended_pairs(load.new, load.cached)
-            index_pairs = mixer.indexed_pairs(load.new, load.cached) if mixer.index_flops else 0
-            flops = pairs * (mixer.pair_flops * self.head_share)
-            if isinstance(mixer, LatentAttention):
-                rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
-                flops = minimum(flops, rebuilt * self.head_share)
+        mixer, sequences, decoding = self.mixer, load.sequences, load.phase == "decode"
+        # The first query sees itself and what it reaches of the cache; each further one brings its own key.
+        reached = mixer.visible_keys(load.context if decoding else load.cached + 1)
+        keys_read = reached if decoding else reached - 1 + load.new
+        alone = decoding and one_token(load.new)  # the common step is spared passes over arrays
+        pairs = keys_read if alone else mixer.attended_pairs(load.new, load.cached)
+        flops = pairs * (mixer.pair_flops * self.head_share)
+        if not decoding and isinstance(mixer, LatentAttention):
+            rebuilt = pairs * mixer.rebuilt_pair_flops + load.cached * mixer.rebuild_flops
+            flops = minimum(flops, rebuilt * self.head_share)
         width = exact_width(self.cache_format)
+        key = self.key_elements * width
         written = 0 if getattr(mixer, "shares_kv", False) else load.new
-        moved = (keys_read + written) * (self.key_elements * width)
-        if mixer.index_flops:
-            flops = flops + index_pairs * (mixer.index_flops * self.head_share)
-            moved = moved + mixer.index_elements(load.context) * width
+        moved = (keys_read + written) * key
+        fewest = (mixer.earlier_keys(load.cached) + mixer.kept_keys(load.new, load.cached)) * key
         flops = sequences * flops
-        cache = sequences * moved
         query = getattr(mixer, "heads", 0) * (getattr(mixer, "key_dim", 0) + getattr(mixer, "value_dim", 0))
         return Operation(
             "attention",
@@ -101,10 +101,11 @@ class AttentionKernel:
             self.computed,
             flops,
             0,
-            cache,
+            sequences * moved,
             load.rows * (query * self.head_share * HIDDEN_WIDTH),
             flops,
             0,
+            sequences * fewest,
             longest=self._last_block(load),
         )
 
@@ -125,18 +126,55 @@ class AttentionKernel:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexKernel:
+    """The search that sparse attention does first, as one rank does it: whole, since every rank needs every choice.
+
+    vllm-project/vllm, model_executor/models/deepseek_v2.py, `Indexer`: its projections are replicated and all heads are
+    scored on every rank, in a product of matrices like others. A rank could do with its `share` [1] and ask the others.
+    Choosing among the scores takes nothing here.
+    """
+
+    mixer: Mixer
+    share: float
+    cache_format: str
+
+    def item(self, load: Load) -> Operation:
+        """Compares each query with every index key before it, and reads these once."""
+        mixer = self.mixer
+        alone = load.phase == "decode" and one_token(load.new)
+        pairs = mixer.indexed_keys(load.context) if alone else mixer.indexed_pairs(load.new, load.cached)
+        flops = load.sequences * (pairs * mixer.index_flops)
+        keys = load.sequences * (mixer.index_elements(load.context) * exact_width(self.cache_format))
+        queries = load.rows * (mixer.index_flops / 2 * activation_width(INDEX_SCORES))
+        return Operation(
+            "indexer",
+            "matmul",
+            self.cache_format,
+            INDEX_SCORES,
+            flops,
+            0,
+            keys,
+            queries,
+            flops * self.share,
+            0,
+            keys * self.share,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class StateKernel:
     """A recurrent mixer's state, read and written once per pass, as one rank holds it."""
 
     state_bytes: float
     flops_per_token: float
+    stored: str
     computed: str
 
     def item(self, load: Load) -> Operation:
-        """The state does not grow with the context."""
-        moved = load.sequences * (2 * self.state_bytes)
+        """The state does not grow with the context; there is one to read as soon as there is a token before."""
+        moved = load.sequences * ((1 + minimum(load.cached, 1)) * self.state_bytes)
         flops = load.rows * self.flops_per_token
-        return Operation("state", "elementwise", "fp32", self.computed, flops, 0, moved, 0, flops, 0)
+        return Operation("state", "elementwise", self.stored, self.computed, flops, 0, moved, 0, flops, 0, moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +247,7 @@ class ExpertKernel:
             self.rows(load) * self.row.product_bytes(self.computed, self.cut),
             flops if fewest == chosen else flops * (fewest / chosen),
             fewest * (per_expert / self.group),
+            0,
         )
 
     def touched(self, tokens: Num) -> Num:
@@ -240,7 +279,7 @@ class RoutingKernel:
     def item(self, load: Load) -> Operation:
         """Moves its bytes and computes next to nothing."""
         moved = self.experts.rows(load) * self.experts.row.routing_bytes(self.experts.computed, self.experts.cut)
-        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, kernels=0)
+        return Operation("routed_rows", "elementwise", "bf16", "bf16", 0, 0, 0, moved, 0, 0, 0, kernels=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +295,7 @@ class StreamKernel:
         """Moves its bytes for each row and computes next to nothing."""
         rows = load.outputs if self.last_row_only else load.rows
         return Operation(
-            self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, kernels=self.kernels
+            self.term, "elementwise", "bf16", "bf16", 0, 0, 0, rows * self.row_bytes, 0, 0, 0, kernels=self.kernels
         )
 
 
@@ -277,7 +316,7 @@ class HostKernel:
     def item(self, load: Load) -> Operation:
         """Overhead alone; a pass of prompts pays once, whatever it takes."""
         name, times = self._paid(load)
-        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, kernels=times)
+        return Operation("runtime", name, "host", "host", 0, 0, 0, 0, 0, 0, 0, kernels=times)
 
     def _paid(self, load: Load) -> tuple[KernelClass, Num]:
         """Which cost, and how often."""
@@ -293,9 +332,11 @@ class HostKernel:
 class TransferKernel:
     """A collective whose size grows with the rows of a rank, or with the tokens of the whole expert group.
 
-    Rows have `copies`, one for each expert. Those of a prompt cross to a node once and are copied there; in decode each
-    copy is sent on its own, which takes fewer hops: the two modes of DeepEP (deepseek-ai/DeepEP, README). A router may
-    limit a token to `chosen_groups` of the `expert_groups`.
+    Rows have `copies`, one for each expert. In decode each copy is sent on its own, `row_bytes` in all. Those of a
+    prompt are sent to a rank once, however many of their experts it has, and to a node once and on from there:
+    `prompt_row_bytes` over all ranks that are expected to have some. These are the two modes of DeepEP
+    (deepseek-ai/DeepEP, csrc/kernels: `is_token_in_rank` in intranode.cu, a send for each of `topk_idx` in
+    internode_ll.cu). A router may limit a token to `chosen_groups` of the `expert_groups`.
     """
 
     term: str
@@ -307,14 +348,18 @@ class TransferKernel:
     last_row_only: bool = False
     copies: int = 1
     once_row_bytes: float = 0
+    prompt_row_bytes: float | None = None
     expert_groups: int = 1
     chosen_groups: int = 1
 
     def item(self, load: Load) -> Transfer:
         """The buffer of one rank."""
         rows = load.group_tokens if self.over_group else load.outputs if self.last_row_only else load.rows
-        size = rows * self.row_bytes
-        fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
+        decoding = load.phase == "decode" or self.prompt_row_bytes is None
+        size = rows * (self.row_bytes if decoding else self.prompt_row_bytes)
+        fewest: Num = 0  # without a pass over an array
+        if self.fewest_row_bytes:
+            fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)
         once = rows * self.once_row_bytes
@@ -325,6 +370,7 @@ class TransferKernel:
 Kernel = (
     MatmulKernel
     | AttentionKernel
+    | IndexKernel
     | StateKernel
     | ExpertKernel
     | RoutingKernel

@@ -41,6 +41,17 @@ class Layout:
         """Devices over which one expert is cut."""
         return self.expert_group // self.ep
 
+    @property
+    def sharing(self) -> int:
+        """Tensor ranks that share out the rows of all that surrounds experts, its matrices whole on each of them.
+
+        Where tokens of several data ranks are exchanged, engines do not send them from every tensor rank: a sum after
+        attention leaves each rank some of the rows, and they are joined behind the experts. So in vllm-project/vllm,
+        `use_sequence_parallel_moe` (config/parallel.py, model_executor/models/deepseek_v2.py), and in
+        sgl-project/sglang, `ScatterMode.SCATTERED` (srt/layers/communicator.py).
+        """
+        return self.tp if self.dp > 1 and self.ep > 1 else 1
+
     def __str__(self) -> str:
         named = [("tp", self.tp), ("pp", self.pp), ("dp", self.dp), ("ep", self.ep), ("vocab", self.vocab)]
         return " ".join(f"{name}{ranks}" for name, ranks in named if ranks > 1) or "tp1"

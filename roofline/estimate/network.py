@@ -132,8 +132,11 @@ def _flat_time(transfer: Transfer, wire: Wire, bandwidth: Num, latency: Num, fit
 
 
 def least_transfer(transfer: Transfer, wires: Sequence[Wire], part: str) -> tuple[Num, Num]:
-    """Two lower bounds of a collective [s]: of its bytes over the fastest wire, and of one crossing's latency."""
-    if transfer.ranks == 1:
+    """Two lower bounds of a collective [s]: of its bytes over the fastest wire, and of one crossing's latency.
+
+    Nothing where nothing has to cross.
+    """
+    if transfer.ranks == 1 or (isinstance(transfer.fewest, int | float) and transfer.fewest == 0):
         return 0, 0
     taken = route(transfer.ranks, wires, part)
     fastest = reached_bandwidth(taken.inside, taken.group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roofline.describe.formats import PRESETS, Quantization, number_format
+from roofline.describe.formats import INDEX_SCORES, PRESETS, Quantization, number_format
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.errors import UnsupportedFormat
 
@@ -24,6 +24,7 @@ def runnable(quantization: Quantization, accelerator: HbmAccelerator | SramAccel
     Linear layers and experts run in the format asked for or not at all, with two exceptions that every stack makes: a
     part without MXFP4 products multiplies such weights in bf16, and a 16-bit format that a part lacks is computed in
     the other one. Attention and head, small beside them, run at the widest published rate where no 16-bit rate is.
+    Index scores of sparse attention run as attention does where a part has no peak for them.
     """
     name, notes = accelerator.name, list[str]()
     if quantization.activations == "mxfp4" and accelerator.runs("mxfp4") is None:
@@ -40,6 +41,7 @@ def runnable(quantization: Quantization, accelerator: HbmAccelerator | SramAccel
                 f"no {computed} peak of {name} is published: attention and head are taken to run at its {peak} rate"
             )
         peaks[computed] = peak
+    peaks.setdefault(INDEX_SCORES, accelerator.runs(INDEX_SCORES) or peaks[quantization.attention])
     for computed, peak in peaks.items():
         if computed != peak and _bits(computed) == _bits(peak) == 16:
             notes.append(f"{name} has no {computed} peak: {peak}, of the same width, is taken")

@@ -10,11 +10,13 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix, Projection
 from roofline.equations.attention import kv_heads_per_rank
+from roofline.equations.exchanges import nodes_reached
 from roofline.equations.experts import dispatch_bytes, largest_deviate
 from roofline.estimate.kernels import (
     AttentionKernel,
     ExpertKernel,
     ExpertRow,
+    IndexKernel,
     Kernel,
     MatmulKernel,
     RoutingKernel,
@@ -32,6 +34,9 @@ def layer_kernels(
     """What one rank runs for one layer, in order; `skew` is that of the routing to experts [1]."""
     compiled: list[Kernel] = []
     mixer, feed_forward = layer.mixer, layer.feed_forward
+    # Where data ranks share experts, each tensor rank has a share of the rows from the mixer on until behind them.
+    parted = isinstance(feed_forward, MoE) and layout.dp > 1
+    parallel = layer.parallel and feed_forward is not None
     reduce = _all_reduce(hidden, layout.tp, quantization)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
@@ -43,13 +48,18 @@ def layer_kernels(
         compiled.extend(projections[:-1])
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
-        if layout.tp > 1:
-            compiled.append(reduce)
+        if layout.tp > 1 and parted:
+            compiled.append(_parting(hidden, layout.tp))
+        elif layout.tp > 1:
+            # Where both are added to the residual stream at once, one sum behind the feed-forward would do.
+            compiled.append(replace(reduce, fewest_row_bytes=0) if parallel else reduce)
     if feed_forward is not None:
         compiled.append(norm)
         compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
         if isinstance(feed_forward, MoE):
             compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization, skew))
+            if parted and layout.tp > 1:
+                compiled.append(_joining(hidden, layout.tp))
         elif layout.tp > 1:
             compiled.append(reduce)
     return tuple(compiled)
@@ -61,15 +71,33 @@ def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> Tran
     return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
 
 
+def _parting(elements: float, ranks: int) -> TransferKernel:
+    """The sum of the ranks' parts of each row, of which each rank gets its share of the rows: all that it must be sent
+    where a switch sums.
+    """
+    row = elements * HIDDEN_WIDTH
+    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks)
+
+
+def _joining(elements: float, ranks: int) -> TransferKernel:
+    """What makes the ranks' shares of the rows one again, on every rank."""
+    row = elements * HIDDEN_WIDTH
+    return TransferKernel("all_gather", "all_gather", row, row * (ranks - 1) / ranks, ranks)
+
+
 def _projections(projections: tuple[Projection, ...], tp: int, quantization: Quantization) -> list[MatmulKernel]:
     """What every token passes outside mixers and feed-forwards."""
     return _matmuls("projections", tuple(each.matrix() for each in projections), tp, 1, quantization)
 
 
-def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> list[AttentionKernel | StateKernel]:
+def _mixer_kernels(
+    mixer: Mixer, layout: Layout, quantization: Quantization
+) -> list[IndexKernel | AttentionKernel | StateKernel]:
     """The core of a mixer; rotary positions and the cache write run inside the attention kernel."""
-    compiled: list[AttentionKernel | StateKernel] = []
+    compiled: list[IndexKernel | AttentionKernel | StateKernel] = []
     kv_heads = getattr(mixer, "kv_heads", 1)
+    if mixer.index_flops:
+        compiled.append(IndexKernel(mixer, 1 / layout.tp, quantization.kv_cache))
     if mixer.pair_flops:
         ranks_kv = int(kv_heads_per_rank(kv_heads, layout.tp))  # type: ignore[call-overload]
         compiled.append(
@@ -81,10 +109,17 @@ def _mixer_kernels(mixer: Mixer, layout: Layout, quantization: Quantization) -> 
                 quantization.kv_cache,
             )
         )
-    state = mixer.recurrent_elements * exact_width("fp32") + mixer.convolution_elements * exact_width("bf16")
+    state = state_bytes(mixer, quantization) / layout.tp
     if state:
-        compiled.append(StateKernel(state / layout.tp, mixer.state_flops / layout.tp, quantization.attention))
+        flops = mixer.state_flops / layout.tp
+        compiled.append(StateKernel(state, flops, quantization.state, quantization.attention))
     return compiled
+
+
+def state_bytes(mixer: Mixer, quantization: Quantization) -> float:
+    """Bytes of the recurrent state of one sequence, and of the last inputs of its filters in 16 bits [B]."""
+    recurrent = mixer.recurrent_elements * exact_width(quantization.state)
+    return recurrent + mixer.convolution_elements * HIDDEN_WIDTH
 
 
 def _feed_forward_kernels(
@@ -92,11 +127,12 @@ def _feed_forward_kernels(
 ) -> list[MatmulKernel | StreamKernel]:
     assert layer.feed_forward is not None
     compiled: list[MatmulKernel | StreamKernel] = []
+    sharing = layout.sharing if isinstance(layer.feed_forward, MoE) else 1
     by_part: dict[str, list[Matrix]] = {}
     for matrix in layer.feed_forward.matrices(hidden):
         by_part.setdefault(_TERMS.get(matrix.part, matrix.part), []).append(matrix)
     for term, matrices in by_part.items():
-        compiled.extend(_matmuls(term, tuple(matrices), layout.tp, 1, quantization))
+        compiled.extend(_matmuls(term, tuple(matrices), layout.tp // sharing, 1, quantization, sharing))
         inner = [matrix.inner for matrix in matrices if matrix.split == "rows"]
         width_ups = sum(matrix.columns for matrix in matrices if matrix.split == "columns")
         if inner:
@@ -134,23 +170,26 @@ def _expert_kernels(
         gather = TransferKernel("all_gather", "all_gather", wide, others, layout.expert_group, over_group=True)
         scatter = TransferKernel("reduce_scatter", "all_gather", wide, others, layout.expert_group, over_group=True)
         return [gather, kernel, routing, scatter]
+    among = mixture.expert_groups, mixture.chosen_groups
     copies, tensor = min(mixture.top_k, layout.ep), layout.expert_tp
+    distinct = float(nodes_reached(layout.ep, mixture.top_k, *among))  # type: ignore[arg-type]
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
         # Every device of an expert needs the token; one of them returns the sum.
-        sent = dispatch_bytes(1, copies, elements, dispatch_width * tensor, combine_width)
-        once = dispatch_bytes(1, 1, elements, dispatch_width, combine_width)
-        every, single = (float(each) / layout.tp for each in (sent, once))  # type: ignore[arg-type]
+        def sent(times: float, width: float) -> float:
+            return float(dispatch_bytes(1, times, elements, width, combine_width)) / layout.tp  # type: ignore[arg-type]
+
         return TransferKernel(
             term,
             "all_to_all",
-            every,
+            sent(copies, dispatch_width * tensor),
             0,
             layout.expert_group,
             copies=mixture.top_k,
-            once_row_bytes=single,
-            expert_groups=mixture.expert_groups,
-            chosen_groups=mixture.chosen_groups,
+            once_row_bytes=sent(1, dispatch_width),
+            prompt_row_bytes=sent(distinct, dispatch_width * tensor),
+            expert_groups=among[0],
+            chosen_groups=among[1],
         )
 
     joined: list[ExpertKernel | RoutingKernel | TransferKernel] = [
@@ -161,8 +200,9 @@ def _expert_kernels(
     ]
     if tensor > 1:
         # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp.
-        held = elements * copies * tensor / layout.tp
-        joined.append(replace(_all_reduce(held, tensor, quantization), fewest_row_bytes=0))
+        held = _all_reduce(elements * copies * tensor / layout.tp, tensor, quantization)
+        prompt = held.row_bytes * distinct / copies
+        joined.append(replace(held, fewest_row_bytes=0, prompt_row_bytes=prompt))
     return joined
 
 
@@ -198,9 +238,9 @@ _TERMS = {"router": "router", "dense_ffn": "dense_ffn", "shared_experts": "share
 
 
 def _matmuls(
-    term: str, matrices: tuple[Matrix, ...], tp: int, kv_heads: int, quantization: Quantization
+    term: str, matrices: tuple[Matrix, ...], tp: int, kv_heads: int, quantization: Quantization, sharing: int = 1
 ) -> list[MatmulKernel]:
-    """One kernel per label; matrices of one label share their input."""
+    """One kernel per label; matrices of one label share their input, whose rows `sharing` ranks may share out."""
     kernels: dict[str, tuple[int, int, str]] = {}
     for matrix in matrices:
         inner, columns = rank_shape(matrix, tp, kv_heads)
@@ -208,7 +248,7 @@ def _matmuls(
         before = kernels.get(matrix.kernel)
         kernels[matrix.kernel] = (inner, columns + (before[1] if before else 0), part)
     return [
-        MatmulKernel(term, quantization.storage(part), quantization.computation(part), inner, columns)
+        MatmulKernel(term, quantization.storage(part), quantization.computation(part), inner, columns, sharing=sharing)
         for inner, columns, part in kernels.values()
     ]
 

@@ -50,9 +50,10 @@ class Operation:
 
     `flops` [FLOP] in format `computed`; `weights` read [B], stored as `stored`; `cache` read and written [B];
     `activations` moved [B], which a fused implementation could keep on the chip; `kernels` launched. `fewest_flops` and
-    `fewest_weights` are those of the most favourable routing of tokens to experts. `longest` is the arithmetic of the
-    longest block that one core works on, where blocks are unequal [FLOP]. Of weights and cache, `far` are those in each
-    further memory tier [B], nearest first.
+    `fewest_weights` are those of the most favourable routing of tokens to experts, `fewest_cache` is what no
+    implementation can avoid: what was there before read once, what is new written once [B]. `longest` is the arithmetic
+    of the longest block that one core works on, where blocks are unequal [FLOP]. Of weights and cache, `far` are those
+    in each further memory tier [B], nearest first.
     """
 
     term: str
@@ -65,6 +66,7 @@ class Operation:
     activations: Num
     fewest_flops: Num
     fewest_weights: Num
+    fewest_cache: Num
     kernels: Num = 1
     longest: Num = 0
     far: tuple[Num, ...] = ()

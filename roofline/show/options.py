@@ -13,15 +13,15 @@ from roofline.show.records import FORMATS
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 POOL_KEYS = (
-    *("tp", "pp", "dp", "ep", "quantization", "kv_cache", "all_reduce", "price", "power", "efficiency", "runtime"),
-    *("spill", "overlap", "slice"),
+    *("tp", "pp", "dp", "ep", "quantization", "kv_cache", "state", "all_reduce", "price", "power", "efficiency"),
+    *("runtime", "spill", "overlap", "slice"),
 )
 """What may be said of a pool."""
 POOL = "NAME:N[,tp=8,…]"
 POOL_HELP = (
     "Devices of one part: a name of `roofline hardware` or a .toml file, how many, then any of tp, pp, dp, ep, "
-    "quantization, kv_cache, all_reduce, price (USD/h), power (W), efficiency, runtime, spill (a further memory), "
-    "overlap (yes: halves of a batch take turns), slice (tokens of a prompt at a time)."
+    "quantization, kv_cache, state, all_reduce, price (USD/h), power (W), efficiency, runtime, spill (a further "
+    "memory), overlap (yes: halves of a batch take turns), slice (tokens of a prompt at a time)."
 )
 MODEL_HELP = "MODEL is a name of `roofline model`, a Hugging Face id among them, or a config.json."
 

@@ -115,7 +115,7 @@ def part_name(text: str) -> str:
     return Path(name).stem if name.endswith(".toml") else name
 
 
-_OWN_FORMATS = ("kv_cache", "all_reduce")
+_OWN_FORMATS = ("kv_cache", "state", "all_reduce")
 """Keys whose value replaces one format of the preset."""
 
 
@@ -192,6 +192,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     **dict.fromkeys(RANKS, _whole),
     "quantization": _preset,
     "kv_cache": _format,
+    "state": _format,
     "all_reduce": _format,
     "price": _price,
     "power": _power,

@@ -132,6 +132,7 @@ def test_a_label_says_in_which_format_sums_cross() -> None:
     less = {"all_reduce": "int4"}
     assert PRESETS["fp8"].with_(**less).label == "fp8, all-reduce int4"
     assert PRESETS["fp8"].with_(kv_cache="bf16", **less).label == "fp8, kv bf16, all-reduce int4"
+    assert PRESETS["fp8"].with_(state="bf16", **less).label == "fp8, state bf16, all-reduce int4"
     assert Quantization(weights="fp8", **less).label == "fp8, matmul bf16, kv bf16, all-reduce int4"
     assert Quantization(weights="fp8", all_reduce="bf16").label == Quantization(weights="fp8").label
     with pytest.raises(UnknownName, match="int5"):

@@ -238,3 +238,28 @@ def test_the_table_has_no_type_twice() -> None:
     types = [name for dialect in DIALECTS for name in dialect.types]
     assert len(types) == len(set(types)) == len(BY_TYPE)
     assert len({dialect.family for dialect in DIALECTS}) == len(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "parallel"),
+    [
+        ("falcon-40b", {}, True),
+        ("falcon-7b", {"parallel_attn": False}, False),
+        ("falcon-7b", {"parallel_attn": False, "new_decoder_architecture": True}, True),
+        ("gpt-j-6b", {}, True),
+        ("gpt-neox-20b", {}, True),
+        ("pythia-12b", {"use_parallel_residual": False}, False),
+        ("phi-2", {}, True),
+        ("stablelm-3b-4e1t", {}, False),
+        ("stablelm-3b-4e1t", {"use_parallel_residual": True}, True),
+        ("command-r-plus", {}, True),
+        ("command-a", {}, True),
+        ("llama-3.1-8b", {}, False),
+    ],
+)
+def test_which_families_have_attention_and_network_side_by_side(
+    name: str, changes: dict[str, Any], parallel: bool
+) -> None:
+    stated = tomllib.loads((MODELS / f"{name}.toml").read_text(encoding="utf-8"))["config"]
+    layers = read_config({**stated, **changes}).layers
+    assert {layer.parallel for layer in layers} == {parallel}

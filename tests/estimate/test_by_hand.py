@@ -84,10 +84,10 @@ def test_decode_on_one_dram_device() -> None:
     compute, memory = 2 * (5.12 + 2.56 + 15.36) + 32, 2 * (2 * 2.56 + 8.32 + 3.84) + 2 * 1.28
     rest = dict.fromkeys(("feed", "network", "overhead", "spill"), 0)
     assert owed == pytest.approx({"compute": compute, "memory": memory, **rest})
-    # all the FLOP at peak, or all weights and caches at full bandwidth: 2 · 5,888 + 6,400 FLOP, 2 · 1,856 + 1,600 B
-    assert step.floor / US == pytest.approx(max(18176 * 0.005, 5312 * 0.01))
+    # all the FLOP at peak, or all weights and caches at full bandwidth: 2 · 5,888 + 6,400 FLOP, 2 · 1,792 + 1,600 B
+    assert step.floor / US == pytest.approx(max(18176 * 0.005, 5184 * 0.01))
     single = Deployment(toy_model(), hbm(), efficiency="ideal").decode(1, 10)  # a quarter of the FLOP and of the caches
-    assert single.floor / US == pytest.approx((2 * (1152 + 11 * 16) + 1600) * 0.01)
+    assert single.floor / US == pytest.approx((2 * (1152 + (9 + 1) * 16) + 1600) * 0.01)  # a new key need not be read
     assert step.mfu == pytest.approx(18176 * 0.005 / 115.2)
     assert step.mbu == pytest.approx(5312 * 0.01 / 115.2)
     assert step.tokens_per_second == pytest.approx(4 / 115.2e-6)
@@ -209,7 +209,7 @@ def test_the_stage_with_the_head_may_be_the_slowest() -> None:
     first, second = 34.56 + 0.64, 34.56 + 32.64
     assert step.seconds / US == pytest.approx(max(first + second + 2 * 1.82, 2 * second))
     # At the least, a token passes both stages, and the second reads its weights once and all caches.
-    weights, cache = 256 + 128 + 512 + 256, 11 * 16
+    weights, cache = 256 + 128 + 512 + 256, (9 + 1) * 16
     assert step.floor / US == pytest.approx((2 * (weights + cache) + 1600) * 0.02)
     assert two.decode(40, 10).floor / US == pytest.approx((weights + 40 * cache + 1600) * 0.02)
 
@@ -220,9 +220,9 @@ def test_of_the_last_layer_a_prompt_needs_the_last_token_alone() -> None:
     prompt = Deployment(toy_model(3), hbm(), efficiency="ideal").prefill(64)
     assert prompt.floor / US == pytest.approx((2 * each + final + head) * 0.005)
     # Layers that read an earlier one's cache keep nothing themselves: where two are last, all three do no more. Memory
-    # binds then: two layers have no matrices for keys and values, of 8 × 8; each reads 64 keys, and one is written.
+    # binds then: two layers have no matrices for keys and values, of 8 × 8; each reads 63 keys, and one is written.
     sharing = Deployment(toy_model(3, sharing=2), hbm(), efficiency="ideal").prefill(64)
-    assert sharing.floor / US == pytest.approx((3 * 1152 - 2 * 128 + 1600 + (3 * 64 + 1) * 16) * 0.01)
+    assert sharing.floor / US == pytest.approx((3 * 1152 - 2 * 128 + 1600 + (3 * 63 + 1) * 16) * 0.01)
 
 
 def test_prefill_in_two_unequal_stages_of_sram() -> None:

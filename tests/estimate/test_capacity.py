@@ -38,6 +38,16 @@ def close(value: Any) -> Any:
     return pytest.approx(float(value), rel=ROUNDING, abs=0)
 
 
+def test_states_are_kept_in_their_format() -> None:
+    """Qwen3-Next: 36 layers with 32 heads of 128 · 128, and three inputs of 8,192 channels in 16 bits."""
+    model = load_model("qwen3-next-80b-a3b")
+    for name, size in (("fp32", 4), ("bf16", 2)):
+        memory = Memory.of(model, accelerator("h100-sxm"), Layout(), PRESETS["fp8"].with_(state=name))
+        kept = 36 * (32 * 128 * 128 * size + 3 * 8192 * 2)
+        assert memory.sequence_bytes(memory.rooms[0], 1000.0) == close(model.kv_bytes(1000, "fp8") + kept)
+        assert sequence_bytes(model, memory.quantization, 1000) == model.kv_bytes(1000, "fp8") + kept
+
+
 # -- every byte is somewhere ------------------------------------------------------------------------------------------
 
 
@@ -115,6 +125,16 @@ def test_experts_are_spread_over_their_group(ranks: dict[str, int], held: float)
     (room,) = Memory.of(model, accelerator("h100-sxm"), Layout(**ranks), PRESETS["bf16"]).rooms
     router, table, expert = 8 * 8 * 2, 8 * 2, 3 * 8 * 16 * 2
     assert room.weights == router + table + held * expert
+
+
+@pytest.mark.parametrize(("ranks", "cut"), [({"tp": 4}, 4), ({"tp": 2, "dp": 2}, 2), ({"tp": 2, "dp": 2, "ep": 4}, 1)])
+def test_what_surrounds_experts_that_are_exchanged_is_whole_on_every_device(ranks: dict[str, int], cut: int) -> None:
+    mixture = MoE(experts=4, top_k=2, expert_width=16, shared_width=32)
+    layer = Layer(mixer=None, feed_forward=mixture, norms=0)
+    model = ModelShape(name="a toy", hidden=8, vocab=1, layers=(layer,), tied=True)
+    (room,) = Memory.of(model, accelerator("h100-sxm"), Layout(**ranks), PRESETS["bf16"]).rooms
+    router, table, shared, experts = 8 * 4, 8, 3 * 8 * 32, 4 * 3 * 8 * 16
+    assert room.weights == 2 * (router + table + shared / cut + experts / 4)
 
 
 def test_what_is_missing_is_added_over_all_devices() -> None:

@@ -262,11 +262,17 @@ def test_both_ends_of_an_interval_come_of_one_pass(monkeypatch: pytest.MonkeyPat
     tokens=st.integers(1, 8),
 )
 def test_verifying_reads_each_cache_once(case: Case, tokens: int) -> None:
-    """Several new tokens of a sequence pass the linear layers, and share one reading of weights and cache."""
+    """Several new tokens of a sequence pass the linear layers, each sees the keys before it, and all share one reading
+    of weights and cache.
+    """
     context = case.point.context + tokens
-    one, several = (Case(case.resolved, Point("decode", case.point.batch, context, 0, new)) for new in (1, tokens))
-    flops = [counting.worked(each.step, "flops") for each in (one, several)]
-    assert flops[1] == close(tokens * flops[0])
+
+    def step(until: float, new: int) -> Case:
+        return Case(case.resolved, Point("decode", case.point.batch, until, 0, new))
+
+    one, several = step(context, 1), step(context, tokens)
+    each = [counting.worked(step(context - later, 1).step, "flops") for later in range(tokens)]
+    assert counting.worked(several.step, "flops") == close(sum(each))
     written = [counting.worked(each.step, "cache") for each in (one, several)]
     keys = sum(mixer.key_elements * count for mixer, count in counting.mixers(case.resolved.model))
     assert written[0] <= written[1]

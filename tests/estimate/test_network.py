@@ -174,6 +174,7 @@ def test_copies_within_a_node_are_sent_as_any_others() -> None:
 def test_least_bytes_over_every_wire_and_one_latency() -> None:
     assert least_transfer(Transfer("any", "all_reduce", 500, 200, 8), WIRES, "a part") == (200 / 100, 2)
     assert least_transfer(Transfer("any", "all_reduce", 500, 220, 16), WIRES, "a part") == (220 / 110, 2)
+    assert least_transfer(Transfer("any", "all_reduce", 500, 0, 16), WIRES, "a part") == (0, 0)
 
 
 @given(

@@ -22,7 +22,7 @@ EVIDENCE: dict[str, Any] = {"points": 1, "error": 0, "low": 1, "high": 1, "sourc
 
 
 def matmul(stored: str, computed: str, kernel_class: Any = "matmul") -> Operation:
-    return Operation("a term", kernel_class, stored, computed, 1, 1, 0, 0, 1, 1)
+    return Operation("a term", kernel_class, stored, computed, 1, 1, 0, 0, 1, 1, 0)
 
 
 def kernel(overhead: float) -> KernelFit:
@@ -263,7 +263,7 @@ def test_a_format_that_is_native_runs_as_it_is() -> None:
 
 def test_the_other_16_bit_format_stands_in_and_is_said() -> None:
     found = runnable(PRESETS["int8"], accelerator("groq-lpu-v1"))
-    assert found.peaks == {"int8": "int8", "bf16": "fp16"}
+    assert found.peaks == {"int8": "int8", "bf16": "fp16", "fp8": "fp16"}  # index scores run as attention does
     assert found.notes == ("Groq LPU v1 (GroqChip 1) has no bf16 peak: fp16, of the same width, is taken",)
     step = rl.Deployment("llama-3.1-8b", "groq-lpu-v1", 64, quantization="int8").decode()
     assert found.notes[0] in step.assumptions
@@ -273,7 +273,7 @@ def test_weights_narrower_than_any_peak_of_mxfp4_are_multiplied_in_16_bits() -> 
     found = runnable(PRESETS["mxfp4"], accelerator("h100-sxm"))
     assert found.quantization.activations == "bf16"
     assert found.quantization.weights == "mxfp4"
-    assert found.peaks == {"bf16": "bf16"}
+    assert found.peaks == {"bf16": "bf16", "fp8": "fp8"}
     assert found.notes == ("NVIDIA H100 SXM5 80GB has no MXFP4 peak: such weights are multiplied in bf16",)
 
 

@@ -27,7 +27,7 @@ def operation(flops: float = 0, weights: float = 0, activations: float = 0, **ch
     values = {
         "term": "a term", "kernel_class": "matmul", "stored": "bf16", "computed": "bf16",
         "flops": flops, "weights": weights, "cache": 0, "activations": activations,
-        "fewest_flops": flops, "fewest_weights": weights,
+        "fewest_flops": flops, "fewest_weights": weights, "fewest_cache": 0,
     }  # fmt: skip
     return Operation(**{**values, **changes})
 
@@ -161,7 +161,7 @@ def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
     tiered = replace(machine(), tiers=tiers)
     assert floor(operation(0, 20), on=tiered) == max(20 / 13, 16 / 3, 10 / 1)
     assert floor(operation(0, 9), on=tiered) == max(9 / 13, 5 / 3)
-    assert floor(operation(cache=20), on=tiered) == 20 / 13
+    assert floor(operation(fewest_cache=20), on=tiered) == 20 / 13
 
 
 WIRE = Wire("a wire", 1e9, 1.0, 1, None, "switch")
@@ -197,10 +197,10 @@ def test_waiting_in_a_pipeline_is_owed_to_what_the_stages_do() -> None:
 
     The second stage takes 7 s of each of four micro-batches: 28 - 10.5 - 1 s of waiting, shared out as 9 to 1.5.
     """
-    busy, rates = pipeline("decode", 4, 1.0), Plain(overhead=0.5)
-    assert step_seconds(busy, machine(), rates) == 28  # type: ignore[arg-type]
-    assert passage(busy, machine(), rates) == (10.5, 1, 7)  # type: ignore[arg-type]
-    terms = step_terms(busy, machine(), rates)  # type: ignore[arg-type]
+    busy, rates, one = pipeline("decode", 4, 1.0), Plain(overhead=0.5), replace(machine(), wires=(WIRE,))
+    assert step_seconds(busy, one, rates) == 28  # type: ignore[arg-type]
+    assert passage(busy, one, rates) == (10.5, 1, 7)  # type: ignore[arg-type]
+    terms = step_terms(busy, one, rates)  # type: ignore[arg-type]
     assert terms["a term"].total == 10.5
     waiting = terms["pipeline"]
     owed = dict.fromkeys(RESOURCES, 0.0) | {"compute": 16.5 * 9 / 10.5, "network": 1, "overhead": 16.5 * 1.5 / 10.5}

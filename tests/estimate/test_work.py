@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.catalog import accelerator
+from roofline.describe.compressed import CompressedAttention
 from roofline.describe.feedforward import Dense, MoE
 from roofline.describe.formats import PRESETS, Quantization, width
+from roofline.describe.linear_attention import GatedDeltaNet
+from roofline.describe.mixer import Indexer
+from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
@@ -165,6 +169,24 @@ def test_caches_are_read_whole_and_states_are_read_and_written(case: Case) -> No
     assert counting.worked(case.step, "cache") == close(case.point.batch * expected)
 
 
+def test_a_state_is_read_where_there_is_one_in_the_format_it_is_kept_in() -> None:
+    """Two heads of 8 · 4 and filters over 3 earlier inputs of 2 · 8 + 8 channels: a prompt begins with none."""
+    mixer = GatedDeltaNet(key_heads=1, value_heads=2, key_dim=8, value_dim=4, filter_length=4)
+    assert (mixer.recurrent_elements, mixer.convolution_elements) == (2 * 8 * 4, 3 * (2 * 8 + 8))
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
+    for name, size in (("fp32", 4), ("bf16", 2), ("fp8", 1)):
+        compiled = plan(model, None, PRESETS["bf16"].with_(state=name))
+        held = 3 * (64 * size + 72 * 2)
+        (token,) = term(compiled.decode(batch=3.0, context=50.0), "state")
+        (whole,) = term(compiled.prefill(batch=3.0, prompt=50.0, cached=0.0), "state")
+        (rest,) = term(compiled.prefill(batch=3.0, prompt=50.0, cached=20.0), "state")
+        assert (token.cache, whole.cache, rest.cache) == (2 * held, held, 2 * held)
+        assert (token.stored, token.fewest_cache, whole.fewest_cache) == (name, 2 * held, held)
+        slices = compiled.prefill(batch=3.0, prompt=50.0, cached=0.0, slice=30.0)
+        assert {item.cache / item.flops for item in term(slices, "state")} == {2 * held / 3 / (30 * mixer.state_flops)}
+        assert model.cache_bytes(50, "bf16", name) * 3 == held
+
+
 def test_a_layer_that_reads_an_earlier_cache_writes_none() -> None:
     own = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8)
     borrowed = own.model_copy(update={"shares_kv": True})
@@ -173,6 +195,77 @@ def test_a_layer_that_reads_an_earlier_cache_writes_none() -> None:
     step = plan(model).decode(batch=3.0, context=50.0)
     key = (8 + 8) * 2
     assert counting.worked(step, "cache") == 3 * (2 * 50 * key + key)
+
+
+def fewest(mixer: Mixer, **load: float) -> float:
+    """Keys that no implementation can avoid to move: of one sequence, by `new` tokens after `cached`."""
+    key = mixer.key_elements
+    layers = (Layer(mixer=mixer, feed_forward=None),)
+    compiled = plan(ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False), None, PRESETS["fp8"])
+    new, cached = load["new"], load["cached"]
+    decode = compiled.decode(batch=3.0, context=cached + new, new=new)
+    prompt = compiled.prefill(batch=3.0, prompt=cached + new, cached=cached)
+    moved = {counting.worked(step, "fewest_cache") / (3 * key) for step in (decode, prompt)}
+    assert all(
+        item.fewest_cache <= item.cache
+        for step in (decode, prompt)
+        for item in step.items
+        if isinstance(item, Operation)
+    )
+    (same,) = moved
+    return same
+
+
+def test_what_was_cached_is_read_once_and_what_is_new_is_written_once() -> None:
+    """A token reads 49 earlier keys and writes its own, though kernels write 1 and then read 50; a prompt of 50 writes
+    50, of which a window keeps 8. A layer that reads another's cache writes nothing.
+    """
+    full = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8)
+    narrow = full.model_copy(update={"window": 8})
+    assert fewest(full, new=1.0, cached=49.0) == 49 + 1
+    assert fewest(full, new=4.0, cached=49.0) == 49 + 4
+    assert fewest(full, new=50.0, cached=0.0) == 50
+    assert fewest(narrow, new=1.0, cached=49.0) == 7 + 1
+    assert fewest(narrow, new=50.0, cached=0.0) == 8
+    assert fewest(full.model_copy(update={"shares_kv": True}), new=2.0, cached=49.0) == 49
+    chosen = full.model_copy(update={"indexer": Indexer(heads=1, dim=16, top_k=5)})
+    assert fewest(chosen, new=1.0, cached=49.0) == 4 + 1 + 50  # its index keys are as wide as its keys
+
+
+def test_what_no_one_can_avoid_of_compressed_keys() -> None:
+    """A window of 8 tokens and a summary of every 4 before them: the 52nd token completes the thirteenth."""
+    mixer = CompressedAttention(
+        heads=2, q_rank=4, head_dim=8, window=8, ratio=4, indexer=None, output_groups=1, output_rank=4
+    )
+    assert fewest(mixer, new=1.0, cached=51.0) == 7 + 12 + 1 + 1
+    assert fewest(mixer, new=1.0, cached=52.0) == 7 + 13 + 1
+    assert fewest(mixer, new=20.0, cached=0.0) == 8 + 5
+
+
+@pytest.mark.parametrize(("window", "pairs"), [(None, 50 + 51 + 52), (51, 50 + 51 + 51), (8, 24)])
+def test_drafts_are_verified_against_the_keys_before_them(window: int | None, pairs: int) -> None:
+    """Three new tokens that end at 52 see 50, 51 and 52 keys, no further than the window: 4 · 8 FLOP for each head."""
+    indexer = Indexer(heads=3, dim=16, top_k=52)
+    mixer = Attention(heads=2, kv_heads=1, key_dim=8, value_dim=8, window=window, indexer=indexer)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False)
+    step = plan(model).decode(batch=5.0, context=52.0, new=3.0)
+    assert counting.worked(step, "flops", terms=("attention", "indexer")) == 5 * pairs * (4 * 2 * 8 + 2 * 3 * 16)
+
+
+def test_every_rank_scores_every_index_key_in_fp8() -> None:
+    """DeepSeek-V3.2, 61 layers on eight ranks: 64 heads of 128 on each of 4096 keys of 128 B; an eighth would do."""
+    for tp in (1, 8):
+        step = plan(load_model("deepseek-v3.2"), Layout(tp=tp), PRESETS["fp8"]).decode(batch=2.0, context=4096.0)
+        (search,) = term(step, "indexer")
+        flops, keys = 2 * 4096 * 2 * 64 * 128, 2 * 4096 * 128
+        assert (search.flops, search.cache, search.computed) == (flops, keys, "fp8")
+        assert (search.fewest_flops, search.fewest_cache) == (flops / tp, keys / tp)
+        assert search.activations == 2 * 64 * 128
+        assert search.kernel_class == "matmul"
+        assert sum(count for item, count in zip(step.items, step.path, strict=True) if item is search) == 61
+    prompt = plan(load_model("deepseek-v3.2"), Layout(tp=8)).prefill(batch=2.0, prompt=100.0, cached=40.0)
+    (search,) = term(prompt, "indexer")
+    assert search.flops == 2 * (100 * 101 - 40 * 41) / 2 * 2 * 64 * 128
 
 
 # -- mixtures of experts ----------------------------------------------------------------------------------------------
@@ -315,19 +408,35 @@ def test_ranks_that_exchange_and_cut_experts_sum_their_parts_of_what_each_was_se
     assert sums == [Transfer("all_reduce", "all_reduce", 3 * 2 * 16 * 2, 0, 2)]
 
 
-@pytest.mark.parametrize("ep", [4, 8])
-def test_prompts_may_send_a_row_to_a_node_once_and_decode_sends_each_copy(ep: int) -> None:
-    """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks."""
+@pytest.mark.parametrize(("ep", "distinct"), [(4, 3 * (1 - (2 / 3) ** 10)), (8, 6 * (1 - (5 / 6) ** 10))])
+def test_prompts_send_a_row_to_a_rank_once_and_decode_sends_each_copy(ep: int, distinct: float) -> None:
+    """Four rows of 16 elements on each of eight ranks, ten experts a token, each expert on 8 / ep of the ranks.
+
+    Ten draws from three of four groups miss each of the three with (2/3)^10, and each of the six ranks with (5/6)^10.
+    """
     mixture = MoE(experts=16, top_k=10, expert_width=8, expert_groups=4, chosen_groups=3)
     compiled = plan(toy(mixture), Layout(dp=8, ep=ep))
     prompts, decode = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=8.0, context=4.0)
     found = {item.term: item for item in transfers(prompts) if item.collective == "all_to_all"}
     for term, times in (("dispatch", 8 / ep), ("combine", 1)):
         assert (found[term].copies, found[term].once) == (10, 4 * 16 * 2)
-        assert found[term].size == close(4 * 16 * 2 * ep * times)
+        assert found[term].size == close(4 * 16 * 2 * distinct * times)
         assert (found[term].expert_groups, found[term].chosen_groups) == (4, 3)
-    exchanged = [item for item in transfers(decode) if item.collective == "all_to_all"]
-    assert {(item.copies, item.once) for item in exchanged} == {(1, 0)}
+    exchanged = {item.term: item for item in transfers(decode) if item.collective == "all_to_all"}
+    assert {(item.copies, item.once) for item in exchanged.values()} == {(1, 0)}
+    assert exchanged["combine"].size == 16 * 2 * ep
+    sums = [item.size for item in transfers(prompts) if item.collective == "all_reduce"]
+    assert sums == ([close(4 * 16 * 2 * distinct * 2)] if ep == 4 else [])
+
+
+def test_a_prompt_of_one_node_is_sent_to_the_ranks_that_have_some_of_its_experts() -> None:
+    """Eight experts a token are expected on 8 · (1 - (7/8)^8) = 5.25 of eight ranks; in decode eight copies go."""
+    compiled = plan(toy(MoE(experts=64, top_k=8, expert_width=8)), Layout(dp=8, ep=8))
+    steps = compiled.prefill(batch=8.0, prompt=4.0, cached=0.0), compiled.decode(batch=32.0, context=4.0)
+    prompt, decode = ({item.term: item.size for item in transfers(step)} for step in steps)
+    for term in ("dispatch", "combine"):
+        assert decode[term] == 4 * 16 * 2 * 8
+        assert prompt[term] == close(4 * 16 * 2 * 8 * (1 - (7 / 8) ** 8))
 
 
 @pytest.mark.parametrize(("ep", "rows", "cut"), [(1, 60, 4), (2, 30, 2), (4, 15, 1)])
@@ -476,6 +585,24 @@ def test_tensor_parallel_layers_reduce_twice_and_gather_logits() -> None:
     assert sizes == {"all_reduce": 3 * 40 * 4096 * 2, "all_gather": 3 * 128256 * 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "sums", "needed"),
+    [("falcon-40b", 120, 60), ("falcon-7b", 64, 32), ("gpt-neox-20b", 88, 44), ("command-r-plus", 128, 64)],
+)
+def test_one_sum_would_do_for_attention_and_network_side_by_side(name: str, sums: int, needed: int) -> None:
+    """Engines make two; a floor needs one, and the embedding's."""
+    model = load_model(name)
+    step = plan(model, Layout(tp=4)).decode(batch=3.0, context=100.0)
+    found = [(item, count) for item, count in zip(step.items, step.path, strict=True) if isinstance(item, Transfer)]
+    made = [(item.fewest, count) for item, count in found if item.collective == "all_reduce"]
+    assert sum(count for _, count in made) == sums + 1
+    assert sum(count for fewest, count in made if fewest) == needed + 1
+    apart = [layer.model_copy(update={"feed_forward": None}) for layer in model.layers]
+    alone = plan(model.model_copy(update={"layers": tuple(apart)}), Layout(tp=4)).decode(batch=3.0, context=100.0)
+    whole = [(item, count) for item, count in zip(alone.items, alone.path, strict=True) if isinstance(item, Transfer)]
+    assert sum(count for item, count in whole if item.collective == "all_reduce" and item.fewest) == needed + 1
+
+
 def test_experts_on_ranks_exchange_tokens() -> None:
     """Eight data-parallel ranks of four sequences: each token goes to its two experts in fp8 and comes back in bf16."""
     model = load_model("mixtral-8x7b")
@@ -492,6 +619,32 @@ def test_experts_on_ranks_exchange_tokens() -> None:
     whole = 32 * 4096 * 2
     assert gathered["all_gather"] == ("all_gather", whole, whole * 7 / 8)
     assert gathered["reduce_scatter"] == ("all_gather", whole, whole * 7 / 8)
+
+
+def test_tensor_ranks_part_before_experts_of_all_data_ranks_and_join_behind_them() -> None:
+    """DeepSeek-V3 on four tensor ranks of eight data ranks: 61 attentions, of which 58 are summed into shares of the
+    rows that are joined behind the experts, 3 dense networks and the embedding. Shared experts are whole on each rank,
+    for a quarter of the 16 rows of each data rank; holding a quarter of them would do.
+    """
+    model = load_model("deepseek-v3")
+    row = 16 * 7168 * 2
+    for ep in (32, 1):
+        step = plan(model, Layout(tp=4, dp=8, ep=ep), PRESETS["fp8"]).decode(batch=128.0, context=100.0)
+        counts: dict[tuple[str, int], int] = {}
+        for item, count in zip(step.items, step.path, strict=True):
+            if isinstance(item, Transfer) and item.ranks == 4:
+                key = item.term, int(item.size)  # type: ignore[call-overload]
+                counts[key] = counts.get(key, 0) + count  # type: ignore[assignment]
+        logits = counts.pop(("all_gather", 16 * 129280 * 2))
+        assert logits == 1
+        assert counts == {("all_reduce", row): 3 + 3 + 1, ("reduce_scatter", row): 58, ("all_gather", row): 58}
+        least = {item.term: item.fewest for item in transfers(step) if item.ranks == 4 and item.size == row}
+        assert least == {"all_reduce": row, "reduce_scatter": row / 4, "all_gather": row * 3 / 4}
+        ups, downs = term(step, "shared_experts")
+        whole = 1 if ep > 1 else 4
+        assert (ups.flops, downs.flops) == (16 * 2 * 7168 * 2 * 2048 / 4, 16 * 2 * 7168 * 2048 / 4)
+        assert (ups.weights, downs.weights) == (7168 * 2 * 2048 / whole, 7168 * 2048 / whole)
+        assert (ups.fewest_weights, downs.fewest_weights) == (7168 * 2 * 2048 / 4, 7168 * 2048 / 4)
 
 
 @pytest.mark.parametrize(("tp", "dp"), [(1, 8), (2, 4)])

@@ -207,7 +207,7 @@ def test_the_parts_sum_to_the_whole(case: Case) -> None:
     negligible = 1e-13 * estimate.seconds  # a wait is a difference of nearly equal numbers where there is none
     for times in estimate.terms.values():
         assert set(times.attributed) == set(RESOURCES)
-        assert abs(sum(times.attributed.values()) - times.total) <= ROUNDING * times.total + negligible
+        assert abs(sum(times.attributed.values()) - times.total) <= ROUNDING * abs(times.total) + negligible
         assert all(share >= -negligible for share in times.attributed.values())
 
 

@@ -47,5 +47,7 @@ def test_prices_and_powers_take_units(option: str, attribute: str, value: float)
 def test_the_cache_may_have_a_format_of_its_own() -> None:
     pool = Pool.parse("h100-sxm:1,quantization=w4a16,kv_cache=fp8")
     assert pool.formats(rl.model("llama-3.1-8b"), "bf16") == rl.Quantization.of("w4a16").with_(kv_cache="fp8")
+    shorter = Pool.parse("h100-sxm:1,state=bf16").deployment(rl.model("qwen3-next-80b-a3b"), "fp8")
+    assert shorter.quantization == rl.Quantization.of("fp8").with_(state="bf16")
     both = Pool.parse("mi300x:2,all_reduce=int4,kv_cache=fp8").deployment(rl.model("llama-3.1-8b"), "bf16")
     assert both.quantization == rl.Quantization(weights="bf16", kv_cache="fp8", all_reduce="int4")

@@ -67,13 +67,15 @@ def mixing_flops(model: ModelShape, context: int) -> int:
 
 
 def cache_traffic(model: ModelShape, context: int, kv_cache: str) -> Fraction:
-    """Bytes of the cache that a decoded token reads and writes: keys it sees and its own, index keys, states twice."""
+    """Bytes of the cache that a decoded token reads and writes: keys it sees and its own, index keys, states twice but
+    for the first token, before which there are none.
+    """
     total = Fraction(0)
     for mixer, count in mixers(model):
         keys = int(mixer.visible_keys(context)) + (0 if getattr(mixer, "shares_kv", False) else 1)  # type: ignore[call-overload]
         elements = keys * mixer.key_elements + int(mixer.index_elements(context))  # type: ignore[call-overload]
         states = 4 * mixer.recurrent_elements + 2 * mixer.convolution_elements
-        total += count * (elements * width(kv_cache) + 2 * states)
+        total += count * (elements * width(kv_cache) + (1 + min(context - 1, 1)) * states)
     return total
 
 

@@ -295,7 +295,7 @@ def test_calibrated_is_never_faster_than_ideal_and_grows_with_the_load(part: str
 def test_the_form_is_bounded_below_by_the_roofs(
     flops: float, moved: float, overhead: float, compute: float, memory: float
 ) -> None:
-    work = Operation("any", "matmul", "bf16", "bf16", flops, moved, 0, 0, flops, moved)
+    work = Operation("any", "matmul", "bf16", "bf16", flops, moved, 0, 0, flops, moved, 0)
     kernel = measured_of([("row", row("gemm", GEMMS[0]))]).kernels[0]
     rows = rows_of(PART, [type(kernel)(kernel.id, kernel.accelerator, work, 1.0, "", "")])
     seconds = rows.predicted(overhead, compute, memory)[0]

@@ -75,6 +75,11 @@ def _falcon_mixers(reading: Reading) -> list[Mixer | None]:
     return [attention(reading, kv_heads=kv_heads)] * reading.count
 
 
+def _falcon_parallel(reading: Reading) -> bool:
+    """In the new architecture always, in the old one unless `parallel_attn` is off."""
+    return reading.keys.flag("parallel_attn", True) or reading.keys.flag("new_decoder_architecture", False)
+
+
 def _falcon_norms(reading: Reading) -> int:
     """Two norms where attention and network follow each other; side by side, one, or in the new architecture two."""
     keys = reading.keys
@@ -196,6 +201,7 @@ DIALECTS = (
         head_bias=True,
         gated=False,
         norms=1,
+        parallel=True,
         norm_bias=True,
         width=four_times,
         harmless=("n_ctx",),
@@ -221,7 +227,8 @@ DIALECTS = (
         ffn_bias=True,
         gated=False,
         norm_bias=True,
-        harmless=("use_parallel_residual", "rotary_pct", "rotary_emb_base"),
+        parallel=("use_parallel_residual", True),
+        harmless=("rotary_pct", "rotary_emb_base"),
     ),
     Dialect(
         family="OPT",
@@ -290,6 +297,7 @@ DIALECTS = (
         gated=False,
         norm_bias=True,
         norms=_falcon_norms,
+        parallel=_falcon_parallel,
         width=four_times,
         mixers=_falcon_mixers,
         harmless=(
@@ -318,6 +326,7 @@ DIALECTS = (
         head_bias=True,
         gated=False,
         norms=1,
+        parallel=True,
         norm_bias=True,
         width=four_times,
         mixers=_phi_mixers,
@@ -339,6 +348,7 @@ DIALECTS = (
         qkv_bias="use_qkv_bias",
         qk_norm=("qk_layernorm", "full"),
         norms=_one_norm_if_parallel,
+        parallel="use_parallel_residual",
         norm_bias=True,
     ),
     Dialect(

@@ -210,7 +210,9 @@ def decoder_layers(reading: Reading) -> Sequence[Layer]:
     """The layers of a usual decoder, from the family's mixers and feed-forwards."""
     dialect = reading.dialect
     mixers = (dialect.mixers or attentions)(reading)
-    return stacked(mixers, (dialect.feed_forwards or feed_forwards)(reading), norm_count(reading))
+    networks = (dialect.feed_forwards or feed_forwards)(reading)
+    parallel = dialect.parallel(reading) if callable(dialect.parallel) else reading.on(dialect.parallel)
+    return stacked(mixers, networks, norm_count(reading), parallel=parallel)
 
 
 def latents(reading: Reading) -> list[Mixer | None]:

@@ -74,6 +74,8 @@ class Dialect:
     norms: int | Callable[[Reading], int] = 2
     """Norms per layer."""
     final_norm: bool = True
+    parallel: Trait | Callable[[Reading], bool] = False
+    """Whether attention and network read the same input side by side, and are added to the residual stream at once."""
     norm_bias: Trait = False
     """Whether a norm has a bias beside its weight."""
     gate: Literal["none", "head", "full"] = "none"

@@ -241,6 +241,7 @@ DIALECTS = (
         output_bias="attention_bias",
         qk_norm=("use_qk_norm", "full"),
         norms=1,
+        parallel=True,
     ),
     Dialect(
         family="Cohere-2",
@@ -249,6 +250,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         norms=1,
+        parallel=True,
         windows=patterns.every(4, "sliding_window_pattern", "_sliding_window_pattern"),
         harmless=(
             "head_dim",

@@ -355,6 +355,7 @@ DIALECTS = (
         qkv_bias="attention_bias",
         output_bias="attention_bias",
         norms=1,
+        parallel=True,
         width=_cohere_width,
         windows=_cohere_windows,
         sparse=patterns.after_dense_prefix,
