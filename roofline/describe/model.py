@@ -41,9 +41,10 @@ class Layer(Shape):
     parallel: bool = False
     """Whether mixer and feed-forward read the same input, and the residual stream takes both at once.
 
-    One sum over tensor ranks would do for both, and a floor has no more. Engines take two all the same, for all of these
-    models (NVIDIA/TensorRT-LLM, models/gptj, gptneox, phi, commandr, falcon; sgl-project/sglang, srt/models/commandr.py)
-    or for most (vllm-project/vllm, model_executor/models/gpt_neox.py, phi.py, commandr.py, but once in falcon.py).
+    One sum over tensor ranks would do for both, and a floor has no more. Engines take two all the same, for all of
+    these models (NVIDIA/TensorRT-LLM, models/gptj, gptneox, phi, commandr, falcon; sgl-project/sglang,
+    srt/models/commandr.py) or for most (vllm-project/vllm, model_executor/models/gpt_neox.py, phi.py, commandr.py, but
+    once in falcon.py).
     """
 
     def matrices(self, hidden: int) -> tuple[Matrix, ...]:
