@@ -89,6 +89,10 @@ def transfer_time(transfer: Transfer, wires: Sequence[Wire], fit: CollectiveFit,
     direct = direct_all_gather if transfer.collective == "all_gather" else direct_all_to_all
     outside = direct(size, taken.groups, bandwidth_across, latency_across)
     each = outside + direct(size / taken.groups, taken.group, bandwidth, latency)
+    if transfer.collective == "all_gather":
+        # Or what leaves a group crosses once, a share by each of its devices, which then have it from each other.
+        shared = direct_all_gather(size / taken.group, taken.groups, bandwidth_across, latency_across)
+        return fit.staged_overhead + minimum(each, shared + direct_all_gather(size, taken.group, bandwidth, latency))
     if transfer.copies == 1:
         return fit.staged_overhead + each
     shape = (taken.group, taken.groups, bandwidth, bandwidth_across, latency, latency_across)

@@ -218,7 +218,8 @@ class Resolved:
         if longest and point.kind != SYMBOL and np.any(np.asarray(point.context) > longest):
             found.append(f"context beyond the {longest:,} tokens that {self.model.name} declares")
         if self.layout.vocab > 1:
-            found.append(f"embedding and head are cut over {self.layout.vocab} stages each, which leaves more room for caches")
+            cut = f"embedding and head are cut over {self.layout.vocab} stages each"
+            found.append(f"{cut}, which leaves more room for caches")
         if self.memory.further and point.kind == SCALAR:
             names = [tier.name for tier in self.machine.tiers[1:]]
             found.append(sentence(names, self.memory.far_shares(point.batch, point.context)))

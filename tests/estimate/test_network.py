@@ -134,12 +134,20 @@ def test_sums_over_groups_scatter_join_and_gather() -> None:
     assert seconds("all_reduce", 800, 16, fit=FITTED) == pytest.approx(0.5 + 2 * inside + across)
 
 
-def test_gathers_over_groups_cross_with_what_leaves_the_group() -> None:
-    for collective in ("all_gather", "all_to_all"):
-        across, inside = 2 * 3 + 1 / 2 * 800 / 10, 2 + 7 / 8 * 400 / 100
-        assert seconds(collective, 800, 16) == pytest.approx(across + inside)
-        across, inside = 2 * 3 + 1 / 2 * 800 / 5, 2 + 7 / 8 * 400 / 50
-        assert seconds(collective, 800, 16, fit=FITTED) == pytest.approx(0.5 + across + inside)
+@pytest.mark.parametrize(("fit", "times", "overhead"), [(PLAIN, 1.0, 0.0), (FITTED, 0.5, 0.5)])
+def test_exchanges_over_groups_cross_with_what_leaves_the_group(fit: Any, times: float, overhead: float) -> None:
+    across, inside = 2 * 3 + 1 / 2 * 800 / (10 * times), 2 + 7 / 8 * 400 / (100 * times)
+    assert seconds("all_to_all", 800, 16, fit=fit) == pytest.approx(overhead + across + inside)
+
+
+@pytest.mark.parametrize(("fit", "times", "overhead"), [(PLAIN, 1.0, 0.0), (FITTED, 0.5, 0.5)])
+def test_what_is_gathered_crosses_to_a_group_once_where_that_is_sooner(fit: Any, times: float, overhead: float) -> None:
+    """Of 800 B half are in the other node of eight: 50 B come to each device, and all else from its neighbours."""
+    across, inside = 2 * 3 + 1 / 2 * 100 / (10 * times), 2 + 7 / 8 * 800 / (100 * times)
+    assert seconds("all_gather", 800, 16, fit=fit) == pytest.approx(overhead + across + inside)
+    wide = replace(ROW, bandwidth=1e6)  # where the way across is wider, each takes all that it needs
+    across, inside = 2 * 3 + 1 / 2 * 800 / (1e6 * times), 2 + 7 / 8 * 400 / (100 * times)
+    assert seconds("all_gather", 800, 16, (NODE, wide), fit) == pytest.approx(overhead + across + inside)
 
 
 def test_copies_of_a_row_cross_to_a_node_once_and_fan_out_there() -> None:
