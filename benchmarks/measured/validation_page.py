@@ -50,7 +50,7 @@ def summary(
     return {
         "counts": within.counts(),
         "faster": {
-            name: [[each.prediction.row["id"] for each in run.above_floor(graded=graded)] for graded in (True, False)]
+            name: [[each.prediction.row["id"] for each in run.below_floor(graded=graded)] for graded in (True, False)]
             for name, run in (("service", within), ("batches", batches["within"]))
         },
         "overall": {name: _overall(each) for name, each in runs.items()},

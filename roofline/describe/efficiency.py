@@ -83,8 +83,8 @@ class CollectiveFit(_Fit):
     """`overhead` [s] of a one-shot exchange, `staged_overhead` [s] of a two-shot one, `bandwidth` reached [1].
 
     `summed_overhead` [s] of a sum in a switch that adds up what passes; None where not measured: then it is not used.
-    `crossing` [s] of a collective's message between domains over a wire whose latency is not published; None where not
-    measured.
+    `crossing` [s] of a message between domains, of a collective or a hand-over, over a wire whose latency is not
+    published; None where not measured.
     """
 
     overhead: float = Field(ge=0, lt=1)

@@ -203,7 +203,7 @@ class ModelShape(Shape):
 
     def cache_bytes(self, context: Num, kv_cache: str = "bf16", state: str = "fp32") -> Num:
         """All that a sequence of `context` tokens keeps: keys and values, index keys, states [B]."""
-        return self.kv_bytes(context, kv_cache) + self.index_bytes(context) + self.state_bytes(state)
+        return self.kv_bytes(context, kv_cache) + self.index_bytes(context, kv_cache) + self.state_bytes(state)
 
 
 def at_the_door(context: Num) -> Num:

@@ -25,7 +25,8 @@ class Traffic:
     at random [1/s]. `cached_share` is the part of each prompt whose cache is there already [1]; the last token of a
     prompt is computed in any case, for its logits are the first token of the answer. Numbers, or arrays that
     broadcast. `lengths` are `"varied"` around these, as users' are, or all `"equal"`, as benchmarks often ask for:
-    requests that began together then end together, and under a serving stack those that follow wait for each other.
+    requests that began together then end together, and those that follow wait for each other under a serving stack on
+    one pool; a pool that only takes prompts counts them as varied.
     Raises `InvalidInput`.
     """
 

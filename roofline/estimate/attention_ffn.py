@@ -300,6 +300,11 @@ class AttentionFfnServer:
         )
         return tuple(dict.fromkeys((*held, *away, *notes)))
 
+    @property
+    def taking(self) -> tuple[str, ...]:
+        """Whole, in each half."""
+        return ()
+
     def __str__(self) -> str:
         pools = [half.resolved for half in (self.attention, self.ffn)]
         where = [f"{pool.devices} × {pool.accelerator.name}, {pool.layout}" for pool in pools]

@@ -259,7 +259,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         fits=True,
         bound=largest(server.attributed(batch, context)),
         limit=allowed.what if full else _limit(crowd, rate, offered),
-        assumptions=(*server.assumptions(batch, context), *notes),
+        assumptions=(*server.assumptions(batch, context), *server.taking, *notes),
     )
 
 

@@ -300,4 +300,7 @@ def _notes(
             f"the cache crosses as {wire} ({sender.quantization.kv_cache} in prefill, "
             f"{receiver.quantization.kv_cache} in decode); converting it takes no time"
         )
+    states = {pool.quantization.state for pool in (sender, receiver)}
+    if len(states) > 1 and system.model.state_bytes():
+        notes.append(f"states cross in the narrower of {' and '.join(sorted(states))}; converting them takes no time")
     return notes

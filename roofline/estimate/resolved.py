@@ -134,7 +134,8 @@ class Resolved:
         """Tokens of the slices in which a rank takes a point's prompts; None for whole ones [token].
 
         The fastest is looked for among powers of two, of which the largest takes all prompts at once, at every place of
-        an array. `InvalidInput` where numbers are symbols: none is the fastest for all of them.
+        an array; at other rates, as the ideal ones, another may be it. `InvalidInput` where numbers are symbols: none is
+        the fastest for all of them.
         """
         if self.slice != "fastest":
             return None if self.slice == "whole" else self.slice
@@ -255,7 +256,9 @@ class Resolved:
             return (_WHOLE,)
         if point is None or point.kind != SCALAR:
             return (_FASTEST,)
-        return (_CHOSEN.format(slice=self.slice_at(point)),)
+        share = math.ceil(math.ceil(point.batch / self.layout.pp) / self.layout.dp)  # prompts of a rank at a time
+        tokens = float(self.slice_at(point))  # type: ignore[arg-type]
+        return (_CHOSEN.format(slice=tokens) if tokens < share * point.new else _NOT_CUT,)
 
     def sources(self) -> tuple[str, ...]:
         """Titles of the documents behind the part's numbers and the fitted figures."""
@@ -275,6 +278,7 @@ _UNEVENLY = "tokens are routed to experts independently, and to some more often 
 _WHOLE = "prompts pass the stages of the pipeline whole; slice= cuts them"
 _FASTEST = "prompts pass the stages of the pipeline in the slices that are fastest; slice= says how many tokens"
 _CHOSEN = "prompts pass the stages of the pipeline in slices of {slice:,g} tokens: the fastest"
+_NOT_CUT = "prompts pass the stages of the pipeline whole, which is the fastest"
 _SLICES = "a rank takes prompts in slices of {slice:,g} tokens"
 _TURNS = "halves of a batch take turns where that is faster: one is computed while rows of the other cross to experts"
 _NO_TURNS = "overlap has no effect: no rows cross to experts of other ranks, or stages of a pipeline take turns already"

@@ -91,7 +91,11 @@ class Server(Protocol):
         """Seconds of a decode step by the resource they are owed to."""
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
-        """What had to be assumed, one sentence each."""
+        """What had to be assumed of decode, one sentence each."""
+
+    @property
+    def taking(self) -> tuple[str, ...]:
+        """How prompts are taken, one sentence each."""
 
     def __str__(self) -> str: ...
 
@@ -285,7 +289,12 @@ class Whole:
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """As estimated."""
-        return (*self.decode(max(batch, 1.0), context).assumptions, *self.settled.taking())
+        return self.decode(max(batch, 1.0), context).assumptions
+
+    @property
+    def taking(self) -> tuple[str, ...]:
+        """As the layout has it."""
+        return self.settled.taking()
 
     def __str__(self) -> str:
         settled = self.settled

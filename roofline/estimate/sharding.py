@@ -49,12 +49,12 @@ def layer_kernels(
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
         if layout.tp > 1 and parted:
-            compiled.append(_parting(hidden, layout.tp))
+            compiled.append(_parting(hidden, layout.tp, quantization))
         elif layout.tp > 1:
             # Where both are added to the residual stream at once, one sum behind the feed-forward would do.
             compiled.append(replace(reduce, fewest_row_bytes=0) if parallel else reduce)
     if feed_forward is not None:
-        compiled.append(norm)
+        compiled.append(replace(norm, row_bytes=norm.row_bytes / layout.tp) if parted else norm)
         compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
         if isinstance(feed_forward, MoE):
             compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization, skew))
@@ -71,11 +71,11 @@ def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> Tran
     return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
 
 
-def _parting(elements: float, ranks: int) -> TransferKernel:
+def _parting(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row, of which each rank gets its share of the rows: all that it must be sent
     where a switch sums.
     """
-    row = elements * HIDDEN_WIDTH
+    row = elements * exact_width(quantization.all_reduce)
     return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks)
 
 

@@ -238,6 +238,11 @@ class SpeculativeServer:
         both = (*self.target.assumptions(batch, context), *self.draft.assumptions(batch * self.spread, context))
         return tuple(dict.fromkeys((*both, *notes)))
 
+    @property
+    def taking(self) -> tuple[str, ...]:
+        """As both models take them."""
+        return tuple(dict.fromkeys((*self.target.taking, *self.draft.taking)))
+
     def __str__(self) -> str:
         where = "on the same devices" if self.system.shared else f"({self.draft})"
         return f"{self.target}, {self.system.length} tokens drafted by {self.draft.deployment.model.name} {where}"

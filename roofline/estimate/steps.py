@@ -16,8 +16,11 @@ from roofline.estimate.layout import Layout, Stage, stages
 from roofline.estimate.network import stage_hops
 from roofline.estimate.sharding import embedding_kernels, head_kernels, layer_kernels
 from roofline.estimate.timing import Step, Turns
-from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Phase, exchanges
+from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Operation, Phase, exchanges
 from roofline.numeric import Num, ceil, maximum, minimum
+
+Hops = tuple[tuple[Wire, int], ...]
+"""Wires that carry activations from stage to stage, with how many hand-overs each carries."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Plan:
     stages: tuple[tuple[int, ...], ...]
     last: tuple[int, ...]
     stages_last: tuple[tuple[int, ...], ...]
-    hops: tuple[tuple[Wire, int], ...]
+    hops: Hops
     overlap: bool = False
 
     @classmethod
@@ -99,8 +102,7 @@ class Plan:
             return replace(step, turns=self._turns(step, part, 1))
         if not step.hops:
             return step
-        wire, number = step.hops[-1]  # the sampled token goes back to the first stage
-        return replace(step, hops=(*step.hops[:-1], (wire, number + 1)))
+        return replace(step, hops=_returning(step.hops))
 
     def prefill(self, *, batch: Num, prompt: Num, cached: Num, slice: Num | None = None) -> Step:
         """All tokens of `batch` prompts of `prompt` tokens, of which `cached` are in the cache already.
@@ -122,9 +124,7 @@ class Plan:
 
     def least(self, phase: Phase, *, batch: Num, context: Num, new: Num) -> Least:
         """What no engine can leave out of a phase that computes `new` tokens of each context of `context`."""
-        hops = self.hops
-        if phase == "decode" and hops:
-            hops = (*hops[:-1], (hops[-1][0], hops[-1][1] + 1))
+        hops = _returning(self.hops) if phase == "decode" and self.hops else self.hops
         together = self._demand(phase, batch, context, new)
         alone = together if not hops else self._demand(phase, 1, context, new)
         return Least(together, alone, phase == "decode", self.layout.pp, hops)
@@ -136,9 +136,10 @@ class Plan:
         items = tuple(kernel.item(load) for kernel in self.kernels)
         if phase == "decode":
             return Demand(items, self.path, self.stages)
-        final = Load(phase, sequences, 1, context - 1, context, sequences, batch)
+        load = Load(phase, sequences, 1, context - 1, context, sequences, batch)
+        final = tuple(_no_more(kernel.item(load), item) for kernel, item in zip(self.kernels, items, strict=True))
         return Demand(
-            (*items, *(kernel.item(final) for kernel in self.kernels)),
+            (*items, *final),
             _apart(self.path, self.last),
             tuple(map(_apart, self.stages, self.stages_last)),
         )
@@ -215,6 +216,19 @@ def _in_stage(last: Sequence[int], stage: Stage) -> list[int]:
     if sum(last) == 1 and not stage.head:
         return [0] * len(last)
     return list(map(min, last, stage.layers))
+
+
+def _no_more(last: Item, every: Item) -> Item:
+    """What is done for the last token of a prompt, which need not read what is made for the others in the same pass."""
+    if not isinstance(last, Operation) or not isinstance(every, Operation):
+        return last
+    return replace(last, fewest_cache=minimum(last.fewest_cache, every.fewest_cache))
+
+
+def _returning(hops: Hops) -> Hops:
+    """Hand-overs of decode: the sampled token goes back to the first stage."""
+    wire, number = hops[-1]
+    return (*hops[:-1], (wire, number + 1))
 
 
 def _apart(counts: Sequence[int], last: Sequence[int]) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ def plan(
     if minimize not in MINIMIZE:
         raise UnknownName("minimize", given=minimize, known=MINIMIZE, expected=f"one of {', '.join(MINIMIZE)}")
     if not isinstance(slo, Slo):
-        raise InvalidInput("slo", given=slo, expected="an Slo(ttft=…, tpot=…) in seconds")
+        raise InvalidInput("slo", given=slo, expected='an Slo, such as Slo(ttft="1 s", tpot="20 ms")')
     if not isinstance(traffic, Traffic) or traffic.shape:
         raise InvalidInput("traffic", given=traffic, expected="a Traffic of plain numbers")
     if traffic.generated == 0 and minimize in OF_FURTHER_TOKENS:

@@ -79,7 +79,7 @@ def _answer(pool: Pool, asked: Deployment, phase: Phase, batch: float, context: 
         return unfit_row(pool.text, asked, phase, batch, context, error, max_batch=room, layout=layout)
     deployment = asked.with_layout(estimate.layout)
     room, _ = _room(deployment, context)
-    row = estimate_row(pool.text, deployment, estimate, max_batch=room, notes=[])
+    row = estimate_row(pool.text, deployment, estimate, max_batch=room)
     chosen = CHOSEN.format(layout=estimate.layout)
     return {**row, "assumptions": [_EACH_ROW if said == chosen else said for said in row["assumptions"]]}
 

@@ -27,7 +27,7 @@ def whole_row(name: str, deployment: Deployment, estimate: Estimate) -> Row:
     `name` is how the pool was typed; `deployment` has the layout of the estimate.
     """
     room = deployment.capacity(float(estimate.context)).max_batch
-    row = estimate_row(name, deployment, estimate, max_batch=room, notes=[])
+    row = estimate_row(name, deployment, estimate, max_batch=room)
     owed = {resource: float(seconds) for resource, seconds in estimate.attributed.items()}
     return {**row, "attributed": owed, "terms": term_rows(estimate)}
 

@@ -90,7 +90,7 @@ def _or(values: Sequence[float]) -> str:
 def _called(batches: Sequence[float], contexts: Sequence[float]) -> str:
     """What the numbers beside marks are: of what varies; nothing where one step is drawn."""
     if len(batches) > 1:
-        return "batch" if len(contexts) == 1 else "last batch at tokens"
+        return "batch" if len(contexts) == 1 else "largest batch at context"
     return "tokens" if len(contexts) > 1 else ""
 
 

@@ -69,10 +69,10 @@ class Pool:
         """The pool as tables name it."""
         return f"{self.devices:,} × {self.name}"
 
-    def resized(self, devices: int) -> str:
+    def typed_on(self, devices: int) -> str:
         """The pool on another number of devices as it would be typed, its layout left open.
 
-        >>> Pool.parse("h100-sxm:8,tp=8,price=2.5").resized(16)
+        >>> Pool.parse("h100-sxm:8,tp=8,price=2.5").typed_on(16)
         'h100-sxm:16,price=2.5'
         """
         head, *options = self.text.split(",")

@@ -126,7 +126,7 @@ def _further(
             return [shlex.join(["roofline", "explain", model, "--on", pool.text, *point, *phase, *formats])]
     counts = {pool.text: [row["min_devices"] for row in rows if row["deployment"] == pool.text] for pool in pools}
     able = [pool for pool in pools if all(counts[pool.text])]
-    enough = dict.fromkeys(pool.resized(max(counts[pool.text])) for pool in able)
+    enough = dict.fromkeys(pool.typed_on(max(counts[pool.text])) for pool in able)
     on = [word for text in enough for word in ("--on", text)]
     lengths = ["--isl", f"{question.isl:.10g}", "--osl", f"{question.osl:.10g}"]
     batches = ["--batch", ",".join(f"{batch:.10g}" for batch in question.batches)]

@@ -52,10 +52,8 @@ KEYS = (
 """Every key of a row of estimates, in order."""
 
 
-def estimate_row(
-    name: str, deployment: Deployment, estimate: Estimate, *, max_batch: float | None, notes: list[str]
-) -> Row:
-    """An estimate that fits; `name` is how its pool was typed, `notes` what was settled before the estimate."""
+def estimate_row(name: str, deployment: Deployment, estimate: Estimate, *, max_batch: float | None) -> Row:
+    """An estimate that fits; `name` is how its pool was typed."""
     return _row(
         name,
         deployment,
@@ -70,7 +68,7 @@ def estimate_row(
         layout=str(estimate.layout),
         replicas=deployment.replicas,
         idle_devices=deployment.idle_devices,
-        assumptions=[*notes, *estimate.assumptions],
+        assumptions=list(estimate.assumptions),
         sources=list(estimate.sources),
     )
 

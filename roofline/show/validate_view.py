@@ -142,7 +142,7 @@ def report(
     out += grid.left_out_line(width)
     if len(every) > 1:
         out += paragraph("--format json has the groups of every quantity", width, style="dim")
-    out += _impossible(found.above_floor(), width)
+    out += _impossible(found.below_floor(), width)
     out += _messages(found, width)
     furthest = found.worst(worst, main) if worst and main else []
     if furthest:

@@ -188,8 +188,9 @@ POINTS = (
     Point("prefill", 1.0, 1.0, 0),
     Point("decode", 3.0, 131_072.0, 0),
 )
-_STRIDE = 13
 _SLICES: tuple[Slice, ...] = ("whole", 512, "fastest", 32)
+"""How prompts are taken, in turn."""
+_STRIDE = 13
 """Coprime with every count of layouts, points and formats, so that few cases see all of each."""
 
 

@@ -114,7 +114,7 @@ def number(row: Row, name: str, default: float | None = None) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise InvalidInput(name, given=text or "nothing", expected="a positive number")
+        raise InvalidInput(name, given=text or "nothing", expected="a number of at least 0")
     return value
 
 

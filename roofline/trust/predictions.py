@@ -28,7 +28,7 @@ from roofline.trust.measured_rows import (
     stack_of,
 )
 from roofline.trust.row_remarks import remarks
-from roofline.trust.static_rows import static_bound, static_value
+from roofline.trust.static_rows import static_floor, static_value
 from roofline.trust.stations import BATCHES, Array, Station, station
 
 _ROUNDS, _TRIED = 8, 65
@@ -73,7 +73,7 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
         return Prediction(row, "unsupported", f"{type(error).__name__}: {error}"[:240])
 
 
-def bound(each: Prediction, quantity: str) -> float | None:
+def floor_of(each: Prediction, quantity: str) -> float | None:
     """What no implementation betters of a quantity of a row that was predicted, in the row's unit; None if unknown.
 
     A time to the first token is at least that of the shortest prompt by itself.
@@ -82,7 +82,7 @@ def bound(each: Prediction, quantity: str) -> float | None:
         return None if each.floor is None else each.floor * 1e3
     what = served(each.row)
     if quantity == "value":
-        return static_bound(each.row, what)
+        return static_floor(each.row, what)
     if quantity != "ttft":
         return None
     asked, two = load(each.row), has_two_pools(each.row)

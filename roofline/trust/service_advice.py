@@ -28,7 +28,7 @@ ADVICE = {
     "compute": "time to the first token of prompts of two lengths, one long, with one request in flight",
 }
 """What to measure for a figure of which the times say nothing."""
-LENGTHS = (128, 8192, 32_768)
+PROMPTS = (128, 8192, 32_768)
 """Prompts of runs that are tried [token]."""
 MODELS = ("llama-3.2-1b", "llama-3.1-8b", "llama-3.1-70b")
 """Models of runs that are tried, and their prompts are the shortest that were measured."""
@@ -37,14 +37,14 @@ SURELY = 0.9
 
 
 def advice(seen: Sequence[Observation], names: Sequence[str], scatter: float) -> dict[str, str]:
-    """Of each figure that times which scatter so far do not tell, why not and what to measure, in words.
+    """Of figures that times do not tell, and would not if they scattered as little as repeated runs: why, in words.
 
-    `names` are of figures that times do not tell which scatter no more than repeated runs either.
+    And what to measure. `names` are those of the figures, `scatter` that of the times [1].
     """
     slopes = Form(seen).slopes(MEAN)
-    doubt = max(scatter, REPEATED)
+    scatter = max(scatter, REPEATED)
     further = [(words, Form(times).slopes(MEAN)) for words, times in runs(seen)] if names else []
-    return {name: _advised(name, seen, slopes, further, doubt) for name in names}
+    return {name: _advised(name, seen, slopes, further, scatter) for name in names}
 
 
 def _advised(
@@ -94,7 +94,7 @@ def _beside(at: int, slopes: Array, scatter: float) -> list[str] | None:
 def runs(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
     """Runs of one request in flight that are not among those seen: other prompts, then another model."""
     first, lengths = seen[0], {each.isl for each in seen}
-    for isl in LENGTHS:
+    for isl in PROMPTS:
         if all(max(isl, own) >= 2 * min(isl, own) for own in lengths):
             yield from _run(f"one request in flight, with a prompt of {isl:,} tokens", first.settled, first, isl)
     for name in MODELS:

@@ -58,7 +58,7 @@ def static_value(row: Row, what: Served, stack: Runtime | None) -> float:
     return _value(row, place.settled, batch, _context(row, UNSTATED_CONTEXT), Times(prefill, step, whole))
 
 
-def static_bound(row: Row, what: Served) -> float | None:
+def static_floor(row: Row, what: Served) -> float | None:
     """What no implementation betters of the row's metric, in its unit; None where it does not state the batch.
 
     Caches are taken in 8 bits, and to be empty where no context is stated; devices to be stages or tensor ranks, which
@@ -68,11 +68,11 @@ def static_bound(row: Row, what: Served) -> float | None:
     if batch is None:
         return None
     pools = {_pool(row, what, dealt=dealt) for dealt in (True, False)}
-    bounds = [_bound(row, station(what, each, None), batch) for each in pools]
-    return min(bounds) if is_time(row) else max(bounds)
+    floors = [_floor(row, station(what, each, None), batch) for each in pools]
+    return min(floors) if is_time(row) else max(floors)
 
 
-def _bound(row: Row, place: Station, batch: float) -> float:
+def _floor(row: Row, place: Station, batch: float) -> float:
     """The same in one layout."""
     said = drafting(row)
     batch = place.replicas if _asked(row)[0] == "ttft_ms" else batch

@@ -145,9 +145,9 @@ class Station:
 
     @cached_property
     def narrowest(self) -> Resolved:
-        """The same with an fp8 cache."""
+        """The same with an fp8 cache and states of 16 bits."""
         formats = self.settled.quantization
-        return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8")})
+        return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8", state="bf16")})
 
 
 def most_yielded(draft_length: int, undeclared: bool) -> int:

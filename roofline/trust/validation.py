@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput
 from roofline.trust.measured_rows import Row, part_of, stack_name
-from roofline.trust.predictions import Prediction, bound, predict
+from roofline.trust.predictions import Prediction, floor_of, predict
 from roofline.trust.row_remarks import BETWEEN
 from roofline.trust.static_rows import is_time
 
@@ -144,11 +144,8 @@ class Validation:
                 inside.append(spread.low <= each.measured / each.predicted <= spread.high)
         return float(np.mean(inside)) if inside else None
 
-    def above_floor(self, *, graded: bool = True) -> list[Compared]:
-        """Times to the first token and between two, and rows of one phase, that no implementation can have been.
-
-        There should be none.
-        """
+    def below_floor(self, *, graded: bool = True) -> list[Compared]:
+        """Measurements that are better than any implementation could be: there should be none."""
         every = [each for quantity in QUANTITIES for each in self.compared(quantity, graded=graded)]
         return [each for each in every if _beaten(each)]
 
@@ -162,7 +159,7 @@ class Validation:
 
     def __str__(self) -> str:
         said = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
-        lines = [f"{len(self.predictions):,} rows: {said}; {len(self.above_floor()):,} faster than their floor"]
+        lines = [f"{len(self.predictions):,} rows: {said}; {len(self.below_floor()):,} faster than their floor"]
         for quantity in QUANTITIES:
             each = self.figures(quantity)
             if each is not None:
@@ -172,8 +169,8 @@ class Validation:
 
 
 def _beaten(each: Compared) -> bool:
-    """Whether a measurement is better than its bound: a longer rate, or a shorter time."""
-    least = bound(each.prediction, each.quantity)
+    """Whether a measurement is better than its floor: a higher rate, or a shorter time."""
+    least = floor_of(each.prediction, each.quantity)
     if least is None:
         return False
     rate = each.quantity == "value" and not is_time(each.prediction.row)

@@ -220,9 +220,9 @@ def test_of_the_last_layer_a_prompt_needs_the_last_token_alone() -> None:
     prompt = Deployment(toy_model(3), hbm(), efficiency="ideal").prefill(64)
     assert prompt.floor / US == pytest.approx((2 * each + final + head) * 0.005)
     # Layers that read an earlier one's cache keep nothing themselves: where two are last, all three do no more. Memory
-    # binds then: two layers have no matrices for keys and values, of 8 × 8; each reads 63 keys, and one is written.
+    # binds then: two layers have no matrices for keys and values, of 8 × 8, and 64 keys of 16 B are written.
     sharing = Deployment(toy_model(3, sharing=2), hbm(), efficiency="ideal").prefill(64)
-    assert sharing.floor / US == pytest.approx((3 * 1152 - 2 * 128 + 1600 + (3 * 63 + 1) * 16) * 0.01)
+    assert sharing.floor / US == pytest.approx((3 * 1152 - 2 * 128 + 1600 + 64 * 16) * 0.01)
 
 
 def test_prefill_in_two_unequal_stages_of_sram() -> None:

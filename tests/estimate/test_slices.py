@@ -136,6 +136,8 @@ def test_slices_are_the_caller_s_else_the_serving_stack_s() -> None:
     for whole in (asked(slice="whole"), asked(runtime="vllm")):
         assert "prompts pass the stages of the pipeline whole; slice= cuts them" in whole.assumptions
     assert "prompts pass the stages of the pipeline in slices of 256 tokens: the fastest" in asked().assumptions
+    short = rl.Deployment(MODEL, "a40", 4, tp=1, pp=4).prefill(20)
+    assert "prompts pass the stages of the pipeline whole, which is the fastest" in short.assumptions
     assert asked().seconds == asked(slice="fastest").seconds == asked(slice=256).seconds
     assert asked(runtime="llama.cpp", slice="fastest").seconds < asked(runtime="llama.cpp").seconds
     assert not any("slice" in each for each in rl.Deployment(MODEL, "a40").prefill(4096).assumptions)

@@ -165,7 +165,7 @@ def test_a_pipeline_never_shortens_a_token(case: Case) -> None:
     """
     case = case.laid(vocab=1).at(batch=1.0).with_(slice="whole")
     straight = case.laid(pp=1)
-    floors_too = case.point.phase == "decode"  # a prompt cut into chunks may fill a pipeline, and the floor allows it
+    floors_too = case.point.phase == "decode"  # a prompt cut into slices may fill a pipeline, and the floor allows it
     for piped, whole in list(zip(case.three, straight.three, strict=True))[0 if floors_too else 1 :]:
         assert piped * ALMOST >= whole
     if case.resolved.layout.pp > 1:

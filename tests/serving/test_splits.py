@@ -11,6 +11,7 @@ import pytest
 
 from roofline.describe.catalog import accelerator
 from roofline.describe.link import Link
+from roofline.describe.model_catalog import load_model
 from roofline.describe.workload import Traffic
 from roofline.equations.disaggregation import exposed_transfer
 from roofline.equations.energy import roofline_energy
@@ -336,3 +337,28 @@ def test_what_does_not_fit_says_by_how_much() -> None:
     for system in (PrefillDecode(GPU, few, LINK), AttentionFfn(GPU, few, LINK)):
         with pytest.raises(DoesNotFit, match=r"[\d,]+ bytes short"):
             serve(system, TRAFFIC)
+
+
+def test_only_the_pool_that_takes_prompts_says_how() -> None:
+    stages = Deployment("llama-3.1-8b", "h100-sxm", 2, tp=1, pp=2)
+    alone = Deployment("llama-3.1-8b", "h100-sxm", tp=1)
+    first, second = (
+        serve(PrefillDecode(*pools, LINK), Traffic(512, 16, concurrency=2)).assumptions
+        for pools in ((stages, alone), (alone, stages))
+    )
+    assert [said for said in first if "slices" in said] == [f"prefill pool: {_taken(stages)}"]
+    assert not any("slices" in said for said in second)
+    assert _taken(stages) in serve(stages, Traffic(512, 16, concurrency=2)).assumptions
+
+
+def _taken(pool: Deployment) -> str:
+    (said,) = pool.settled().taking()
+    return said
+
+
+def test_index_keys_cross_in_the_format_of_the_cache() -> None:
+    model = load_model("deepseek-v3.2")
+    for cache, bits in (("fp8", 8), ("bf16", 16)):
+        both = model.kv_bytes(1000, cache) + model.index_bytes(1000, cache)
+        assert model.cache_bytes(1000, cache) == both
+        assert both == model.cache_bytes(1000, "bf16") * bits / 16  # type: ignore[operator]

@@ -78,7 +78,7 @@ def test_a_breakdown_says_the_seconds_of_each_step(terminal: Terminal, tmp_path:
             "1,64",
             "1024,4096",
             ["64 at 1,024", "64 at 4,096"],
-            "numbers: last batch at tokens",
+            "numbers: largest batch at context",
             "batch 1 or 64, context",
         ),
     ],

@@ -102,7 +102,7 @@ def test_what_is_taken_otherwise_than_written_is_told(terminal: Terminal, rows: 
 def test_a_load_below_zero_is_told_what_it_is_not(terminal: Terminal, tmp_path: Path, text: str) -> None:
     path = written(tmp_path / "odd.csv", {"id": "odd", "concurrency": text}, {"id": "good"})
     said = " ".join(terminal.run("validate", str(path)).out.split())
-    assert f"odd: concurrency: got '{text or 'nothing'}', expected a positive number" in said
+    assert f"odd: concurrency: got '{text or 'nothing'}', expected a number of at least 0" in said
 
 
 TIMED = {**PLAIN, "speculation": "none", "ttft_ms": "60", "tpot_ms": "6"}

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.measured.validation_page import page, stored
 from roofline.errors import InvalidInput
-from roofline.trust.predictions import bound, predict
+from roofline.trust.predictions import floor_of, predict
 from roofline.trust.validation import COLUMNS, read_rows, validate, validate_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,21 +31,21 @@ def test_the_stored_figures_are_what_the_library_predicts_now() -> None:
 def test_no_measured_row_is_faster_than_its_floor() -> None:
     """Neither between two tokens nor before the first; what is said of others is said of those of grade C alone."""
     found = validate(list(ROWS.values()))
-    assert found.above_floor() == []
+    assert found.below_floor() == []
     assert all(each.floor is not None for each in found.predictions)
     assert stored()["faster"]["service"] == [
         [],
-        [each.prediction.row["id"] for each in found.above_floor(graded=False)],
+        [each.prediction.row["id"] for each in found.below_floor(graded=False)],
     ]
 
 
 def test_no_measured_step_prompt_or_batch_is_faster_than_its_floor() -> None:
     found = validate(PHASES)
-    assert found.above_floor() == []
-    beaten = [each.prediction.row["id"] for each in found.above_floor(graded=False)]
+    assert found.below_floor() == []
+    beaten = [each.prediction.row["id"] for each in found.below_floor(graded=False)]
     assert stored()["faster"]["batches"] == [[], beaten]
-    bounded = [each for each in found.compared("value") if bound(each.prediction, "value") is not None]
-    assert len(bounded) > 0.9 * len(found.compared("value"))
+    floored = [each for each in found.compared("value") if floor_of(each.prediction, "value") is not None]
+    assert len(floored) > 0.9 * len(found.compared("value"))
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_no_measured_step_prompt_or_batch_is_faster_than_its_floor() -> None:
 )
 def test_a_time_or_a_rate_that_cannot_be_is_named(name: str, column: str, times: float, quantity: str) -> None:
     row = ROWS.get(name) or next(row for row in read_rows(PHASES) if row["id"] == name)
-    assert validate([row]).above_floor() == []
+    assert validate([row]).below_floor() == []
     wrong = {**row, column: str(float(row[column]) * times)}
-    assert [each.quantity for each in validate([wrong]).above_floor()] == [quantity]
+    assert [each.quantity for each in validate([wrong]).below_floor()] == [quantity]
 
 
 def test_a_file_gets_one_line_per_row_in_its_order(tmp_path: Path) -> None:

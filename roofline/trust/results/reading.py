@@ -94,7 +94,7 @@ def together(paths: Sequence[Path]) -> str:
 
 
 def named(reason: str, places: Sequence[str]) -> str:
-    """A reason with the places that it is of, or of more than three the first and how many more.
+    """A reason with the places that it is of, or of more than four the first three and how many more.
 
     >>> named("no request was completed", ["run-1.json, result 1"])
     'no request was completed: run-1.json, result 1'
