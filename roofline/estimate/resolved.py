@@ -134,8 +134,8 @@ class Resolved:
         """Tokens of the slices in which a rank takes a point's prompts; None for whole ones [token].
 
         The fastest is looked for among powers of two, of which the largest takes all prompts at once, at every place of
-        an array; at other rates, as the ideal ones, another may be it. `InvalidInput` where numbers are symbols: none is
-        the fastest for all of them.
+        an array; at other rates, as the ideal ones, another may be it. `InvalidInput` where numbers are symbols: none
+        is the fastest for all of them.
         """
         if self.slice != "fastest":
             return None if self.slice == "whole" else self.slice
