@@ -16,7 +16,7 @@ from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Use
-from roofline.estimate.service import Pool, Service
+from roofline.estimate.service import Pool, Service, measured, scattered
 from roofline.estimate.times import largest
 from roofline.numeric import maximum, minimum, sqrt
 
@@ -259,7 +259,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         fits=True,
         bound=largest(server.attributed(batch, context)),
         limit=allowed.what if full else _limit(crowd, rate, offered),
-        assumptions=(*server.assumptions(batch, context), *server.taking, *notes),
+        assumptions=(*server.assumptions(batch, context), *server.taking, *notes, *scattered(stack)),
+        stack=measured(stack),
     )
 
 

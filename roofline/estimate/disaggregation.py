@@ -23,7 +23,7 @@ from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Whole
-from roofline.estimate.service import Service
+from roofline.estimate.service import Service, measured, scattered
 from roofline.estimate.speculative import Speculative
 from roofline.estimate.times import largest
 from roofline.units import format_quantity
@@ -271,7 +271,9 @@ def split(
             *decoder.assumptions(batch, context),
             *_notes(system, prompts, decoder, crossing, passes, tokens),
             *((allowed.sentence,) if full else ()),
+            *scattered(decoder.holder.rates.runtime),
         ),
+        stack=measured(decoder.holder.rates.runtime),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.describe.runtimes import Runtime
 from roofline.describe.workload import Traffic
 from roofline.equations.cost import usd_per_million_tokens
 from roofline.equations.energy import device_energy
@@ -60,6 +61,28 @@ class Service:
     bound: Any
     limit: Any
     assumptions: tuple[str, ...]
+    stack: Runtime | None = None
+    """The serving stack whose measured service says how far times may lie; None where no service was measured."""
+
+    @property
+    def ttft_low(self) -> Any:
+        """Lower end of the 80 % interval of `ttft` that the stack's measured service leaves [s]; None without one."""
+        return None if self.stack is None else self.ttft * self.stack.ttft.low
+
+    @property
+    def ttft_high(self) -> Any:
+        """Upper end of the same [s]."""
+        return None if self.stack is None else self.ttft * self.stack.ttft.high
+
+    @property
+    def tpot_low(self) -> Any:
+        """Lower end of the 80 % interval of `tpot` that the stack's measured service leaves [s]; None without one."""
+        return None if self.stack is None else self.tpot * self.stack.tpot.low
+
+    @property
+    def tpot_high(self) -> Any:
+        """Upper end of the same [s]."""
+        return None if self.stack is None else self.tpot * self.stack.tpot.high
 
     @property
     def e2e_latency(self) -> Any:
@@ -156,6 +179,16 @@ class Service:
         return sum(costs)
 
 
+def measured(stack: Runtime | None) -> Runtime | None:
+    """A serving stack of which service was measured."""
+    return stack if stack is not None and stack.spread else None
+
+
+def scattered(stack: Runtime | None) -> tuple[str, ...]:
+    """How far measured service of a stack lies from what is predicted, in a sentence."""
+    return (stack.spread,) if stack is not None and stack.spread else ()
+
+
 def stacked(traffic: Traffic, services: Sequence[Service | None]) -> Service:
     """Services of the points of a traffic as one with arrays; None stands for a point that does not fit."""
     known = next((service for service in services if service is not None), None)
@@ -203,4 +236,5 @@ def stacked(traffic: Traffic, services: Sequence[Service | None]) -> Service:
         words["bound"],
         words["limit"],
         tuple(assumed),
+        known.stack,
     )

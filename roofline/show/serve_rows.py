@@ -20,7 +20,11 @@ from roofline.show.serve_systems import Typed
 
 ATTRIBUTES = (
     "ttft",
+    "ttft_low",
+    "ttft_high",
     "tpot",
+    "tpot_low",
+    "tpot_high",
     "e2e_latency",
     "tokens_per_second",
     "tokens_per_second_per_user",

@@ -252,3 +252,20 @@ def test_without_a_stack_a_vendor_is_as_slow_as_the_median_of_todays(part: str, 
     assert alone.ideal == faithful.ideal
     mine = part_class("hbm").efficiency
     assert Deployment("llama-3.1-8b", part, tp=1, efficiency=mine).rates.slower == 1
+
+
+def test_times_under_a_stack_have_the_interval_that_its_measured_service_leaves() -> None:
+    traffic = Traffic(2048, 256, concurrency=np.array([4.0, 32.0]))
+    gpu, stack = Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime="vllm"), runtime("vllm")
+    other = Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime="sglang")
+    for system, told in ((gpu, stack), (PrefillDecode(other, gpu, Link("400 Gbit/s", "2 us")), stack)):
+        served = serve(system, traffic)
+        for name, spread in (("tpot", told.tpot), ("ttft", told.ttft)):
+            low, mean, high = (getattr(served, f"{name}{end}") for end in ("_low", "", "_high"))
+            assert low.tolist() == pytest.approx((mean * spread.low).tolist())
+            assert high.tolist() == pytest.approx((mean * spread.high).tolist())
+        assert f"80 % of measured runs of vllm took {told.tpot.low:.2f} to" in " ".join(served.assumptions)
+    for bare in (gpu.without_stack(), Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime="vllm-2024")):
+        alone = serve(bare, traffic)
+        assert (alone.ttft_low, alone.tpot_high) == (None, None)
+        assert not any("80 % of measured runs" in said for said in alone.assumptions)
