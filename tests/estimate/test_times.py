@@ -17,7 +17,7 @@ from roofline.describe.machine import Machine, Tier, Wire
 from roofline.estimate.floors import Demand, Least, floor_seconds
 from roofline.estimate.times import RESOURCES, Times, largest
 from roofline.estimate.timing import Step, passage, step_interval, step_seconds, step_terms
-from roofline.estimate.work import Operation
+from roofline.estimate.work import Operation, Transfer
 from roofline.trust.strategies import accelerators
 
 amounts = st.sampled_from([0.0, 1.0, 2.0, 3.0])
@@ -130,7 +130,10 @@ def test_times_in_turn_add_up() -> None:
 
 
 def floor(
-    *operations: Operation, counts: tuple[int, ...] | None = None, on: Machine | None = None, rates: Any = None
+    *operations: Operation | Transfer,
+    counts: tuple[int, ...] | None = None,
+    on: Machine | None = None,
+    rates: Any = None,
 ) -> Any:
     """Of operations on one device."""
     path = counts or (1,) * len(operations)
@@ -161,7 +164,25 @@ def test_the_floor_reads_from_far_what_cannot_lie_near() -> None:
     tiered = replace(machine(), tiers=tiers)
     assert floor(operation(0, 20), on=tiered) == max(20 / 13, 16 / 3, 10 / 1)
     assert floor(operation(0, 9), on=tiered) == max(9 / 13, 5 / 3)
+    assert floor(operation(0, 3), on=tiered) == 3 / 13
     assert floor(operation(fewest_cache=20), on=tiered) == 20 / 13
+
+
+def test_the_floor_leaves_in_each_cache_what_it_holds() -> None:
+    """Of 12 B of weights and of cached keys a cache of 5 B has 5, of 3 B all; exchanges move no bytes of memory."""
+    cached = replace(machine(), cache=5.0)
+    assert floor(operation(0, 8, fewest_cache=4), on=cached) == 7
+    assert floor(operation(0, 3), on=cached) == 0
+    assert floor(operation(0, 8), on=replace(cached, tiers=(*cached.tiers[:1], Tier("far", 1, 1, 1)))) == 3 / 2
+    # A token passes both stages, each with its cache: 2 · 8 - 2 · 5. All together the second stage has 2 · 20 - 5.
+    counts, hops = ((2,), ((1,), (1,))), ((WIRE, 0),)
+    alone = Demand((operation(0, 8),), *counts)
+    for together, expected in ((8, 6), (20, 15)):
+        least = Least(Demand((operation(0, together),), *counts), alone, True, 2, hops)
+        assert floor_seconds(least, cached, Plain()) == expected  # type: ignore[arg-type]
+    crossing = Transfer("any", "all_reduce", 8, 8, 2)
+    wired = replace(cached, wires=(replace(WIRE, bandwidth=1.0),), cache=0.0)
+    assert floor(crossing, on=wired) == 8
 
 
 WIRE = Wire("a wire", 1e9, 1.0, 1, None, "switch")
