@@ -48,6 +48,8 @@ def fresh_import(code: str) -> float:
 def main() -> None:
     """Measure and print."""
     deployment = rl.Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
+    stages = rl.Deployment("llama-3.1-70b", "groq-lpu-v1", devices=576, tp=8, pp=72, quantization="int8")
+    cut = stages.with_slice(64)
     random = np.random.default_rng(0)
     floats = random.random(POINTS)
     batch = random.integers(1, 257, POINTS)
@@ -65,11 +67,14 @@ def main() -> None:
     scalar = best(lambda: [deployment.decode(32, 4096).seconds for _ in range(100)], 10) / 100
     table.add_row("one scalar decode estimate", f"{scalar * 1e6:.0f} µs", "")
     cases = (
-        (f"decode, {POINTS:,} (batch, context) points", lambda: deployment.decode(batch, context).seconds),
+        (f"decode, {POINTS:,} points", lambda: deployment.decode(batch, context).seconds),
         (f"decode, open grid {side:,} × {side:,}", lambda: deployment.decode(grid_batch, grid_context).seconds),
+        (f"prefill, {POINTS:,} points", lambda: deployment.prefill(context, batch).seconds),
+        ("prefill, 72 stages, slices of 64", lambda: cut.prefill(context, batch).seconds),
+        ("prefill, 72 stages, fastest slices", lambda: stages.prefill(context, batch).seconds),
     )
     for name, case in cases:
-        seconds = best(case, 7)
+        seconds = best(case, 3)
         table.add_row(name, f"{POINTS / seconds / 1e6:.1f} M points/s", f"{seconds / exp:.0f} exp passes")
         table.add_row("  peak memory", f"{peak_memory(case) / 1e6:.0f} MB", f"{peak_memory(case) / POINTS:.0f} B/point")
     base = fresh_import("import numpy, pydantic")

@@ -142,7 +142,7 @@ class Resolved:
         if self.layout.pp == 1:
             return None
         _refuse_symbols(point.batch, point.context, point.cached)
-        rows = float(np.max(point.batch) * np.max(point.new))
+        rows = float(self._prompts_at_once(np.max(point.batch)) * np.max(point.new))
         tokens = 2.0 ** np.arange(math.ceil(math.log2(rows)), -1, -1)
         seconds: list[Any] = [step_seconds(self._sliced(point, each), self.machine, self.rates) for each in tokens]
         _refuse_symbols(*seconds)
@@ -256,9 +256,12 @@ class Resolved:
             return (_WHOLE,)
         if point is None or point.kind != SCALAR:
             return (_FASTEST,)
-        share = math.ceil(math.ceil(point.batch / self.layout.pp) / self.layout.dp)  # prompts of a rank at a time
-        tokens = float(self.slice_at(point))  # type: ignore[arg-type]
-        return (_CHOSEN.format(slice=tokens) if tokens < share * point.new else _NOT_CUT,)
+        tokens, rows = float(self.slice_at(point)), self._prompts_at_once(point.batch) * point.new  # type: ignore[arg-type]
+        return (_CHOSEN.format(slice=tokens) if tokens < rows else _NOT_CUT,)
+
+    def _prompts_at_once(self, batch: float) -> int:
+        """Prompts of a batch that the fullest rank has in one micro-batch [1]."""
+        return math.ceil(math.ceil(batch / self.layout.pp) / self.layout.dp)
 
     def sources(self) -> tuple[str, ...]:
         """Titles of the documents behind the part's numbers and the fitted figures."""

@@ -133,13 +133,12 @@ def floor(
     *operations: Operation | Transfer,
     counts: tuple[int, ...] | None = None,
     on: Machine | None = None,
-    rates: Any = None,
 ) -> Any:
     """Of operations on one device."""
     path = counts or (1,) * len(operations)
     demand = Demand(operations, path, (path,))
     least = Least(demand, demand, decoding=True, depth=1, hops=())
-    return floor_seconds(least, on or machine(), rates or Plain())
+    return floor_seconds(least, on or machine(), Plain())  # type: ignore[arg-type]
 
 
 def test_a_step_is_a_sum_of_maxima_and_its_floor_a_maximum_of_sums() -> None:
