@@ -150,12 +150,12 @@ class Runtime(BaseModel):
         return f"{told}; requests wait as under other stacks"
 
     @property
-    def spread(self) -> str:
-        """How far measured service lies from what is predicted under it, in words; nothing where none was measured."""
+    def spread(self) -> tuple[str, ...]:
+        """How far measured service lies from what is predicted, in a sentence; none where no service was measured."""
         if self.told_by != "service" or not self.tpot.points:
-            return ""
+            return ()
         tpot, ttft = (f"{each.low:.2f} to {each.high:.2f} times" for each in (self.tpot, self.ttft))
-        return f"80 % of measured runs of {self.name} took {tpot} as long per token, and {ttft} to the first one"
+        return (f"80 % of measured runs of {self.name} took {tpot} as long per token, and {ttft} to the first one",)
 
     def without_front_end(self) -> Runtime:
         """The stack as its engine alone is measured: what a sequence costs in service is to stream its tokens."""

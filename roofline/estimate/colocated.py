@@ -16,7 +16,7 @@ from roofline.estimate.equilibrium import smallest_batch, smallest_rate
 from roofline.estimate.passes import PASS_TOKENS
 from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Use
-from roofline.estimate.service import Pool, Service, measured, scattered
+from roofline.estimate.service import Pool, Service, measured
 from roofline.estimate.times import largest
 from roofline.numeric import maximum, minimum, sqrt
 
@@ -231,6 +231,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
     input_share = adding / (adding + decoding)
     uses = server.uses(batch, context)
+    told = measured(stack)
     full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
     entering = _PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE
     if chunk is not None:
@@ -259,8 +260,8 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         fits=True,
         bound=largest(server.attributed(batch, context)),
         limit=allowed.what if full else _limit(crowd, rate, offered),
-        assumptions=(*server.assumptions(batch, context), *server.taking, *notes, *scattered(stack)),
-        stack=measured(stack),
+        assumptions=(*server.assumptions(batch, context), *server.taking, *notes, *(told.spread if told else ())),
+        stack=told,
     )
 
 

@@ -24,7 +24,7 @@ from roofline.estimate.estimate import Estimate
 from roofline.estimate.layout import Layout
 from roofline.estimate.quantize import runnable
 from roofline.estimate.rates import Rates
-from roofline.estimate.resolved import Point, Resolved, Slice
+from roofline.estimate.resolved import SLICE_WORDS, Point, Resolved, Slice
 from roofline.estimate.timing import step_seconds
 from roofline.numeric import SCALAR, SYMBOL
 from roofline.units import counted_in
@@ -316,7 +316,7 @@ def _count(what: str, value: Any, or_words: str = "") -> int:
 
 
 def _slice(value: Any) -> Slice:
-    if isinstance(value, str) and value in ("whole", "fastest"):
+    if isinstance(value, str) and value in SLICE_WORDS:
         return value  # type: ignore[return-value]
     return _count("slice", value, or_words=", whole or fastest")
 

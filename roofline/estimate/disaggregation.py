@@ -23,7 +23,7 @@ from roofline.estimate.passes import PASS_TOKENS, Passes
 from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.queues import NEARLY, pool_wait
 from roofline.estimate.servers import Most, Prompt, Server, Whole
-from roofline.estimate.service import Service, measured, scattered
+from roofline.estimate.service import Service, measured
 from roofline.estimate.speculative import Speculative
 from roofline.estimate.times import largest
 from roofline.units import format_quantity
@@ -243,6 +243,7 @@ def split(
     prefilling = each * float(passes.each(each))
     decoding = rate / pools.decoders * pools.generated * seconds / max(batch, 1.0)
     full = allowed.full(batch, queued)
+    told = measured(decoder.holder.rates.runtime)
     limits = {
         f"{allowed.what} of the decode pool": 1.0 if full else 0.0,
         "the prefill pool": rate / pools.most_prompts,
@@ -271,9 +272,9 @@ def split(
             *decoder.assumptions(batch, context),
             *_notes(system, prompts, decoder, crossing, passes, tokens),
             *((allowed.sentence,) if full else ()),
-            *scattered(decoder.holder.rates.runtime),
+            *(told.spread if told else ()),
         ),
-        stack=measured(decoder.holder.rates.runtime),
+        stack=told,
     )
 
 

@@ -28,6 +28,8 @@ from roofline.estimate.work import Operation, Phase
 from roofline.numeric import ARRAY, SCALAR, SYMBOL, Num, kind
 
 Evaluator = Callable[[Step, Machine, Rates], Num]
+SLICE_WORDS = ("whole", "fastest")
+"""How a rank may take prompts but in slices of so many tokens."""
 Slice = int | Literal["whole", "fastest"]
 """Tokens of prompts that a rank takes at a time; or whole prompts, or what passes the stages of a pipeline soonest."""
 
@@ -142,12 +144,26 @@ class Resolved:
         if self.layout.pp == 1:
             return None
         _refuse_symbols(point.batch, point.context, point.cached)
-        rows = float(self._prompts_at_once(np.max(point.batch)) * np.max(point.new))
+        if point.kind == ARRAY:
+            return self._fastest_slice(point)
+        found = self._slices.get(point)
+        if found is None:  # all that is asked of an estimate is of one point
+            found = float(self._fastest_slice(point))  # type: ignore[arg-type]
+            self._slices.clear()
+            self._slices[point] = found
+        return found
+
+    @cached_property
+    def _slices(self) -> dict[Point, float]:
+        """The fastest slice at the point that was asked about last."""
+        return {}
+
+    def _fastest_slice(self, point: Point) -> Num:
+        rows = float(self.plan.prompts_at_once(np.max(point.batch)) * np.max(point.new))
         tokens = 2.0 ** np.arange(math.ceil(math.log2(rows)), -1, -1)
         seconds: list[Any] = [step_seconds(self._sliced(point, each), self.machine, self.rates) for each in tokens]
         _refuse_symbols(*seconds)
-        fastest = tokens[np.argmin(np.stack(np.broadcast_arrays(*seconds)), axis=0)]
-        return cast("Num", fastest if point.kind == ARRAY else float(fastest))
+        return cast("Num", tokens[np.argmin(np.stack(np.broadcast_arrays(*seconds)), axis=0)])
 
     def sliced_as_at(self, point: Point) -> Resolved:
         """The same with the slices that one point's prompts are taken in, everywhere."""
@@ -256,12 +272,8 @@ class Resolved:
             return (_WHOLE,)
         if point is None or point.kind != SCALAR:
             return (_FASTEST,)
-        tokens, rows = float(self.slice_at(point)), self._prompts_at_once(point.batch) * point.new  # type: ignore[arg-type]
+        tokens, rows = float(self.slice_at(point)), self.plan.prompts_at_once(point.batch) * point.new  # type: ignore[arg-type]
         return (_CHOSEN.format(slice=tokens) if tokens < rows else _NOT_CUT,)
-
-    def _prompts_at_once(self, batch: float) -> int:
-        """Prompts of a batch that the fullest rank has in one micro-batch [1]."""
-        return math.ceil(math.ceil(batch / self.layout.pp) / self.layout.dp)
 
     def sources(self) -> tuple[str, ...]:
         """Titles of the documents behind the part's numbers and the fitted figures."""

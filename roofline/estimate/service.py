@@ -67,22 +67,25 @@ class Service:
     @property
     def ttft_low(self) -> Any:
         """Lower end of the 80 % interval of `ttft` that the stack's measured service leaves [s]; None without one."""
-        return None if self.stack is None else self.ttft * self.stack.ttft.low
+        return self._end("ttft", "low")
 
     @property
     def ttft_high(self) -> Any:
         """Upper end of the same [s]."""
-        return None if self.stack is None else self.ttft * self.stack.ttft.high
+        return self._end("ttft", "high")
 
     @property
     def tpot_low(self) -> Any:
         """Lower end of the 80 % interval of `tpot` that the stack's measured service leaves [s]; None without one."""
-        return None if self.stack is None else self.tpot * self.stack.tpot.low
+        return self._end("tpot", "low")
 
     @property
     def tpot_high(self) -> Any:
         """Upper end of the same [s]."""
-        return None if self.stack is None else self.tpot * self.stack.tpot.high
+        return self._end("tpot", "high")
+
+    def _end(self, time: str, end: str) -> Any:
+        return None if self.stack is None else getattr(self, time) * getattr(getattr(self.stack, time), end)
 
     @property
     def e2e_latency(self) -> Any:
@@ -182,11 +185,6 @@ class Service:
 def measured(stack: Runtime | None) -> Runtime | None:
     """A serving stack of which service was measured."""
     return stack if stack is not None and stack.spread else None
-
-
-def scattered(stack: Runtime | None) -> tuple[str, ...]:
-    """How far measured service of a stack lies from what is predicted, in a sentence."""
-    return (stack.spread,) if stack is not None and stack.spread else ()
 
 
 def stacked(traffic: Traffic, services: Sequence[Service | None]) -> Service:

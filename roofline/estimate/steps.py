@@ -122,6 +122,10 @@ class Plan:
             return replace(step, turns=self._turns(step, replace(load, **half), slices))
         return step
 
+    def prompts_at_once(self, batch: Num) -> Num:
+        """Prompts of a batch that the fullest rank has in one micro-batch [1]."""
+        return self._per_rank(self._micro_batch(batch))
+
     def least(self, phase: Phase, *, batch: Num, context: Num, new: Num) -> Least:
         """What no engine can leave out of a phase that computes `new` tokens of each context of `context`."""
         hops = _returning(self.hops) if phase == "decode" and self.hops else self.hops

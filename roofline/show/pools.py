@@ -18,6 +18,7 @@ from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.quantize import native_quantization, substitution
+from roofline.estimate.resolved import SLICE_WORDS
 from roofline.show.lines import shorten
 from roofline.units import counted_in
 
@@ -134,7 +135,7 @@ def _whole(what: str, text: str, or_words: str = "") -> int:
 
 def _slice(what: str, text: str) -> int | str:
     word = text.strip().lower()
-    return word if word in ("whole", "fastest") else _whole(what, text, ", whole or fastest")
+    return word if word in SLICE_WORDS else _whole(what, text, ", whole or fastest")
 
 
 def _price(what: str, text: str) -> float:

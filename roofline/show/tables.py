@@ -104,9 +104,8 @@ def pool_grid(rows: Sequence[Row], names: Names) -> Grid:
 def _taken_for(rows: Sequence[Row]) -> str:
     """The rows of one layout, by phase and batch."""
     batches = ", ".join(f"{row['batch']:,g}" for row in rows if row["phase"] == "decode")
-    return ", ".join(
-        [*(["prefill"] if rows[0]["phase"] == "prefill" else []), *([f"batch {batches}"] if batches else [])]
-    )
+    prefill = "prefill" if rows[0]["phase"] == "prefill" else ""
+    return ", ".join(filter(None, (prefill, f"batch {batches}" if batches else "")))
 
 
 def of_a_device(row: Row) -> list[Cell]:
@@ -142,7 +141,7 @@ def _time_line(row: Row, names: Names, best: dict[str, float | None]) -> Sequenc
         figure(row["tokens_per_second"]),
         figure(row["tokens_per_second_per_user"]),
         figure(row["tokens_per_second_per_device"]),
-        "" if money is None else f"{money:.3f}" if 0.0005 <= money < 0.1 else figure(money),
+        "" if money is None else _short(money, 3),
         "" if energy is None else figure(energy),
         figure(row["mfu"] * 100, 2),
         figure(row["mbu"] * 100, 2),
@@ -177,4 +176,9 @@ def milliseconds(seconds: float) -> str:
     ('88.4', '0.075', '1.2e-06')
     """
     value = seconds * 1e3
-    return f"{value:.3f}" if 0.0005 <= value < 0.1 else figure(value, 3 if value >= 0.1 else 2)
+    return _short(value, 3 if value >= 0.1 else 2)
+
+
+def _short(value: float, digits: int) -> str:
+    """A figure with no more than three decimals while that leaves one of its digits."""
+    return f"{value:.3f}" if 0.0005 <= value < 0.1 else figure(value, digits)

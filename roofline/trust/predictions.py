@@ -80,11 +80,11 @@ def floor_of(each: Prediction, quantity: str) -> float | None:
     """
     if quantity == "tpot":
         return None if each.floor is None else each.floor * 1e3
+    if quantity not in ("ttft", "value"):
+        return None
     what = served(each.row)
     if quantity == "value":
         return static_floor(each.row, what)
-    if quantity != "ttft":
-        return None
     asked, two = load(each.row), has_two_pools(each.row)
     place = holding(what, pool(each.row, "prefill_"), None, asked) if two else decode_pool(each.row, what, None, asked)
     return place.prompt_floor(asked) * 1e3
