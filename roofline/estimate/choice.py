@@ -119,14 +119,15 @@ class Choice:
         return min(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices), default=None)
 
     def _lengths(self, longest: Layout, placement: Placement) -> list[Layout]:
-        """The shortest pipeline of a width that fits, and the longest; none where no length fits."""
+        """The shortest pipeline of a width that fits, and the longest if that fits too; none where no length fits."""
         if self.given["pp"] or longest.pp == 1:
             layout, missing = placement.cut(longest)
             return [] if missing else [layout]
         shortest = placement.shortest(longest)
         if shortest is None:
             return []
-        return [shortest] if shortest.pp == longest.pp else [shortest, placement.cut(longest)[0]]
+        layout, missing = placement.cut(longest)
+        return [shortest] if missing or shortest.pp == longest.pp else [shortest, layout]
 
     def _does_not_fit(self, layout: Layout, placement: Placement) -> DoesNotFit:
         missing, count = placement.missing(layout), placement.smallest_count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from roofline.describe.formats import Quantization
@@ -48,17 +49,23 @@ class Placement:
         return best, least
 
     def shortest(self, longest: Layout) -> Layout | None:
-        """The shortest pipeline of a layout's width that fits, None where its longest does not."""
-        if self.cut(longest)[1]:
-            return None
-        low, high = 1, longest.pp
-        while low < high:
-            middle = (low + high) // 2
-            if self.cut(replace(longest, pp=middle))[1]:
-                low = middle + 1
-            else:
-                high = middle
-        return self.cut(replace(longest, pp=low))[0]
+        """The shortest pipeline of a layout's width, up to its own length, that fits; None where none does.
+
+        Of layers that differ, one stage more may put the largest ones together, so every length is tried.
+        """
+        if longest.pp == len(self.model.layers) and self.cut(longest)[1]:
+            return None  # no stage is less than a layer
+        lengths = range(self._fewest_stages(longest), longest.pp + 1)
+        cuts = (self.cut(replace(longest, pp=length)) for length in lengths)
+        return next((layout for layout, missing in cuts if not missing), None)
+
+    def _fewest_stages(self, layout: Layout) -> int:
+        """Stages that all bytes of a layout's width fill at least, activations apart [1]."""
+        memory = Memory.of(self.model, self.accelerator, replace(layout, pp=1, vocab=1), self.quantization)
+        (whole,) = memory.rooms
+        sequences = math.ceil(self.batch / layout.dp)
+        caches = sequences * (float(memory.sequence_bytes(whole, self.context)) - memory.activations)  # type: ignore[arg-type]
+        return max(1, math.ceil((whole.weights + caches) / memory.room * (1 - 1e-9)))
 
     def smallest_count(self) -> int | None:
         """The fewest devices on which some layout fits; None where none does."""

@@ -78,7 +78,7 @@ def _answer(pool: Pool, asked: Deployment, phase: Phase, batch: float, context: 
         room, layout = _room(asked, context)
         return unfit_row(pool.text, asked, phase, batch, context, error, max_batch=room, layout=layout)
     deployment = asked.with_layout(estimate.layout)
-    room, _ = _room(deployment, context)
+    room = estimate.resolved.memory.largest_batch(context)
     row = estimate_row(pool.text, deployment, estimate, max_batch=room)
     chosen = CHOSEN.format(layout=estimate.layout)
     return {**row, "assumptions": [_EACH_ROW if said == chosen else said for said in row["assumptions"]]}

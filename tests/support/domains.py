@@ -1,6 +1,6 @@
 """Values on which an equation makes sense: few enough bits that products and sums of them are exact as floats.
 
-The table goes by argument name and then by unit; an equation with a condition of its own is in `CONDITIONS`.
+The table goes by argument name and then by unit; one with conditions of its own is in `CONDITIONS` or `MENDED`.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
 CONDITIONS: dict[str, Callable[[Values], bool]] = {
     # on a rank that touches all that it holds, or one, the root plays no part
     "experts.busiest_rank_experts": lambda v: 1 < busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
-    # nodes with whole groups on them have whole powers
-    "exchanges.nodes_reached": lambda v: (
-        v["chosen_groups"] <= v["expert_groups"] and max(v["expert_groups"], v["nodes"]) % v["nodes"] == 0
-    ),
     # two ranks never cross
     "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
     # the difference in the denominator is not allowed to be a rounding error
@@ -84,6 +80,17 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
     "pipelines.batch_for_stage": lambda v: abs(v["bandwidth"] * v["stage_time"] / v["weight_bytes"] - 1) > 1e-2,
 }
 
+MENDED: dict[str, Callable[[Values], Values]] = {
+    "exchanges.nodes_reached": lambda v: _grouped(**v),
+}
+"""Values made to fit each other where few that are drawn do."""
+
+
+def _grouped(expert_groups: float, nodes: float, chosen_groups: float, copies: float) -> Values:
+    """Nodes with whole groups on them, which have whole powers; of the groups some are chosen, or all."""
+    groups = max(expert_groups // nodes, 1) * nodes if expert_groups > nodes else expert_groups
+    return {"nodes": nodes, "copies": copies, "expert_groups": groups, "chosen_groups": min(chosen_groups, groups)}
+
 
 def domain(equation: Equation) -> st.SearchStrategy[Values]:
     """Sensible arguments for one equation."""
@@ -94,5 +101,7 @@ def domain(equation: Equation) -> st.SearchStrategy[Values]:
     values: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {name: one(name, unit) for name, unit in equation.arguments.items()}
     )
+    mend = MENDED.get(equation.name)
+    values = values.map(mend) if mend else values
     condition = CONDITIONS.get(equation.name)
     return values.filter(condition) if condition else values
