@@ -18,6 +18,7 @@ from roofline.trust.launch_scripts import ASKED, MIDDLE, SMALL
 from roofline.trust.runtimes_fit import HELD
 from roofline.trust.stations import MOST_DRAFTED
 from roofline.trust.validation import FEWEST, Figures, Validation
+from roofline.trust.waits_fit import WAITS_HELD
 
 STACKS = ("atom", "sglang", "tensorrt-llm", "vllm")
 """Stacks whose service was measured."""
@@ -183,6 +184,7 @@ def page(found: Mapping[str, Any]) -> str:
         "apart": _apart(found),
         "most": str(MOST_DRAFTED),
         "held": str(HELD),
+        "waits_held": str(WAITS_HELD),
         "alone": f"{shared.alone * 1e3:.2g} ms",
         "sequence": f"{shared.sequence * 1e6:.2g} μs",
         "acceptance": f"{shared.acceptance:.2g}",

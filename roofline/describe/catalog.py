@@ -113,7 +113,7 @@ def source_of(number: Cited) -> Source | None:
 
 @cache
 def calibration(name: str) -> Efficiency | None:
-    """Fitted figures of a catalogued part, or None where no kernels of it were measured."""
+    """Fitted figures of a catalogued part, or None where no kernels of it are fitted."""
     path = specs_directory() / "calibration" / f"{name}.toml"
     return read_efficiency(path) if path.is_file() else None
 

@@ -72,7 +72,7 @@ class Runtime(BaseModel):
     that only takes prompts waits for `apart` · √(others in flight to the replica) passes [1]. `acceptance`: the
     probability that a drafted token was accepted in the measured rows that draft, which do not record it; whoever
     drafts gives an acceptance of their own [1].
-    `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are measured
+    `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are fitted
     [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
     scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which

@@ -90,7 +90,7 @@ class Rates:
 
     @property
     def slower(self) -> float:
-        """Times as long as its class that kernels take on this part, of whose vendor none were measured [1].
+        """Times as long as its class that kernels take on this part, of whose vendor none are fitted [1].
 
         Under a serving stack as its service tells; without one, as that of today's stacks does in the median.
         """
@@ -226,7 +226,7 @@ class Rates:
                 if self.runtime is None or not self.runtime.has_own_products
                 else f" beside {self.runtime.name}'s own"
             )
-            unmeasured = f"{self.accelerator.name} has no measured kernels: efficiencies of {own[0].name}{beside}{how}"
+            unmeasured = f"no kernels of {self.accelerator.name} are fitted: efficiencies of {own[0].name}{beside}{how}"
             return [unmeasured, *said(self._kernels, self.accelerator)]
         first, default = self.sources[0], self.sources[-1]
         stacked = [key for key in sorted(self._kernels) if self.runtime and first.kernel(*key)]  # type: ignore[arg-type]
@@ -241,7 +241,7 @@ class Rates:
         named = ", ".join(
             f"{name} {stored if stored == done else f'{stored}-{done}'}" for name, stored, done in borrowed
         )
-        return [f"no kernels measured on {self.accelerator.name} for {named}: {default.name}", *scaled]
+        return [f"no kernels of {self.accelerator.name} are fitted for {named}: {default.name}", *scaled]
 
     def _of_another_part(self) -> list[str]:
         """A sentence where the figures that a caller gave are those of another part of the catalogue."""

@@ -18,8 +18,8 @@ from roofline.trust.static_rows import is_time, static_value
 
 SLOWER = (1.0, 0.25)
 """Where the search for `Runtime.slower` begins, and its first step [1]."""
-MEASURED = "NVIDIA"
-"""The vendor of the parts whose kernels are measured; on those of others they may be slower under a stack."""
+FITTED_VENDOR = "NVIDIA"
+"""The vendor of the parts whose kernels are fitted; on those of others they may be slower under a stack."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ HOST: Mapping[str, Figure] = {
 class Measured:
     """One row: its time with nothing added, predicted over measured [1], and what one of each figure adds to that.
 
-    `borrowed`: whether the part is another vendor's than those of the measured kernels.
+    `borrowed`: whether the part is another vendor's than those of the fitted kernels.
     """
 
     row: Row
@@ -82,7 +82,7 @@ def measured(rows: Iterable[Row], bare: Runtime, figures: Mapping[str, Figure] =
             each = [(_over_measured(row, what, to.added(bare, to.start)) - alone) / to.start for to in figures.values()]
         except RooflineError:
             continue
-        found.append(Measured(row, alone, tuple(each), accelerator(what.accelerator).vendor != MEASURED))
+        found.append(Measured(row, alone, tuple(each), accelerator(what.accelerator).vendor != FITTED_VENDOR))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What to assume of a part whose kernels nobody measured: the median of the fitted parts, with an honest spread.
+"""What to assume of a part whose kernels are not fitted: the median of the fitted parts, with an honest spread.
 
 The spread is what these figures miss on parts that were not fitted, and on each fitted part when it is left out.
 """

@@ -9,7 +9,7 @@
 | attention_prefill | batch, seq_len, num_heads, num_kv_heads, head_dim; with mla: kv_lora_rank, rope_dim |
 | attention_decode | batch, kv_len, and heads as above |
 | moe | hidden, inter, topk, num_experts; num_tokens of the group, moe_tp, moe_ep, distribution; |
-| | or local_experts, tokens_per_expert |
+| | (balanced: dealt out in turn; random: each token's drawn alike); or local_experts, tokens_per_expert |
 | layernorm | m, n |
 | allreduce | bytes |
 | alltoall | bytes; or phase (dispatch or combine), tokens_per_gpu, hidden, topk |
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.efficiency import CollectiveClass
 from roofline.describe.formats import FORMATS
-from roofline.equations.experts import dispatch_bytes, expert_weight_bytes
+from roofline.equations.experts import dispatch_bytes, distinct_experts, expert_weight_bytes
 from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.kernels import AttentionKernel, ExpertKernel, ExpertRow, MatmulKernel, StreamKernel
 from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Phase, Transfer, exact_width
@@ -34,6 +34,8 @@ DISPATCH_SCALES = 4 / 128
 """Bytes of scale per element that an fp8 dispatch sends along: one fp32 per 128 elements [B]."""
 QUANTISATION = "activation quantisation"
 """What the notes say of rows whose time includes a kernel of its own that quantises activations."""
+PRODUCTS_ALONE = "products alone"
+"""What the notes say of experts whose time has no kernels that bring rows to them and sum what comes back."""
 _QUANTISED_WIDTHS = {"fp8": 2 * HIDDEN_WIDTH + 1, "nvfp4": HIDDEN_WIDTH + exact_width("nvfp4")}
 """Bytes moved to quantise one activation, by the format of a matmul: read and written, and for fp8 read twice, as one
 scale of the whole tensor follows from its largest element [B].
@@ -97,14 +99,15 @@ def bytes_beside(shape: Shape, work: Item, notes: str) -> float:
     """Bytes that other kernels within a row's time move: to quantise a matmul's activations, or to route rows [B].
 
     No bytes where a matmul is quantised block by block: serving stacks launch that kernel too, so there it belongs to
-    it. None either where the experts are given as those of one rank: then their matrices alone were timed, as
-    https://github.com/alibaba/InferSim does at f2293da, kernel_benchmark/deepgemm_grouped_gemm_contiguous.py.
+    it. None either where the matrices of experts alone were timed: as notes say, or where experts are given as those of
+    one rank, as https://github.com/alibaba/InferSim does at f2293da,
+    kernel_benchmark/deepgemm_grouped_gemm_contiguous.py.
     """
     if isinstance(work, Transfer):
         return 0.0
     if work.kernel_class == "matmul" and QUANTISATION in notes and work.stored == work.computed:
         return float(shape("m") * shape("k") * _QUANTISED_WIDTHS.get(work.stored, 0.0))
-    if work.kernel_class == "experts" and "local_experts" not in shape:
+    if work.kernel_class == "experts" and "local_experts" not in shape and PRODUCTS_ALONE not in notes:
         rows, row, _ = _routed(shape)
         return float(rows * row.routing_bytes(work.computed, 1))  # type: ignore[arg-type]
     return 0.0
@@ -163,14 +166,17 @@ def _attention_formats(shape: Shape, dtype: str) -> tuple[str, str]:
 
 
 def _experts(shape: Shape, dtype: str, devices: int) -> Item:
-    """The experts of one rank, tokens dealt out evenly: as many distinct experts as there are rows, at most all."""
+    """The experts of one rank: as many distinct ones as there are rows, at most all, or as are expected to be drawn."""
     stored, computed = shape.formats(dtype)
     count, top_k = round(shape("num_experts")), round(shape("topk"))
     rows, row, local = _routed(shape)
     kernel = ExpertKernel(count, top_k, 3 * row.hidden * row.inner, row, 1, count, 1, 0.0, stored, computed)
     work = kernel.item(_load("prefill", rows / top_k, 1, 0))
-    weights = expert_weight_bytes(row.hidden, row.inner, 3, exact_width(stored), min(rows, local))
-    return replace(work, weights=weights)
+    if shape.values.get("distribution") == "random":
+        touched = float(distinct_experts(count, top_k, shape("num_tokens"))) * local / count  # type: ignore[arg-type]
+    else:
+        touched = min(rows, local)
+    return replace(work, weights=expert_weight_bytes(row.hidden, row.inner, 3, exact_width(stored), touched))
 
 
 def _routed(shape: Shape) -> tuple[float, ExpertRow, float]:

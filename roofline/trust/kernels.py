@@ -109,7 +109,8 @@ def measured_of(rows: Iterable[tuple[str, Mapping[str, str]]]) -> Measured:
 def _unusable(row: Mapping[str, str]) -> str | None:
     if row["op"] == "memcpy":
         return "memcpy: no class of operation is made of it"
-    if row["op"] == "moe" and '"distribution"' in row["shape"] and '"balanced"' not in row["shape"]:
+    drawn = '"balanced"' in row["shape"] or '"random"' in row["shape"]
+    if row["op"] == "moe" and '"distribution"' in row["shape"] and not drawn:
         return "moe with skewed routing: the load of the measured rank is not recorded"
     return None
 

@@ -15,11 +15,15 @@ from roofline.estimate.passes import Passes
 from roofline.estimate.servers import Prompt
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import measured_rate, two_pools
-from roofline.trust.runtimes_fit import GATHERED, Array, Evidence, Kernels, columns, prompts, robust, search
+from roofline.trust.runtimes_fit import GATHERED, ROW, Array, Evidence, Kernels, columns, prompts, robust, search
 from roofline.trust.stations import mean_context
 
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
 """Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""
+WAITS_HELD = 20
+"""Rows that the waits that all stacks have in common weigh as much as, in the fit of one of them [1]."""
+LIE_APART = np.array([0.02, 1.0, 10.0, 0.05, 0.5])
+"""How far stacks are thought to lie apart: request [s], first, aligned, bunch and in_step [1]."""
 APART = (0.3,)
 """Where the search for `apart` begins, and its first step [1]."""
 BELOW = 1 - 1e-6
@@ -89,15 +93,20 @@ def fitted_waits(rows: Sequence[Evidence], numbers: Array, shared: Array | None 
 def fitted_to(known: FirstTokens, measured: Array, shared: Array | None = None) -> Array:
     """The waits with which what is known comes closest to what was measured [s].
 
-    A wait that no row tells of is that of all stacks together, `shared`, or none.
+    `shared` are those of all stacks together, to which one is held: a wait that is off them by its `LIE_APART` counts
+    as `WAITS_HELD` rows that are off by a tenth. A wait that no row tells of is theirs, or none.
     """
+    told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
+    scales = list(np.where(told, WAITS, 0.0))
+    if shared is None:
+        return search(lambda waits: robust(known.predicted(waits) / measured), np.where(told, WAITS, 0.0), scales)
+    row = ROW / len(measured)
 
     def cost(waits: Array) -> float:
-        return robust(known.predicted(waits) / measured)
+        off = float((((waits - shared) / LIE_APART) ** 2).sum())
+        return robust(known.predicted(waits) / measured) + WAITS_HELD * row * off
 
-    told = [True, True, bool(known.ranked.any()), bool((known.equal == 0).any()), bool(known.equal.any())]
-    start = np.where(told, WAITS, 0.0 if shared is None else shared)
-    return search(cost, start, list(np.where(told, WAITS, 0.0)))
+    return search(cost, shared, scales)
 
 
 def fitted_apart(rows: Sequence[Evidence], stacks: Mapping[str, Runtime]) -> float:

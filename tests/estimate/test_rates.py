@@ -53,7 +53,7 @@ def test_what_the_callers_figures_leave_out_is_the_classs() -> None:
     assert rates.of_transfer(Transfer("t", "all_gather", 1, 1, 2)) == default.collectives["all_reduce"]
     assert rates.of_transfer(Transfer("t", "all_to_all", 1, 1, 2)) == default.collectives["all_to_all"]
     (sentence,) = rates.assumptions()
-    assert "no kernels measured" in sentence
+    assert "are fitted for" in sentence
     assert "experts bf16" in sentence
 
 
@@ -69,7 +69,7 @@ def test_a_part_with_measured_kernels_takes_its_own() -> None:
 def test_a_part_without_measured_kernels_takes_its_classs_and_says_so() -> None:
     deployment = rl.Deployment("llama-3.1-8b", "mi300x")
     assert deployment.rates.sources == (as_sustained(part_class("hbm").efficiency, accelerator("mi300x")),)
-    assert "AMD Instinct MI300X has no measured kernels: efficiencies of class-hbm" in " ".join(
+    assert "no kernels of AMD Instinct MI300X are fitted: efficiencies of class-hbm" in " ".join(
         deployment.decode().assumptions
     )
 

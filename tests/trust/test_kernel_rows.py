@@ -90,6 +90,19 @@ def test_experts_dealt_evenly_touch_what_the_rows_allow(tokens: int, touched: in
     assert (again.flops, again.weights) == (done.flops, done.weights)
 
 
+@pytest.mark.parametrize(("tokens", "touched"), [(1, 2.0), (2, 2 + 2 * 6 / 8), (64, 8.0)])
+def test_experts_drawn_at_random_are_touched_as_often_as_expected(tokens: int, touched: float) -> None:
+    """A second token shares a quarter of its choices with the first; half of the experts are half of that."""
+    shape = {"num_tokens": tokens, "hidden": 4096, "inter": 14336, "topk": 2, "num_experts": 8, "moe_tp": 1}
+    done = work("moe", "bf16", shape | {"moe_ep": 1, "distribution": "random"})
+    half = work("moe", "bf16", shape | {"moe_ep": 2, "distribution": "random"})
+    assert isinstance(done, Operation)
+    assert isinstance(half, Operation)
+    assert done.flops == 6 * tokens * 2 * 4096 * 14336
+    assert done.weights == pytest.approx(touched * 3 * 4096 * 14336 * 2, rel=1e-6)
+    assert half.weights == pytest.approx(done.weights / 2)
+
+
 def beside(op: str, dtype: str, shape: Mapping[str, object], notes: str = "with activation quantisation") -> float:
     row = GOOD | {"op": op, "dtype": dtype, "shape": json.dumps(shape), "notes": notes}
     return measured_of([("row 1", row)]).kernels[0].beside
@@ -116,6 +129,7 @@ def test_experts_are_measured_with_the_rows_that_are_routed_to_them() -> None:
     assert beside("moe", "fp8", shape | {"moe_tp": 2, "moe_ep": 4}) == 64 * whole
     local = {"hidden": 1024, "inter": 256, "topk": 4, "num_experts": 32, "local_experts": 8, "tokens_per_expert": 8}
     assert beside("moe", "fp8", local) == 0  # the matrices of one rank alone
+    assert beside("moe", "fp8", shape | {"moe_tp": 1, "moe_ep": 1}, notes="products alone") == 0
 
 
 def test_exchanges_count_what_a_rank_sends() -> None:

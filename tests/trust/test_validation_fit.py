@@ -217,6 +217,18 @@ def test_waits_are_found_again_in_times_made_with_them() -> None:
     assert fitted_to(known, measured) == pytest.approx(true, rel=0.15)
 
 
+@pytest.mark.parametrize(("count", "own"), [(4, 0.0), (4000, 1.0)])
+def test_few_rows_leave_a_stack_with_the_waits_of_all_and_many_with_its_own(count: int, own: float) -> None:
+    shared, true = np.array([0.02, 2.0, 20.0, 0.1, 1.0]), np.array([0.02, 3.0, 20.0, 0.1, 1.0])
+    draw = np.random.default_rng(5)
+    base, step, prompt = (draw.uniform(low, 10 * low, count) for low in (0.02, 3e-3, 0.01))
+    others = draw.integers(0, 200, count).astype(float)
+    known = FirstTokens(base, base * 0, step, prompt, base + 0.2, others, base * 0, base * 0)
+    found = fitted_to(known, known.predicted(true), shared)
+    assert (found[1] - 2) == pytest.approx(own, abs=0.2)
+    assert (found[2], found[4]) == (20, 1)  # no rank gathers, no lengths are equal
+
+
 def test_waits_that_no_row_tells_of_are_none() -> None:
     count = 50
     each = np.full(count, 0.05)
