@@ -148,3 +148,15 @@ def test_extra_vectors_are_counted_where_they_say() -> None:
     plain = model(layer).parameters()
     more = model(layer, extra=(Vector(name="final_norm", elements=HIDDEN),)).parameters()
     assert more.norm_other == plain.norm_other + HIDDEN
+
+
+def test_a_changed_copy_is_counted_anew_and_checked() -> None:
+    """Half of the layers weigh half of what all do, though those had been counted before."""
+    layer = Layer(mixer=attention(), feed_forward=Dense(width=128))
+    whole = model(*[layer] * 4)
+    assert (len(whole.pattern), whole.groups()) == (4, ((layer, 4),))
+    half = whole.model_copy(update={"layers": whole.layers[:2]})
+    assert 2 * half.parameters().dense_ffn == whole.parameters().dense_ffn
+    assert (len(half.pattern), half.groups()) == (2, ((layer, 2),))
+    with pytest.raises(ValidationError, match="layers"):
+        whole.model_copy(update={"layers": ()})

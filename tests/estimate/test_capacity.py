@@ -243,6 +243,18 @@ def test_the_smallest_count_is_the_smallest_of_all_layouts(
     assert (smallest if smallest is None or smallest <= joined else None) == min(fitting, default=None)
 
 
+def test_a_shorter_pipeline_is_found_where_a_longer_one_puts_the_largest_layers_together() -> None:
+    """Of four layers, those in the middle with 50 GB each: two stages part them, and the second of three has both."""
+    base = load_model("llama-3.1-8b")
+    small, large = (base.layers[0].model_copy(update={"feed_forward": Dense(width=width)}) for width in (1024, 2**21))
+    model = base.model_copy(update={"layers": (small, large, large, small)})
+    placement = Placement(model, accelerator("h100-sxm"), PRESETS["bf16"], batch=1, context=100)
+    assert placement.cut(Layout(1, 3))[1] > 0
+    assert [placement.shortest(Layout(1, longest)) for longest in (1, 2, 3, 4)] == [None, *[Layout(1, 2)] * 3]
+    laid_out = Deployment(model, "h100-sxm", devices=3, tp=1, dp=1).decode(1, 100).layout
+    assert (laid_out.pp, laid_out.devices) == (2, 2)
+
+
 @given(model=model_shapes(), part=tight, point=points("decode"), data=st.data())
 def test_what_would_do_does(model: ModelShape, part: Part, point: Any, data: st.DataObject) -> None:
     """The count that an error or a capacity names is accepted, and one less is not."""
