@@ -76,7 +76,7 @@ def _floor(row: Row, place: Station, batch: float) -> float:
     """The same in one layout."""
     said = drafting(row)
     batch = place.replicas if _asked(row)[0] == "ttft_ms" else batch
-    least, yielded = place.narrowest.ideal, most_yielded(draft_length(said), said == "unknown")
+    least, yielded = place.narrowest, most_yielded(draft_length(said), said == "unknown")
 
     def prefill(batch: float, isl: float) -> float:
         return float(least.floor(Point("prefill", batch, max(1.0, isl), 0)))

@@ -42,6 +42,7 @@ class Station:
     _prompts: dict[float, Prompt] = field(default_factory=dict)
     _limits: dict[float, float] = field(default_factory=dict)
     _spared: dict[tuple[float, float, int], Array] = field(default_factory=dict)
+    _prompt_floors: dict[float, float] = field(default_factory=dict)
 
     @cached_property
     def settled(self) -> Resolved:
@@ -137,17 +138,20 @@ class Station:
         """A decode step that no implementation can beat, the shortest lengths and the narrowest cache taken [s]."""
         context = load.least_isl + load.least_osl / 2
         point = Point("decode", max(1.0, float(np.floor(batch))), context, 0)
-        return float(self.narrowest.ideal.floor(point)) / most_yielded(load.draft_length, load.undeclared)
+        return float(self.narrowest.floor(point)) / most_yielded(load.draft_length, load.undeclared)
 
     def prompt_floor(self, load: Load) -> float:
         """A prompt of the shortest length that no implementation can beat, nothing of it cached [s]."""
-        return float(self.narrowest.ideal.floor(Point("prefill", 1.0, load.least_isl, 0)))
+        length = load.least_isl
+        if length not in self._prompt_floors:
+            self._prompt_floors[length] = float(self.narrowest.floor(Point("prefill", 1.0, length, 0)))
+        return self._prompt_floors[length]
 
     @cached_property
     def narrowest(self) -> Resolved:
-        """The same with an fp8 cache and states of 16 bits."""
+        """The same with an fp8 cache and states of 16 bits, and nothing lost."""
         formats = self.settled.quantization
-        return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8", state="bf16")})
+        return Resolved(**{**_fields(self.settled), "quantization": formats.with_(kv_cache="fp8", state="bf16")}).ideal
 
 
 def most_yielded(draft_length: int, undeclared: bool) -> int:
