@@ -67,17 +67,29 @@ class Choice:
         fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
         return sorted(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices))[:count]
 
+    def longest_pipeline(self, point: Point) -> Layout | None:
+        """The layout with the most stages, if it holds a point: it sends the least, and waits longest for a token."""
+        layout, missing = self.placement(point).cut(max(self._longest, key=lambda longest: longest.pp))
+        return None if missing else layout
+
     def every(self, point: Point) -> list[Layout]:
         """Layouts of every width that hold a point: the shortest pipeline, the longest, and some between them."""
         placement = self.placement(point)
-        found: list[Layout] = []
-        for longest in self._longest:
-            shortest = longest if self.given["pp"] else placement.shortest(longest)
-            if shortest is not None:
-                lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, _LENGTHS)})
-                cuts = [placement.cut(replace(longest, pp=length)) for length in lengths]
-                found += [layout for layout, missing in cuts if not missing]
-        return found
+        return [layout for longest in self._longest for layout in self._spread(longest, placement)]
+
+    def as_wide(self, width: Layout, point: Point) -> list[Layout]:
+        """The same of one width."""
+        alike = (each for each in self._longest if replace(each, pp=1) == replace(width, pp=1, vocab=1))
+        return [layout for longest in alike for layout in self._spread(longest, self.placement(point))]
+
+    def _spread(self, longest: Layout, placement: Placement) -> list[Layout]:
+        """Of one width the shortest pipeline that fits, the longest, and some between them."""
+        shortest = longest if self.given["pp"] else placement.shortest(longest)
+        if shortest is None:
+            return []
+        lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, _LENGTHS)})
+        cuts = [placement.cut(replace(longest, pp=length)) for length in lengths]
+        return [layout for layout, missing in cuts if not missing]
 
     def placement(self, point: Point) -> Placement:
         """What holds the model at the largest batch and context of a point."""

@@ -191,6 +191,14 @@ class Deployment:
             self._fastest[key] = self._choice.fastest(point, count)
         return self._fastest[key]
 
+    def longest_pipeline(self, batch: float, context: float) -> Layout | None:
+        """The layout with the most stages, if it holds `batch` sequences of `context` tokens on a replica."""
+        return self._choice.longest_pipeline(Point("decode", checked("batch", batch), checked("context", context), 0))
+
+    def as_wide(self, width: Layout, batch: float, context: float) -> list[Layout]:
+        """Layouts of one width and several lengths that hold `batch` sequences of `context` tokens on a replica."""
+        return self._choice.as_wide(width, Point("decode", checked("batch", batch), checked("context", context), 0))
+
     def with_layout(self, layout: Layout) -> Deployment:
         """This deployment with the ranks of one layout."""
         return self._changed(_given={"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep})

@@ -26,8 +26,9 @@ from roofline.estimate.speculative import Speculative, SpeculativeServer
 FEW_AND_MANY = (1.0, 32.0, 512.0)
 """Sequences on a replica for which layouts are tried where it is not known how many it has: experts over all devices
 pay with many only [1]."""
-_SHARES = (1.0, 2.0, 4.0, 8.0)
-"""Times fewer requests than a replica's share for which they are tried where those in flight are known [1]."""
+_SHARES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Times fewer requests than a replica's share for which they are tried where those in flight are known: what holds few
+may finish more than what holds all [1]."""
 _FASTEST = 3
 """Layouts that are tried for each of these: the fastest in decode need not be it with prompts between [1]."""
 
@@ -85,10 +86,24 @@ def _served(system: Any, traffic: Traffic, chunk: float | None, max_batch: float
 
 
 def soonest(system: Any, traffic: Traffic, chunk: float | None, max_batch: float | None) -> tuple[Server, Service]:
-    """A system of one pool as the server that answers a traffic of plain numbers soonest, of those tried."""
+    """A system of one pool as the server that answers a traffic of plain numbers soonest, of those tried.
+
+    Pipelines of other lengths, which hold more or fewer, are tried of the best one's width.
+    """
     servers = servers_of(system, traffic, max_batch, "devices")
     found = [(server, colocated(server, traffic, chunk, max_batch)) for server in servers]
+    best = min(found, key=lambda pair: _lateness(pair[1]))
+    if not isinstance(system, Deployment) or system.is_laid_out:
+        return best
+    layout = best[0].settled.layout  # type: ignore[attr-defined]
+    others = (each for each in system.as_wide(layout, 1.0, float(traffic.longest)) if each.pp != layout.pp)
+    more = [_laid_out(system, each, traffic, "devices") for each in others]
+    found = [best, *((server, colocated(server, traffic, chunk, max_batch)) for server in more)]
     return min(found, key=lambda pair: _lateness(pair[1]))
+
+
+def _laid_out(system: Deployment, layout: Layout, traffic: Traffic, name: str) -> Whole:
+    return Whole(system.with_layout(layout), settled_on(system, layout, traffic.longest), name)
 
 
 def prompting(pool: Deployment, traffic: Traffic) -> list[Whole]:
@@ -121,10 +136,11 @@ def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str
         ]
         if not layouts:
             break
-        for layout in layouts:
+        # Tensor ranks are the fastest in decode; where prompts take most of the time, stages do more in all.
+        stages = size.longest_pipeline(1.0, float(traffic.longest))
+        for layout in (*layouts, *([] if stages is None else [stages])):
             if layout not in servers:
-                settled = settled_on(system, layout, traffic.longest)
-                servers[layout] = Whole(system.with_layout(layout), settled, name)
+                servers[layout] = _laid_out(system, layout, traffic, name)
     # Where nothing fits, it is the whole that says by how much.
     return list(servers.values()) or [server_of(system, decoded(traffic, max_batch), name)]
 

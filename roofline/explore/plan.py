@@ -35,7 +35,7 @@ from roofline.explore.planned import MINIMIZE, OF_FURTHER_TOKENS, Option, Plan, 
 Part = HbmAccelerator | SramAccelerator
 Offer = Part | Deployment | str | Path
 """A part that may be rented."""
-_DECODE_SIZES = 3
+_DECODE_SIZES = 5
 """Replica sizes that decode is tried in where prefill has a pool of its own [1]."""
 
 

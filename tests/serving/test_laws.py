@@ -151,3 +151,28 @@ def test_a_wholly_cached_prompt_still_computes_its_last_token() -> None:
     assert cached.ttft == pytest.approx(gpu().prefill(4000, cached_tokens=3999).seconds)
     assert cached.ttft < serve(gpu(), Traffic(4000, 100, concurrency=1)).ttft / 5
     assert cached.tpot == serve(gpu(), Traffic(4000, 100, concurrency=1)).tpot
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "devices", "formats", "isl", "loads"),
+    [
+        ("llama-3.1-70b", "groq-3-lpu", 256, "fp8", 4000, (256, 512)),
+        ("llama-3.1-70b", "groq-lpu-v1", 576, "int8", 4000, (64, 96, 140, 160)),
+        ("llama-3.1-70b", "h100-sxm", 4, "bf16", 4000, (512, 1024)),
+        ("qwen3-235b-a22b", "mi325x", 8, "fp8", 130_000, (128, 256, 1024)),
+    ],
+)
+def test_a_layout_that_is_left_open_finishes_no_fewer_requests_where_more_are_in_flight(
+    model: str, part: str, devices: int, formats: str, isl: int, loads: tuple[int, ...]
+) -> None:
+    """What finished as many with fewer in flight is there for more, which wait: also where it holds few of them."""
+    pool = Deployment(model, part, devices=devices, quantization=formats)
+    rates = [serve(pool, Traffic(isl, 500, concurrency=load)).requests_per_second for load in loads]
+    assert rates == pytest.approx(sorted(rates), rel=1e-3)
+
+
+def test_a_layout_that_is_left_open_is_as_long_a_pipeline_as_answers_soonest() -> None:
+    """More devices than the fastest of a width in decode need make room for more sequences, and serve more."""
+    traffic = Traffic(4000, 1000, concurrency=2048)
+    few, many = (serve(Deployment("deepseek-v3", "h100-sxm", devices=count), traffic) for count in (24, 32))
+    assert many.requests_per_second > few.requests_per_second
