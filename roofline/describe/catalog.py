@@ -17,7 +17,7 @@ from roofline.describe.efficiency import Efficiency
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator, parse_accelerator, validated
 from roofline.describe.provenance import Cited, Fact, Source
 from roofline.describe.spec_file import SpecFile
-from roofline.errors import SpecError, UnknownName
+from roofline.errors import InvalidInput, SpecError, UnknownName
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _MAX_SPEC_BYTES = 1_000_000
@@ -73,6 +73,8 @@ def accelerator(name: str | Path | HbmAccelerator | SramAccelerator) -> HbmAccel
         return _catalogued(text)
     if text.endswith(".toml") or "/" in text:
         data, where = read_spec(Path(text), name=text)
+        if "peak" not in data and not data.keys().isdisjoint(("kernels", "collectives")):
+            raise SpecError(text, given="a calibration file", expected="a part; this is what efficiency= takes")
         return parse_accelerator(data, where=where)
     reason = undescribed().get("-".join(text.lower().replace("_", " ").split()))
     if reason:
@@ -80,7 +82,17 @@ def accelerator(name: str | Path | HbmAccelerator | SramAccelerator) -> HbmAccel
             "accelerator", given=text, known=(), expected=f"a part with a file; {text} has none: {reason}"
         )
     expected = "a catalogue name or a path to a .toml file"
+    if text in system_paths():
+        whole = read_toml(system_paths()[text])
+        nearest = f"{whole['part']}, of which it has {whole['devices']['value']:,}"
+        raise InvalidInput("accelerator", given=text, expected="a part, and this is a system", nearest=nearest)
     raise UnknownName("accelerator", given=text, known=accelerators(), expected=expected)
+
+
+@cache
+def system_paths() -> dict[str, Path]:
+    """Files of all described systems, by name."""
+    return {path.stem: path for path in sorted((specs_directory() / "systems").glob("*.toml"))}
 
 
 @cache
@@ -130,7 +142,10 @@ def part_class(kind: str) -> PartClass:
 
 def read_efficiency(path: Path) -> Efficiency:
     """Fitted figures from a calibration file."""
-    return validated(Efficiency, read_toml(path), where=path.name)
+    data = read_toml(path)
+    if "peak" in data:
+        raise SpecError(path.name, given="a part", expected="a calibration file, as `roofline calibrate` writes it")
+    return validated(Efficiency, data, where=path.name)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roofline.describe.catalog import accelerator, read_spec, sources, specs_directory
+from roofline.describe.catalog import accelerator, read_spec, sources, system_paths
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator, validated
 from roofline.describe.provenance import Cited, Count, Fact, Watts, rounding_of
 from roofline.errors import RooflineError, SpecError, UnknownName
@@ -104,14 +103,9 @@ class SystemFigure:
         return abs(self.difference) <= rounding_of(self.printed) + _ROUNDING
 
 
-@cache
-def _paths() -> dict[str, Path]:
-    return {path.stem: path for path in sorted((specs_directory() / "systems").glob("*.toml"))}
-
-
 def systems(part: str | None = None) -> list[str]:
     """Names of all described systems, or of those built of one part, sorted."""
-    return sorted(name for name in _paths() if part is None or system(name).part == part)
+    return sorted(name for name in system_paths() if part is None or system(name).part == part)
 
 
 @cache
@@ -121,9 +115,9 @@ def system(name: str) -> System:
     >>> system("groqrack").working_devices
     64
     """
-    if name not in _paths():
-        raise UnknownName("system", given=name, known=_paths())
-    data, where = read_spec(_paths()[name])
+    if name not in system_paths():
+        raise UnknownName("system", given=name, known=system_paths())
+    data, where = read_spec(system_paths()[name])
     described = validated(System, data, where=where)
     try:
         part = described.accelerator

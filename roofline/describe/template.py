@@ -20,7 +20,8 @@ FIELDS: dict[str, str] = {
     "name": "What the part is called.",
     "kind": '"hbm": weights and caches stream from DRAM of any sort (HBM, GDDR, LPDDR). "sram": no DRAM behind the'
     " compute units.",
-    "vendor": "Whose it is.",
+    "vendor": "Whose it is. Kernels of a vendor of whom none are fitted take as much longer than their class's as"
+    " service on its parts tells, which is known of AMD.",
     "year": "The year it came out, or will.",
     "edition": 'When these figures were put together, "2026-11" or "2026-11-24". A correction is a new edition.',
     "status": '"shipping", "announced" (figures may change) or "historical".',
@@ -91,12 +92,18 @@ def spec_template(name: str, like: str, *, edition: str | None = None) -> str:
     return "\n".join(_lines(part, name, like, edition or datetime.date.today().isoformat())) + "\n"
 
 
+def measured_of(like: str) -> bool:
+    """Whether estimates of a catalogue part rest on what was measured of it, which its template leaves out."""
+    part = accelerator(like)
+    return part.calibration is not None or any(key.startswith("measured_") for key in part.facts)
+
+
 def _lines(part: HbmAccelerator | SramAccelerator, name: str, like: str, edition: str) -> Iterator[str]:
     yield f"# {name}: made from {like}. Every figure marked as copied is of that part: replace it and its source."
     yield from _comment("A number is a table:")
     for key, words in NUMBER.items():
         yield from _comment(f"  {key}: {words}")
-    head = {"name": name, "kind": part.kind, "vendor": "replace", "year": part.year, "edition": edition}
+    head = {"name": name, "kind": part.kind, "vendor": part.vendor, "year": part.year, "edition": edition}
     for key, value in {**head, "status": "announced"}.items():
         yield from ["", *_comment(FIELDS[key]), f"{key} = {_text(value)}"]
     for key, words in (("calibration", part.calibration or like), ("note", "…")):

@@ -30,6 +30,7 @@ from roofline.numeric import SCALAR, SYMBOL
 from roofline.units import counted_in
 
 CHOSEN = "layout {layout} chosen: the fastest that fits"
+MOST_DEVICES = 10**7
 TYPICAL_CONTEXT = 4096
 """Context at which a layout is chosen where none is asked about [token]."""
 
@@ -318,8 +319,8 @@ class Deployment:
 
 def _count(what: str, value: Any, or_words: str = "") -> int:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= 10**7:
-        raise InvalidInput(what, given=value, expected=f"a whole number from 1 to 10,000,000{or_words}")
+    if not whole or not 1 <= value <= MOST_DEVICES:
+        raise InvalidInput(what, given=value, expected=f"a whole number from 1 to {MOST_DEVICES:,}{or_words}")
     return int(value)
 
 

@@ -75,7 +75,7 @@ def _answer(pool: Pool, asked: Deployment, phase: Phase, batch: float, context: 
     try:
         estimate = estimated(asked, phase, batch, context)
     except DoesNotFit as error:
-        room, layout = _room(asked, context)
+        room, layout = _room(asked, context, batch)
         return unfit_row(pool.text, asked, phase, batch, context, error, max_batch=room, layout=layout)
     deployment = asked.with_layout(estimate.layout)
     room = estimate.resolved.memory.largest_batch(context)
@@ -92,10 +92,12 @@ def estimated(deployment: Deployment, phase: str, batch: float, context: float) 
     return deployment.prefill(context, batch) if phase == "prefill" else deployment.decode(batch, context)
 
 
-def _room(deployment: Deployment, context: float) -> tuple[float | None, str | None]:
-    """Sequences that one replica holds, and the layout; None where no layout holds even one."""
+def _room(deployment: Deployment, context: float, batch: float) -> tuple[float | None, str | None]:
+    """Sequences that one replica holds in the layout that lacks the least for a batch, and that layout; None where none
+    holds even one.
+    """
     try:
-        room = deployment.capacity(context)
+        room = deployment.capacity(context, batch)
     except DoesNotFit:
         return None, None
     return room.max_batch, str(room.layout)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from roofline.describe.catalog import accelerators
 from roofline.describe.systems import systems as system_names
-from roofline.describe.template import spec_template
+from roofline.describe.template import measured_of, spec_template
 from roofline.errors import InvalidInput, UnknownName
 from roofline.show import hardware_view, part_view, system_view
 from roofline.show.answer import Answer, answered
@@ -96,4 +96,7 @@ def begun(name: str, like: str, output: str | None, *, force: bool) -> Answer:
     steps = f"  roofline hardware {given}    every number as it is read\n"
     steps += f"  roofline check {given}       whether its numbers fit together\n"
     steps += f"  roofline compare llama-3.1-70b --on {shlex.quote(f'{path}:8')} --on {shlex.quote(like)}:8\n"
-    return Answer(f"written: {path}, with the figures of {like}; replace them and their sources\n\nNext\n{steps}")
+    done = f"written: {path}, with the figures of {like}; replace them and their sources"
+    if measured_of(like):
+        done += f"\nwhat was measured of {like} itself is not in it: its kernels are the class's"
+    return Answer(f"{done}\n\nNext\n{steps}")

@@ -62,6 +62,8 @@ def quantity(what: str, text: str, unit: str, example: str) -> float:
         found = parse_quantity(text if not re.search(r"[eE][+-]?\d{3}", text) else "")
     except InvalidInput:
         raise InvalidInput(what, given=text, expected=expected) from None
-    if found.dimension != parse_unit(unit).dimension or found.exact <= 0:
+    if found.dimension != parse_unit(unit).dimension:
         raise InvalidInput(what, given=text, expected=expected)
+    if found.exact <= 0:
+        raise InvalidInput(what, given=text, expected=f"more than 0 {unit}, such as {example}")
     return found.value

@@ -16,7 +16,7 @@ from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.model import ModelShape
 from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput, RooflineError, UnknownName, nearest_names
-from roofline.estimate.deployment import Deployment
+from roofline.estimate.deployment import MOST_DEVICES, Deployment
 from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.resolved import SLICE_WORDS
 from roofline.show.lines import shorten
@@ -128,8 +128,8 @@ def _nearest_pool(text: str) -> str | None:
 
 
 def _whole(what: str, text: str, or_words: str = "") -> int:
-    if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text) or int(text) < 1:
-        raise InvalidInput(what, given=text, expected=f"a whole number, 1 or more{or_words}")
+    if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text) or not 1 <= int(text) <= MOST_DEVICES:
+        raise InvalidInput(what, given=text, expected=f"a whole number from 1 to {MOST_DEVICES:,}{or_words}")
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """Bad input ends in one line on stderr and status 2, whatever it is; what does not fit in status 1."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from roofline.show import commands
 from tests.show.support import CHIP, CONFIG, DATA, Terminal
 
 MODEL = "llama-3.1-8b"
+FITTED = Path(__file__).resolve().parents[2] / "hardware_specs/calibration/h100-sxm.toml"
 POOLS = (
     *("h100:8", "h100-sxm", "h100-sxm:", "h100-sxm:0", ":8", "", "h100-sxm:-1", "h100-sxm:abc", "h100-sxm:1e99"),
     *("h100-sxm:1.5", "h100-sxm:nan", "h100-sxm:99999999999", "h100-sxm:8,", "h100-sxm:8,,tp=8", "h100-sxm:8,tp"),
@@ -74,6 +76,20 @@ def test_bad_input_is_one_line(terminal: Terminal, arguments: tuple[str, ...]) -
         (("compare", "llama-3.1-8", "--on", "h100-sxm:8"), "nearest: llama-3.1-8b"),
         (("compare", MODEL, "--on", "h100:8"), "nearest: h100-nvl or h100-pcie or h100-sxm"),
         (("compare", MODEL, "--on", "h100-sx"), "nearest: h100-sxm:1"),
+        (
+            ("compare", MODEL, "--on", "hgx-h100:1"),
+            "expected a part, and this is a system; nearest: h100-sxm, of which",
+        ),
+        (
+            ("compare", MODEL, "--on", "h100-sxm:100000000"),
+            "devices: got '100000000', expected a whole number from 1 to",
+        ),
+        (("compare", MODEL, "--on", f"{FITTED}:8"), "got 'a calibration file', expected a part"),
+        (("compare", MODEL, "--on", f"h100-sxm:8,efficiency={CHIP}"), "got 'a part', expected a calibration file"),
+        (
+            ("plan", MODEL, "--on", "h100-sxm", "--isl", "9", "--osl", "9", "--rate", "2", "--ttft", "0s"),
+            "more than 0 s",
+        ),
         (("compare", MODEL, "--on", "h100-sxm:8,tp8"), "nearest: tp=8"),
         (("compare", MODEL, "--on", "h100-sxm:8,quantisation=fp8"), "nearest: quantization"),
         (("compare", MODEL, "--on", "h100-sxm:8,quantization=fp9"), "nearest: fp8"),

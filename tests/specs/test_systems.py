@@ -104,7 +104,7 @@ def test_wrong_system_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old
     text = (Path(__file__).parents[2] / "hardware_specs" / "systems" / "dgx-h100.toml").read_text(encoding="utf-8")
     path = tmp_path / "mine.toml"
     path.write_text(re.sub(old, new, text), encoding="utf-8")
-    monkeypatch.setattr(module, "_paths", lambda: {"mine": path})
+    monkeypatch.setattr(module, "system_paths", lambda: {"mine": path})
     if not expected:
         assert system.__wrapped__("mine").power is None
         return
