@@ -30,6 +30,8 @@ _POOLS = (
     Column("pool", ("pool",), left=True),
     Column("devices", ("devices",), left=True, most=28),
     Column("layout", ("layout",), left=True, need=1),
+    Column("requests in flight", ("in", "flight"), left=True, need=1),
+    Column("requests that come", ("req/s", "come"), left=True, need=1),
     Column("format", ("format",), left=True, need=5),
     Column("replicas", ("replicas",), need=8),
     Column("batch", ("batch",), need=2),
@@ -168,26 +170,50 @@ def _key(row: Row) -> Key:
 
 
 def pool_grid(rows: Sequence[Row], names: Mapping[Key, str]) -> Grid:
-    """What each pool of a system is and does under the last load that fits."""
+    """What each pool of a system is and does, for each run of loads that have one layout under the last of them."""
     loads = list(dict.fromkeys(_load(row) for row in rows if row["fits"]))
-    grid = Grid(_POOLS, [Heading("Pools", f"under {loads[-1]}")] if len(loads) > 1 else [])
-    for key, name in names.items():
-        fitting = [row for row in rows if _key(row) == key and row["fits"]]
-        for index, pool in enumerate(fitting[-1]["pools"] if fitting else ()):
-            grid.lines.append(
-                [
-                    "" if index else name,
-                    pool["name"],
-                    f"{pool['devices']:,} × {part_name(pool['deployment'])}",
-                    pool["layout"],
-                    pool["quantization"],
-                    f"{pool['replicas']:,}",
-                    "" if pool["batch"] is None else figure(pool["batch"]),
-                    figure(pool["utilisation"] * 100, 2),
-                    *of_a_device(pool),
-                ]
-            )
+    by_name = {key: _runs([row for row in rows if _key(row) == key and row["fits"]]) for key in names}
+    several = any(len(runs) > 1 for runs in by_name.values())
+    others = {"requests in flight", "requests that come"}
+    if several:
+        others.remove("requests in flight" if rows[0]["rate"] is None else "requests that come")
+    columns = tuple(column for column in _POOLS if column.name not in others)
+    words = "under the last load of each layout" if several else f"under {loads[-1]}" if loads else ""
+    grid = Grid(columns, [Heading("Pools", words)] if len(loads) > 1 else [])
+    for key, runs in by_name.items():
+        for number_of_run, run in enumerate(runs):
+            for index, pool in enumerate(run[-1]["pools"]):
+                taken = ["" if index else _span(run)] if several else []
+                grid.lines.append(
+                    [
+                        "" if index or number_of_run else names[key],
+                        *([""] * 2 if number_of_run and len(run[-1]["pools"]) == 1 else _devices(pool)),
+                        pool["layout"],
+                        *taken,
+                        pool["quantization"],
+                        f"{pool['replicas']:,}",
+                        "" if pool["batch"] is None else figure(pool["batch"]),
+                        figure(pool["utilisation"] * 100, 2),
+                        *of_a_device(pool),
+                    ]
+                )
     return grid
+
+
+def _devices(pool: Row) -> list[str]:
+    return [pool["name"], f"{pool['devices']:,} × {part_name(pool['deployment'])}"]
+
+
+def _runs(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one system in runs of the same layouts."""
+    alike = groupby(rows, key=lambda row: [(pool["layout"], pool["replicas"]) for pool in row["pools"]])
+    return [list(run) for _, run in alike]
+
+
+def _span(rows: Sequence[Row]) -> str:
+    """The loads of a run: the first and the last."""
+    each = [row["concurrency"] if row["rate"] is None else row["rate"] for row in rows]
+    return f"{each[0]:,g}" if len(each) == 1 else f"{each[0]:,g} to {each[-1]:,g}"
 
 
 def time_grid(rows: Sequence[Row], names: Mapping[Key, str]) -> Grid:
@@ -292,12 +318,27 @@ def missing(rows: Sequence[Row]) -> list[str]:
 
 
 def assumed(rows: Sequence[Row], names: Mapping[Key, str]) -> list[str]:
-    """Assumptions of all rows, each once, with the systems that it was made for unless that is all."""
-    makers: dict[str, list[str]] = {}
+    """Assumptions of all rows, each once, with the systems and loads that it was made for unless that is all."""
+    makers: dict[str, dict[str, list[Row]]] = {}
+    loads: dict[str, list[Row]] = {}
     for row in rows:
+        if row["fits"]:
+            loads.setdefault(names[_key(row)], []).append(row)
         for sentence in row["assumptions"]:
-            found = makers.setdefault(sentence, [])
-            if names[_key(row)] not in found:
-                found.append(names[_key(row)])
-    every = len({_key(row) for row in rows if row["fits"]})
-    return [words if len(who) == every else f"{', '.join(who)}: {words}" for words, who in makers.items()]
+            makers.setdefault(sentence, {}).setdefault(names[_key(row)], []).append(row)
+
+    def made_for(name: str, of_name: list[Row]) -> str:
+        some = len(of_name) < len(loads.get(name, of_name))
+        return f"{name} under {_and(list(dict.fromkeys(map(_load, of_name))))}".strip() if some else name
+
+    found = []
+    for words, who in makers.items():
+        said = [made_for(name, of_name) for name, of_name in who.items()]
+        everywhere = said == list(who) and len(who) == len(loads)
+        found.append(words if everywhere else f"{', '.join(said)}: {words}")
+    return found
+
+
+def _and(loads: list[str]) -> str:
+    """Loads in words: of several, only the last says of what."""
+    return loads[0] if len(loads) == 1 else f"{', '.join(load.split()[0] for load in loads[:-1])} and {loads[-1]}"

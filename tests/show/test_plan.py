@@ -147,7 +147,7 @@ def test_a_plan_reads_as_stored(terminal: Terminal, snapshots: Snapshots, width:
     [
         ((), "--ttft and --tpot: got 'neither'"),
         (("--ttft", "500"), "a quantity in s, such as 500 ms"),
-        (("--ttft", "0ms"), "a quantity in s"),
+        (("--ttft", "0ms"), "more than 0 s, such as 500 ms"),
         (("--tpot", "20 W"), "a quantity in s"),
         ((*TIMES, "--on", "h100-sxm,tp=4"), "no tp=: the layout is what is looked for"),
         ((*TIMES, "--on", "h100-sxm,prise=4"), "price"),

@@ -291,3 +291,15 @@ def test_what_cannot_be_meant_is_one_line(terminal: Terminal, arguments: tuple[s
     assert run.err.count("\n") == 1
     assert "mistake of ours" not in run.err
     assert words in run.err
+
+
+def test_layouts_that_differ_between_loads_are_all_shown_with_theirs(terminal: Terminal) -> None:
+    arguments = ("serve", MODEL, "--on", "h100-sxm:8", "--isl", "4000", "--osl", "500", "--concurrency", "1,2,4096")
+    rows = json.loads(terminal.run(*arguments, "--format", "json").out)
+    layouts = [row["pools"][0]["layout"] for row in rows]
+    assert layouts[0] == layouts[1] != layouts[2]
+    shown = terminal.run(*arguments, width=120).out
+    first, last = (next(line for line in shown.splitlines() if f" {layout} " in line) for layout in layouts[1:])
+    assert (" 1 to 2 " in first, " 4,096 " in last) == (True, True)
+    assert "under the last load of each layout" in shown
+    assert "under 2 in flight" in terminal.run(*arguments[:-1], "1,2", width=120).out
