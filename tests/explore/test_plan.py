@@ -47,6 +47,13 @@ def test_parts_that_cannot_are_named(planned: Plan) -> None:
     assert left_out in str(planned)
 
 
+def test_a_part_that_holds_the_prompts_but_not_the_answers_is_named() -> None:
+    long = Traffic(isl=1024, osl=200_000, concurrency=1)
+    found = plan("llama-3.1-8b", long, accelerators=["l4"], slo=Slo(tpot=1), most_devices=1)
+    assert not found.options
+    assert found.left_out[0].startswith("l4: it takes ")
+
+
 def test_rows_and_text(planned: Plan) -> None:
     rows = planned.to_dicts()
     assert len(rows) == len(planned.options)
@@ -84,6 +91,17 @@ def test_of_pools_that_cost_the_same_the_faster_is_first() -> None:
     assert four == sorted(four)
 
 
+def test_of_any_number_of_devices_that_cost_the_same_the_faster_is_first() -> None:
+    """Two devices at half the price cost what one does."""
+    offers = {name: rl.Deployment("llama-3.1-8b", "h100-sxm", price=price) for name, price in (("a", 2), ("b", 1))}
+    found = plan("llama-3.1-8b", Traffic(1024, 256, rate=2), accelerators=offers, slo=Slo(tpot=1), most_devices=2)
+    alike = [option for option in found.options if option.parts[0] == "ab"[option.devices - 1]]
+    assert {option.devices for option in alike} == {1, 2}
+    assert len({f"{option.value:.6g}" for option in alike}) == 1
+    times = [option.service.e2e_latency for option in alike]
+    assert times == sorted(times)
+
+
 def test_offers_are_told_apart_and_are_of_the_model() -> None:
     slo = Slo(tpot=1)
     bf16, fp8 = (rl.Deployment("llama-3.1-8b", "h100-sxm", quantization=name) for name in ("bf16", "fp8"))
@@ -108,6 +126,14 @@ def test_a_part_that_cannot_take_the_formats_is_left_out() -> None:
     for wrong in (0, -1, 2.5, [1, 2], "x"):
         with pytest.raises(rl.InvalidInput, match="max_batch"):
             plan("llama-3.1-8b", TRAFFIC, accelerators=parts, slo=Slo(tpot=1), max_batch=wrong)  # type: ignore[arg-type]
+
+
+def test_a_part_that_runs_other_formats_than_the_models_says_so() -> None:
+    asked: dict[str, Any] = {"accelerators": ["a100-sxm-80gb"], "slo": Slo(tpot=1), "most_devices": 16}
+    (own, *_) = plan("deepseek-v3", TRAFFIC, **asked, chunk=512).options
+    (told, *_) = plan("deepseek-v3", TRAFFIC, **asked, quantization=own.quantization).options
+    assert own.quantization == told.quantization
+    assert len(own.service.assumptions) == len(told.service.assumptions) + 1
 
 
 def test_misses_are_in_the_order_of_how_far_they_miss() -> None:
@@ -143,6 +169,31 @@ def test_the_nearest_misses_are_one_per_layout_and_the_cheapest_of_those_as_near
     assert f"{found.nearest[1].layout} h100-sxm" in str(found)
     met = plan("llama-3.1-8b", TRAFFIC, accelerators=["h100-sxm"], slo=Slo(tpot=1), most_devices=1)
     assert met.nearest == []
+
+
+def test_the_nearest_misses_are_those_of_each_part_and_the_least_of_what_is_asked() -> None:
+    """Of one layout on two parts both are near; of those as near, more replicas have the sooner first token."""
+    found = plan(
+        "llama-3.1-8b",
+        TRAFFIC,
+        accelerators=PARTS[:2],
+        slo=Slo(tpot=1e-4),
+        minimize="ttft",
+        most_devices=8,
+    )
+    assert {option.parts for option in found.nearest} == {option.parts for option in found.options}
+    several = 0
+    for option in found.nearest:
+        ranks = option.service.pools["devices"].layout
+        same = [
+            other
+            for other in found.options
+            if other.parts == option.parts and other.service.pools["devices"].layout == ranks
+        ]
+        near = [other for other in same if other.missed <= 1.05 * min(each.missed for each in same)]
+        assert option.value == min(other.value for other in near)  # type: ignore[type-var]
+        several += option.devices > min(other.devices for other in near)
+    assert several
 
 
 def test_a_miss_by_a_hair_is_told_from_its_limit() -> None:
@@ -181,6 +232,10 @@ def test_a_part_without_a_price_has_no_cost_but_a_time() -> None:
     fast = plan("llama-3.1-8b", TRAFFIC, accelerators=[free], slo=Slo(tpot=1), most_devices=2, minimize="tpot")
     assert fast.best is not None
     assert fast.best.value == min(option.service.tpot for option in fast.options)
+    dark = rl.accelerator("h100-sxm").with_(power=None)
+    asked: dict[str, Any] = {"accelerators": [dark], "slo": Slo(tpot=1), "most_devices": 1}
+    found = plan("llama-3.1-8b", TRAFFIC, minimize="joules_per_output_token", **asked)
+    assert {option.reason for option in found.options} == {"no power is published"}
 
 
 def test_with_a_link_prefill_may_have_a_pool_of_its_own() -> None:
@@ -200,6 +255,52 @@ def test_with_a_link_prefill_may_have_a_pool_of_its_own() -> None:
     for option in found.options:
         assert option.devices <= 8
         assert option.devices == sum(pool.devices for pool in option.service.pools.values())
+
+
+def test_of_two_pools_prefill_is_named_first() -> None:
+    offers = {name: rl.Deployment("llama-3.1-8b", "h100-sxm", quantization=name) for name in ("bf16", "fp8")}
+    slo, link = Slo(tpot=1), "400 Gbit/s, 2 us"
+    found = plan("llama-3.1-8b", TRAFFIC, accelerators=offers, slo=slo, link=link, most_devices=4)
+    pairs = [option for option in found.options if len(option.parts) == 2]
+    assert len({option.parts for option in pairs}) == 4
+    for option in pairs:
+        pools = option.system.prefill, option.system.decode  # type: ignore[union-attr]
+        assert tuple(pool.quantization.label for pool in pools) == option.parts  # type: ignore[union-attr]
+        assert option.quantization == " / ".join(dict.fromkeys(option.parts))
+
+
+def test_split_pools_are_tried_on_doublings_with_wide_and_many_ranked_decode() -> None:
+    """Up to all devices; decode in three sizes of a replica, each in the layout that is fastest for many."""
+    crowd = Traffic(isl=1024, osl=256, concurrency=256)
+    asked: dict[str, Any] = {"accelerators": ["h100-sxm"], "slo": Slo(tpot=1), "most_devices": 8}
+    found = plan("qwen3-30b-a3b", crowd, link="400 Gbit/s, 2 us", **asked)
+    pairs = [option for option in found.options if len(option.parts) == 2]
+    assert {2, 4, 8} <= {option.devices for option in pairs}
+    decode = {option.system.decode.layout for option in pairs}  # type: ignore[union-attr]
+    assert {layout.devices for layout in decode} == {1, 2, 4}
+    many = rl.Deployment("qwen3-30b-a3b", "h100-sxm", 2).fastest_layouts(256, float(crowd.longest), 1)
+    one = rl.Deployment("qwen3-30b-a3b", "h100-sxm", 2).fastest_layouts(1, float(crowd.longest), 1)
+    assert many != one
+    assert many[0] in decode
+
+
+def test_each_part_is_tried_as_if_alone_and_no_further_than_the_fewest_devices_that_do() -> None:
+    def tried(*parts: str, tpot: float) -> tuple[int, set[tuple[str, int, str]]]:
+        calls: list[int] = []
+        found = plan(
+            "llama-3.1-8b",
+            TRAFFIC,
+            accelerators=parts,
+            slo=Slo(tpot=tpot),
+            most_devices=8,
+            progress=lambda _, ways: calls.append(ways),
+        )
+        return calls[-1], {(option.parts[0], option.devices, option.layout) for option in found.options}
+
+    (first, some), (second, others) = tried("h100-sxm", tpot=0.02), tried("l4", tpot=0.02)
+    assert tried("h100-sxm", "l4", tpot=0.02) == (first + second, some | others)
+    further = {1, 2, 3, 4, 6, 8} - {1}  # one device does with the first limit, none with the second
+    assert tried("h100-sxm", tpot=1e-9)[0] == first + len(further)
 
 
 def test_layouts_for_many_sequences_are_tried_too() -> None:
