@@ -51,3 +51,9 @@ def test_the_cache_may_have_a_format_of_its_own() -> None:
     assert shorter.quantization == rl.Quantization.of("fp8").with_(state="bf16")
     both = Pool.parse("mi300x:2,all_reduce=int4,kv_cache=fp8").deployment(rl.model("llama-3.1-8b"), "bf16")
     assert both.quantization == rl.Quantization(weights="bf16", kv_cache="fp8", all_reduce="int4")
+
+
+def test_a_pool_keeps_the_serving_stack_it_says() -> None:
+    said, silent = (Pool.parse(f"h100-sxm:1{stack}") for stack in (",runtime=sglang", ""))
+    assert [pool.under("vllm").options["runtime"] for pool in (said, silent)] == ["sglang", "vllm"]
+    assert "runtime" not in silent.under(None).options

@@ -10,7 +10,8 @@ import pytest
 
 import roofline as rl
 from roofline.show.serve_rows import ATTRIBUTES, KEYS
-from roofline.show.serve_view import services
+from roofline.show.serve_view import assumed, findings, services, time_grid
+from roofline.show.tables import BEST
 from tests.show.conftest import Snapshots
 from tests.show.support import Terminal
 
@@ -303,3 +304,59 @@ def test_layouts_that_differ_between_loads_are_all_shown_with_theirs(terminal: T
     assert (" 1 to 2 " in first, " 4,096 " in last) == (True, True)
     assert "under the last load of each layout" in shown
     assert "under 2 in flight" in terminal.run(*arguments[:-1], "1,2", width=120).out
+
+
+NAMES = {(mode, f"{mode} pools"): mode for mode in "abc"}
+LEADS = {
+    "ttft": -1,
+    "tpot": -1,
+    "e2e_latency": -1,
+    "requests_per_second": 1,
+    "tokens_per_second": 1,
+    "tokens_per_second_per_user": 1,
+    "tokens_per_second_per_device": 1,
+    "usd_per_million_output_tokens": -1,
+    "usd_per_million_input_tokens": -1,
+    "joules_per_output_token": -1,
+}
+"""Columns of times and rates, from left to right: whether more or less is better."""
+
+
+def green(line: Any) -> list[bool]:
+    """Which of these columns a line of the table shows as the best."""
+    return [isinstance(cell, tuple) and cell[1] == BEST for cell in line[1 : 1 + len(LEADS)]]
+
+
+@pytest.mark.parametrize("place", range(len(LEADS)))
+def test_the_best_of_each_column_is_green_where_there_is_a_choice(place: int) -> None:
+    key, more = list(LEADS.items())[place]
+    one = made_up("a", 16)
+    other = made_up("b", 16, **{key: one[key] * (1 - more * 0.5)})
+    (_, first, second) = time_grid([one, other], NAMES).lines
+    assert green(first) == [True] * len(LEADS)
+    assert green(second) == [column != place for column in range(len(LEADS))]
+    (_, alone) = time_grid([one], NAMES).lines
+    assert not any(green(alone))
+
+
+def test_who_leads_in_what_is_said_in_short() -> None:
+    """Of those that keep up, and of money only where all prices are known."""
+    one = made_up("a", 16, tokens_per_second_per_device=100, tokens_per_second=800)
+    changes = {"ttft": 0.5, "tpot": 0.005, "tokens_per_second_per_device": 90, "tokens_per_second": 1440}
+    other = made_up("b", 16, **changes, usd_per_request=0.003)
+    leads = "16 in flight: the first token is soonest, a device makes the most with a; further tokens are fastest"
+    assert findings([one, other], NAMES) == [f"{leads}, a request is cheapest with b"]
+    assert findings([one, other | {"usd_per_request": None}], NAMES) == [f"{leads} with b"]
+    better = {"tpot": 0.001, "tokens_per_second_per_device": 1e3, "usd_per_request": 0.001}
+    swamped = made_up("c", 16, **better, ttft=float("inf"))
+    (behind, able) = findings([one, other, swamped], NAMES)
+    assert behind == "16 in flight: the queue grows without end; c keeps up with 1.48"
+    assert able == f"{leads}, a request is cheapest with b"
+    assert findings([one], NAMES) == []
+
+
+def test_what_all_that_fit_rest_on_is_nobodys_own() -> None:
+    nothing = {"fits": False, "pools": [], "assumptions": []}
+    rows = [made_up("a", 16), made_up("b", 16, assumptions=["caches are paged", "a link"])]
+    assert assumed(rows, NAMES) == ["caches are paged", "b: a link"]
+    assert assumed([*rows, made_up("c", 16, **nothing)], NAMES) == ["caches are paged", "b: a link"]
