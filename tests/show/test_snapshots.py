@@ -1,11 +1,13 @@
 """What is printed, character by character: made-up rows, so that no recalibration touches the stored texts."""
 
+from typing import Any
+
 import pytest
 
 from roofline.show import commands
 from roofline.show.findings import Names
 from roofline.show.rows import ATTRIBUTES
-from roofline.show.tables import comparison
+from roofline.show.tables import BEST, comparison, time_grid
 from tests.show.conftest import Snapshots
 from tests.show.support import CHIP, DATA, Terminal, made_up
 
@@ -103,3 +105,29 @@ def test_help_names_every_option(terminal: Terminal, command: str) -> None:
     assert max(map(len, run.lines)) <= 80
     options = [parameter.opts[0] for parameter in known.params if parameter.opts[0].startswith("-")]
     assert all(option in run.out for option in options)
+
+
+LEADS = {
+    "seconds": (3, -1),
+    "tokens_per_second": (5, 1),
+    "tokens_per_second_per_user": (6, 1),
+    "tokens_per_second_per_device": (7, 1),
+    "usd_per_million_tokens": (8, -1),
+    "joules_per_token": (9, -1),
+}
+"""Where times and rates of an estimate stand in their table, and whether more or less is better."""
+
+
+def green(line: Any) -> set[int]:
+    """Columns that a line shows as the best."""
+    return {place for place, cell in enumerate(line) if isinstance(cell, tuple) and cell[1] == BEST}
+
+
+@pytest.mark.parametrize("key", LEADS)
+def test_the_best_of_each_column_is_green_where_there_is_a_choice(key: str) -> None:
+    every, (place, more) = {place for place, _ in LEADS.values()}, LEADS[key]
+    one, other = made_up(GPU, "decode", 1), made_up(BIG, "decode", 1)
+    (_, first, second) = time_grid([one, other | {key: one[key] * (1 - more * 0.5)}], NAMES).lines
+    assert (green(first), green(second)) == (every, every - {place})
+    (_, alone) = time_grid([one], NAMES).lines
+    assert green(alone) == set()
