@@ -10,13 +10,16 @@ import pytest
 import roofline as rl
 from roofline.explore.plan import plan
 from roofline.explore.planned import MINIMIZE
-from roofline.show.plan_view import LATE, SHOWN, assumed
+from roofline.show.lines import figure
+from roofline.show.plan_view import LATE, NAMED, SHOWN, Asked, assumed, options
+from roofline.show.tables import BEST, milliseconds
 from tests.show.conftest import Snapshots
 from tests.show.support import Terminal, structure
 
 PLAN = ("plan", "llama-3.1-8b", "--on", "h100-sxm", "--on", "groq-lpu-v1", "--most-devices", "256")
 LOAD = ("--isl", "2048", "--osl", "256", "--rate", "2")
 TIMES = ("--ttft", "500ms", "--tpot", "20 ms")
+STACK = ("--runtime", "vllm")
 
 
 def rows_of(terminal: Terminal, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
@@ -71,6 +74,51 @@ def test_a_part_may_have_a_price_and_formats_of_its_own(terminal: Terminal) -> N
     assert fp8["tpot"] < cheap["tpot"] == plain["tpot"]
 
 
+def test_the_serving_stack_is_that_of_parts_with_a_price_too(terminal: Terminal) -> None:
+    parts = ("--on", "h100-sxm,price=1.0", "--on", "h100-sxm")
+    asked = ("plan", "llama-3.1-8b", *parts, *LOAD, *TIMES, "--most-devices", "1", "--format", "json")
+    bare, stacked = ({row["tpot"] for row in json.loads(terminal.run(*asked, *more).out)} for more in ((), STACK))
+    assert len(bare) == len(stacked) == 1
+    assert stacked != bare
+
+
+@pytest.mark.parametrize("minimize", MINIMIZE)
+def test_what_is_least_is_green_in_the_first_line(minimize: str) -> None:
+    slo = rl.Slo(ttft=0.5, tpot=0.02)
+    load = rl.Traffic(2048, 256, rate=2)
+    asked = Asked(("h100-sxm",), slo, minimize, None, None, {}, 2)
+    found = plan("llama-3.1-8b", load, accelerators=asked.parts, slo=slo, minimize=minimize, most_devices=2)
+    lines = options("llama-3.1-8b", load, asked, found, 240)
+    (told,) = [text.strip() for line in lines for text, style in line.pieces if style == BEST]
+    assert found.best is not None
+    value = float(found.best.value or 0)
+    shown = {"devices": f"{value:g}", "tpot": milliseconds(value), "usd_per_request": figure(1e3 * value)}
+    assert told == shown.get(minimize, figure(value))
+
+
+def test_figures_of_an_option_stand_under_their_heads() -> None:
+    """Times, rates, then what it costs."""
+    slo, load = rl.Slo(ttft=0.5, tpot=0.02), rl.Traffic(2048, 256, rate=2)
+    asked = Asked(("h100-sxm",), slo, "devices", None, None, {}, 2)
+    found = plan("llama-3.1-8b", load, accelerators=asked.parts, slo=slo, minimize="devices", most_devices=2)
+    lines = [line.plain for line in options("llama-3.1-8b", load, asked, found, 240)]
+    (first, *_) = (line.split() for line in lines if line.strip().startswith("h100-sxm"))
+    assert found.best is not None
+    service = found.best.service
+    times = (figure(service.ttft), milliseconds(service.tpot), figure(service.e2e_latency))
+    rates = (service.requests_per_second, service.tokens_per_second_per_device)
+    money = (1e3 * service.usd_per_request, service.usd_per_million_output_tokens, service.usd_per_million_input_tokens)
+    costs = (*money, service.joules_per_output_token)
+    assert first[-9:] == [*times, *map(figure, rates), *map(figure, costs)]
+
+
+def test_parts_whose_formats_cannot_be_are_left_out_beside_those_that_can(terminal: Terminal) -> None:
+    parts = ("--on", "h100-sxm", "--on", "a100-sxm-80gb,quantization=nvfp4")
+    run = terminal.run("plan", "llama-3.1-8b", *parts, *LOAD, *TIMES, "--most-devices", "1")
+    assert run.status == 0
+    assert "Left out · a100-sxm-80gb:1,quantization=nvfp4: " in " ".join(run.out.split())
+
+
 def test_no_option_is_a_no(terminal: Terminal) -> None:
     rows = rows_of(terminal, "--tpot", "1us", status=1)
     assert rows
@@ -115,6 +163,8 @@ def test_who_rests_on_an_assumption_is_said_unless_all_do() -> None:
     assert told(*of_h100) == "h100-sxm: x"
     assert told(*of_h100[:4]) == f"4 of these {len(ours)}: x"
     first, second = (ours[place] for place in of_h100[:2])
+    named = ", ".join(f"{ours[place].layout} of h100-sxm" for place in of_h100[:NAMED])
+    assert told(*of_h100[:NAMED]) == f"{named}: x"
     assert told(*of_h100[:2]) == f"{first.layout} of h100-sxm, {second.layout} of h100-sxm: x"
 
 
