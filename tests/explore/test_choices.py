@@ -40,3 +40,13 @@ def test_break_even_of_published_prices() -> None:
         sram_break_even(gpu, gpu)
     with pytest.raises(rl.MissingNumber, match="give sram_price="):
         sram_break_even(gpu, lpu.with_(price=None), hbm_price=2.1)
+
+
+def test_published_prices_stand_beside_given_ones() -> None:
+    """A spec's price is kept per second; what is typed beside it is per hour."""
+    gpu, lpu = rl.accelerator("h100-sxm").with_(price="3 USD/h"), rl.accelerator("groq-lpu-v1")
+    assert sram_break_even(gpu, lpu, sram_price=1) == pytest.approx(
+        sram_break_even(gpu, lpu, hbm_price=3, sram_price=1)
+    )
+    both = sram_break_even(gpu, lpu.with_(price="1 USD/h"))
+    assert both == pytest.approx(sram_break_even(gpu, lpu, sram_price=1))
