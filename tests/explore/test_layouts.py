@@ -84,3 +84,15 @@ def test_ranks_that_are_given_stay_and_what_never_fits_is_said() -> None:
     assert {found.layout.tp for found in layouts(deployment, 1024)} == {4}
     with pytest.raises(DoesNotFit):
         layouts(rl.Deployment("llama-3.1-70b", "groq-3-lpu", 16, quantization="fp8"))
+
+
+def test_of_those_on_the_fewest_devices_the_fastest_is_taken() -> None:
+    """Two devices hold these weights, as two stages or, sooner, as two ranks; rates are over all replicas' devices."""
+    deployment = rl.Deployment("llama-3.1-70b", "h100-sxm", 8, quantization="bf16")
+    *_, capacity = layouts(deployment, 4096)
+    fewest = [each for each in deployment.layouts(1, 4096) if each.devices == capacity.layout.devices]
+    assert len(fewest) > 1
+    assert capacity.seconds == min(alone(deployment, each, 4096) for each in fewest)
+    assert capacity.replicas > 1
+    busy = deployment.with_layout(capacity.layout).decode(capacity.batch, 4096)
+    assert capacity.tokens_per_second_per_device == pytest.approx(busy.tokens_per_second_per_device)
