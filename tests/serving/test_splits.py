@@ -171,6 +171,25 @@ def test_beyond_the_budget_the_split_is_slower() -> None:
         assert (float(server.step(8.0, 4096.0)) < here) == faster
 
 
+def test_a_narrower_link_takes_its_bytes_off_the_budget() -> None:
+    """One way of eight tokens, the mean of out and back."""
+    wide, narrow = (AttentionFfn(GPU, LPU, Link(rate, 0.0), micro_batches=1) for rate in (5e10, 1e9))
+    ways = [float(AttentionFfnServer.at(split, 8.0, 4096.0).one_way(8.0)) for split in (wide, narrow)]
+    assert ways[1] == pytest.approx(8 * 8192 * 1.5 / (8 * 1e9))
+    lost = wide.transport_budget(8, 4096) - narrow.transport_budget(8, 4096)
+    assert lost == pytest.approx(ways[1] - ways[0])
+
+
+def test_dearer_feed_forwards_are_shared_by_more_attention() -> None:
+    """By the root of what their devices cost; a pool without a price counts its devices."""
+    one = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8", price=1)
+    dear = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8", price=4)
+    few, more = (AttentionFfn(one, ffn, LINK).attention_workers(1, 128) for ffn in (one, dear))
+    assert more == pytest.approx(2 * few)
+    free = Deployment("llama-3.1-70b", accelerator("h100-sxm").with_(price=None), 8, tp=8, quantization="fp8")
+    assert AttentionFfn(one, free, LINK).attention_workers(1, 128) == pytest.approx(few)
+
+
 def test_the_ratio_of_attention_to_feed_forwards() -> None:
     split = AttentionFfn(GPU, GPU, LINK)
     short, long = split.attention_workers(64, 1024), split.attention_workers(64, 100_000)
