@@ -84,6 +84,27 @@ def test_a_slow_link_limits_the_rate() -> None:
     assert service.requests_per_second == pytest.approx(most, rel=0.05)
 
 
+def test_the_smaller_pool_s_devices_limit_the_link() -> None:
+    for system in (PrefillDecode(GPU, LPU, Link(1e8, 1e-6)), PrefillDecode(GPU.resized(16), GPU, Link(1e8, 1e-6))):
+        service = serve(system, Traffic(isl=8192, osl=64, concurrency=200))
+        assert service.limit == "the link"
+        assert service.requests_per_second == pytest.approx(8 * 1e8 / GPU.model.cache_bytes(8192, "fp8"), rel=0.05)
+
+
+def test_states_cross_in_the_narrower_format_whichever_pool_has_it() -> None:
+    hybrid = Deployment("qwen3-next-80b-a3b", "h100-sxm", devices=8, tp=8, quantization="fp8")
+    wide, narrow = (
+        Deployment(hybrid.model, "h100-sxm", 8, tp=8, quantization=hybrid.quantization.with_(state=state))
+        for state in ("fp32", "bf16")
+    )
+
+    def crossing(*pools: Deployment) -> str:
+        notes = serve(PrefillDecode(*pools, LINK), TRAFFIC).assumptions
+        return next(note for note in notes if "bytes of cache cross per request" in note)
+
+    assert crossing(wide, narrow) == crossing(narrow, wide) == crossing(narrow, narrow) != crossing(wide, wide)
+
+
 def test_the_cache_crosses_in_the_narrower_format() -> None:
     wide = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="bf16")
     notes = serve(PrefillDecode(wide, LPU, LINK), TRAFFIC).assumptions
@@ -151,6 +172,43 @@ def test_one_micro_batch_takes_its_round_trip() -> None:
     assert float(server.step(16.0, 8192.0)) == pytest.approx(GPU.decode(16, 8192).seconds, rel=1e-9)
     slow = AttentionFfnServer.at(AttentionFfn(GPU, GPU, Link(1e20, 1e-5), micro_batches=1), 16.0, 8192.0)
     assert float(slow.step(16.0, 8192.0) - server.step(16.0, 8192.0)) == pytest.approx(160 * 1e-5, rel=1e-6)
+
+
+def test_a_message_s_latency_is_paid_twice_a_layer() -> None:
+    """By a step, by the prompt that one waits for, and in what is owed to the network."""
+    quick, slow = (
+        AttentionFfnServer.at(AttentionFfn(GPU, GPU, Link(1e20, delay), micro_batches=1), 16.0, 8192.0)
+        for delay in (0.0, 1e-5)
+    )
+    longer = pytest.approx(2 * 80 * 1e-5)
+    assert slow.prompt(TRAFFIC).latency - quick.prompt(TRAFFIC).latency == longer
+    assert slow.attributed(16.0, 8192.0)["network"] - quick.attributed(16.0, 8192.0)["network"] == longer
+
+
+def test_halves_in_stages_hand_over_and_are_idle_in_turn() -> None:
+    stages = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=4, pp=2, quantization="fp8")
+    server = AttentionFfnServer.at(AttentionFfn(stages, stages, Link(1e20, 0.0), micro_batches=1), 1.0, 8192.0)
+    assert float(server.step(1.0, 8192.0)) == pytest.approx(stages.decode(1, 8192).seconds)
+    busy = sum(use.of_step for use in server.uses(1.0, 8192.0))
+    assert busy == pytest.approx(1 / 2, rel=0.01)  # either stage while the other waits, but for the hand-overs
+    assert busy < 1 / 2
+
+
+def test_caches_of_the_attention_pool_limit_the_batch_of_halves() -> None:
+    server = AttentionFfnServer.at(AttentionFfn(GPU, LPU, LINK), 16.0, 8192.0)
+    held = GPU.of_model(attention_half(GPU.model, "ffn"))
+    assert server.largest_batch(TRAFFIC) == held.capacity(8192 + 1023 / 2).max_batch
+    assert server.largest_batch(TRAFFIC) > GPU.capacity(8192 + 1023 / 2).max_batch
+
+
+def test_more_devices_change_nothing_else_of_a_system() -> None:
+    halves = AttentionFfn(MIXTURE, MIXTURE, LINK, offload="experts", fan_out=True, micro_batches=3)
+    more = halves.scaled(2)
+    assert (more.attention.devices, more.ffn.devices) == (32, 32)
+    assert (more.link, more.offload, more.fan_out, more.micro_batches) == (LINK, "experts", True, 3)
+    drafted = Speculative(GPU, SMALL, 3, 0.8, link=LINK).scaled(2)
+    assert (drafted.target.devices, drafted.draft.devices) == (16, 16)
+    assert (drafted.length, drafted.acceptance, drafted.shared, drafted.link) == (3, 0.8, False, LINK)
 
 
 def test_what_crosses_per_token() -> None:
