@@ -23,7 +23,7 @@ from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.economics import Energies, Ownership, component_energy
 from roofline.estimate.halves import attention_half, ffn_half
 from roofline.estimate.serving import serve
-from roofline.estimate.speculative import Speculative
+from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 LINK = Link("400 Gbit/s", "2 us")
 GPU = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
@@ -141,7 +141,7 @@ def test_balance_is_near_the_ratio() -> None:
     assert capped.service.pools["decode"].batch <= 2 * capped.decode / 8
     assert capped.service.tpot == serve(capped.system, TRAFFIC, **settings).tpot
     nested = balance(PrefillDecode(GPU, Speculative(GPU, SMALL, 3, 0.8, shared=True), LINK), TRAFFIC, devices=32)
-    assert nested.prefill + nested.decode == 32
+    assert nested.prefill + nested.decode == nested.service.devices == 32
     with pytest.raises(DoesNotFit, match=r"8 \+ 8 = 16"):
         balance(PrefillDecode(GPU, GPU, LINK), TRAFFIC, devices=12)
 
@@ -276,6 +276,51 @@ def test_a_step_with_drafts_is_one_verification_and_the_drafts() -> None:
     assert apart.ttft == pytest.approx(GPU.prefill(512).seconds)
 
 
+def test_all_of_a_cycle_with_drafts_is_owed_to_something() -> None:
+    server = SpeculativeServer.of(Speculative(GPU, SMALL, 3, 0.5, link=Link(1e20, 1e-4)), TRAFFIC)
+    owed = server.attributed(4, 512)
+    cycle = GPU.verify(4, 512, 4).seconds + 3 * SMALL.decode(4, 512).seconds + 2e-4
+    assert sum(owed.values()) == pytest.approx(cycle)
+    near = SpeculativeServer.of(Speculative(GPU, SMALL, 3, 0.5), TRAFFIC).attributed(4, 512)
+    assert owed["network"] - near["network"] == pytest.approx(2e-4)
+
+
+def test_the_slower_of_draft_and_target_paces_prompts() -> None:
+    """Beside each other, whichever that is; a host that either has is waited for."""
+    for target, draft in ((GPU, SMALL), (SMALL, GPU)):
+        server = SpeculativeServer.of(Speculative(target, draft, 3, 0.5), TRAFFIC)
+        assert server.prompt(TRAFFIC).passes.one == pytest.approx(GPU.prefill(8192).seconds)
+    stacked = Deployment("llama-3.1-8b", "h100-sxm", devices=8, tp=8, quantization="fp8", runtime="vllm")
+    requests = [
+        SpeculativeServer.of(Speculative(target, draft, 3, 0.5), TRAFFIC).prompt(TRAFFIC).request
+        for target, draft in ((GPU, SMALL), (GPU, stacked), (stacked, GPU))
+    ]
+    assert requests[0] == 0 < requests[1] == requests[2]
+
+
+def test_a_draft_with_less_room_limits_the_batch() -> None:
+    """Two replicas of the draft for one of the target hold twice what one does."""
+    small = Deployment("llama-3.1-8b", "l4", devices=2, tp=1, pp=1, quantization="fp8")
+    server = SpeculativeServer.of(Speculative(GPU, small, 3, 0.5), TRAFFIC)
+    one = small.capacity(8192 + 1023 / 2).max_batch
+    assert server.largest_batch(TRAFFIC) == 2 * one < GPU.capacity(8192 + 1023 / 2).max_batch
+
+
+def test_a_shared_draft_lies_beside_the_fullest_stage() -> None:
+    stages = {"devices": 7, "tp": 1, "pp": 7, "quantization": "fp8"}
+    target, draft = (Deployment(name, "h100-sxm", **stages) for name in ("llama-3.1-70b", "llama-3.1-8b"))
+    server = SpeculativeServer.of(Speculative(target, draft, 3, 0.5, shared=True), TRAFFIC)
+    held, beside = server.target.settled.memory, server.draft.settled.memory
+    context = 8192 + 1023 / 2
+    batches = [
+        (held.room - first.weights - second.weights)
+        // float(held.sequence_bytes(first, context) + beside.sequence_bytes(second, context))  # type: ignore[arg-type]
+        for first in held.rooms
+        for second in beside.rooms
+    ]
+    assert server.largest_batch(TRAFFIC) == min(batches) < max(batches)
+
+
 def test_verification_needs_every_token_s_logits() -> None:
     assert GPU.verify(16, 4096, 4).terms["lm_head"].compute == pytest.approx(
         4 * GPU.decode(16, 4096).terms["lm_head"].compute
@@ -310,6 +355,18 @@ def test_balance_over_many_replicas_finds_the_best(devices: int) -> None:
         for decode in range(max(1, found.decode - 5), min(devices, found.decode + 6))
     ]
     assert found.service.requests_per_second >= max(service.requests_per_second for service in rates) * (1 - 1e-9)
+
+
+def test_of_splits_that_serve_as_many_the_soonest_is_taken() -> None:
+    single = Deployment("llama-3.1-8b", "h100-sxm", quantization="fp8", tp=1, pp=1)
+    traffic = Traffic(isl=1024, osl=256, rate=1)
+    found = balance(PrefillDecode(single, single, LINK), traffic, devices=6).service
+    every = [
+        serve(PrefillDecode(single.resized(6 - decode), single.resized(decode), LINK), traffic)
+        for decode in range(1, 6)
+    ]
+    assert {service.requests_per_second for service in every} == {1}
+    assert found.e2e_latency == pytest.approx(min(service.e2e_latency for service in every), rel=1e-9)
 
 
 def test_multi_token_prediction_gains_most_of_its_tokens() -> None:
