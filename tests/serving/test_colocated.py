@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from roofline.describe.catalog import accelerator
 from roofline.describe.workload import Slo, Traffic
 from roofline.equations.serving import colocated_interval, mean_decode_context, passes_per_prompt, poisson_wait
 from roofline.errors import DoesNotFit, InvalidInput
@@ -17,6 +18,7 @@ from roofline.estimate.equilibrium import smallest_batch
 from roofline.estimate.queues import erlang_c, pool_wait
 from roofline.estimate.servers import Whole
 from roofline.estimate.serving import serve
+from roofline.units import significant
 
 GPU = Deployment("llama-3.1-70b", "h100-sxm", devices=8, tp=8, quantization="fp8")
 TRAFFIC = Traffic(isl=2048, osl=512, concurrency=32)
@@ -332,3 +334,15 @@ def test_a_last_chunk_that_is_not_full_takes_a_step_as_well() -> None:
     assert first[500] == pytest.approx(first[600])
     assert first[999] == pytest.approx(first[600])
     assert first[1000] < first[999]
+
+
+def test_a_service_says_what_it_costs_and_what_of_that_is_not_known() -> None:
+    part, short = accelerator("h100-sxm"), Traffic(isl=1024, osl=1, rate=1)
+    dark = serve(Deployment("llama-3.1-8b", part.with_(power=None)), short)
+    thousand, prompts = (significant(each) for each in (1e3 * dark.usd_per_request, dark.usd_per_million_input_tokens))
+    assert f"{thousand}  USD per thousand requests, {prompts} per million input tokens" in str(dark)
+    assert "energy: no power of NVIDIA H100 SXM5 80GB is published; give power=" in str(dark)
+    assert "no price" not in str(dark)
+    free = serve(Deployment("llama-3.1-8b", part.with_(price=None)), short)
+    assert "money: no price of NVIDIA H100 SXM5 80GB is published; give price=" in str(free)
+    assert "no power" not in str(free)

@@ -281,6 +281,7 @@ def test_all_of_a_cycle_with_drafts_is_owed_to_something() -> None:
     owed = server.attributed(4, 512)
     cycle = GPU.verify(4, 512, 4).seconds + 3 * SMALL.decode(4, 512).seconds + 2e-4
     assert sum(owed.values()) == pytest.approx(cycle)
+    assert sum(use.of_step for use in server.uses(4, 512)) == pytest.approx(1 - 2e-4 / cycle)
     near = SpeculativeServer.of(Speculative(GPU, SMALL, 3, 0.5), TRAFFIC).attributed(4, 512)
     assert owed["network"] - near["network"] == pytest.approx(2e-4)
 
