@@ -136,6 +136,11 @@ def test_paths_are_those_of_cite() -> None:
     gpu = deployment("dense on GPUs")
     elasticities = sensitivity(gpu.decode, batch=32, context=4096)
     assert elasticities["memory.bandwidth"] == elasticities["memory.hbm.bandwidth"]
+    lpu = sensitivity(deployment("dense on LPUs").decode, batch=32, context=512)
+    first = next(iter(deployment("dense on LPUs").accelerator.link))
+    for name in ("latency", "bandwidth"):
+        assert lpu[f"link.{name}"] == lpu[f"link.{first}.{name}"]
+    assert lpu["link.latency"] != lpu["link.bandwidth"]
     spec = [path for path in elasticities if not path.startswith(("kernels.", "collectives."))]
     assert spec
     assert all(elasticities.numbers[path].value == gpu.accelerator.cite(path).value for path in spec)
@@ -148,7 +153,8 @@ def test_money_energy_and_rates_follow_the_seconds(of: str) -> None:
     gpu = deployment("dense on GPUs")
     of_seconds = sensitivity(gpu.decode, batch=32, context=4096)
     asked = sensitivity(gpu.decode, of=of, batch=32, context=4096)
-    assert asked["memory.bandwidth"] == OF[of] * of_seconds["memory.bandwidth"]
+    sign = -1 if of.startswith("tokens") else 1
+    assert asked["memory.bandwidth"] == sign * of_seconds["memory.bandwidth"]
     assert asked.get("price", 0) == (1 if of.startswith("usd") else 0)
     assert asked.get("power", 0) == (1 if of.startswith("joules") else 0)
 
@@ -168,6 +174,17 @@ def test_in_words() -> None:
     )
     assert "10% less collectives.all_reduce.overhead" in elasticities.buys("collectives.all_reduce.overhead")
     assert str(elasticities).startswith("elasticity of seconds")
+    listed = [abs(float(line.split()[-1])) for line in str(elasticities).splitlines()[1:]]
+    assert listed == sorted(listed, reverse=True)
+
+
+def test_less_of_a_latency_buys_tokens() -> None:
+    """Half of an overhead takes half of its share off the seconds."""
+    elasticities = sensitivity(deployment("dense on GPUs").decode, batch=1, context=128)
+    path = "collectives.all_reduce.overhead"
+    assert elasticities[path] > 0.01
+    gain = 1 / (1 - elasticities[path] / 2) - 1
+    assert elasticities.buys(path, 0.5) == f"50% less {path} buys {gain:.1%} more tokens per second"
 
 
 def test_bad_questions_are_refused_in_one_line() -> None:
