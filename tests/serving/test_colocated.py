@@ -346,3 +346,15 @@ def test_a_service_says_what_it_costs_and_what_of_that_is_not_known() -> None:
     free = serve(Deployment("llama-3.1-8b", part.with_(price=None)), short)
     assert "money: no price of NVIDIA H100 SXM5 80GB is published; give price=" in str(free)
     assert "no power" not in str(free)
+
+
+def test_a_pool_that_cannot_keep_up_serves_as_many_as_any_layout_of_it() -> None:
+    flood = Traffic(isl=1024, osl=256, rate=1000)
+    found = serve(Deployment("llama-3.1-8b", "h100-sxm", devices=4), flood)
+    assert found.ttft == float("inf")
+    rates = [
+        serve(Deployment("llama-3.1-8b", "h100-sxm", devices=4, tp=tp, pp=1, dp=1), flood).requests_per_second
+        for tp in (1, 2, 4)
+    ]
+    assert max(rates) > 1.1 * min(rates)
+    assert found.requests_per_second >= max(rates) * (1 - 1e-9)
