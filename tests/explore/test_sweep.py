@@ -142,6 +142,11 @@ def test_money_that_is_not_known_is_absent() -> None:
     assert next(iter(grid))["usd_per_million_tokens"] is None
     assert np.isnan(grid["usd_per_million_tokens"]).all()
     assert grid.to_dicts()[0]["joules"] is not None
+    assert math.isnan(grid.to_dicts()[1]["usd_per_million_tokens"])  # what does not fit has no cost to know
+    dark = rl.Deployment("llama-3.1-8b", rl.accelerator("h100-sxm").with_(power=None), tp=1, pp=1)
+    row = sweep(dark.decode, batch=1, context=128).to_dicts()[0]
+    assert (row["joules"], row["joules_per_token"]) == (None, None)
+    assert row["usd_per_million_tokens"] > 0
 
 
 def test_texts_with_units_are_hardware_numbers() -> None:
