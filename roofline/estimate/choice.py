@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class Choice:
         quantization: Quantization,
         devices: int,
         given: Mapping[str, int | None],
-        seconds: Callable[[Layout, Point], float],
+        seconds: Callable[[Layout, Point], Any],
     ) -> None:
         self.model, self.accelerator, self.quantization = model, accelerator, quantization
         self.devices, self.given, self.seconds = devices, dict(given), seconds
@@ -61,11 +63,18 @@ class Choice:
             self._chosen[key] = self._choose(point, must_fit=must_fit)
         return self._chosen[key]
 
-    def fastest(self, point: Point, count: int) -> list[Layout]:
-        """So many of the layouts that hold a point, the fastest first; fewer where there are no more."""
-        placement, corner = self.placement(point), point.largest()
-        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
-        return sorted(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices))[:count]
+    def fastest(self, batches: Sequence[float], context: float, count: int) -> list[list[Layout]]:
+        """For each batch so many of the layouts that hold it at a context, the fastest in decode first."""
+        fitting = []
+        for batch in batches:
+            placement = self.placement(Point("decode", batch, context, 0))
+            fitting.append([layout for longest in self._longest for layout in self._lengths(longest, placement)])
+        at = Point("decode", np.array(batches), context, 0)
+        times = {layout: self.seconds(layout, at) for layout in dict.fromkeys(chain.from_iterable(fitting))}
+        return [
+            sorted(held, key=lambda layout: (times[layout][index], layout.devices))[:count]
+            for index, held in enumerate(fitting)
+        ]
 
     def longest_pipeline(self, point: Point) -> Layout | None:
         """The layout with the most stages, if it holds a point: it sends the least, and waits longest for a token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Deployment:
         self.power = own_power.value if power is None and own_power else _amount("power", power, "W")
         self._machine = self.accelerator.numbers()
         self._settled: dict[Layout, Resolved] = {}
-        self._fastest: dict[tuple[float, float, int], list[Layout]] = {}
+        self._fastest: dict[tuple[float, ...], list[list[Layout]]] = {}
         self._choice = self._choose_among(self._given)
 
     def decode(self, batch: Any = 1, context: Any = TYPICAL_CONTEXT) -> Estimate:
@@ -184,12 +185,12 @@ class Deployment:
         layout = self._choice.at(Point("decode", checked("batch", batch), checked("context", context), 0))
         return self.with_layout(layout)
 
-    def fastest_layouts(self, batch: float, context: float, count: int) -> list[Layout]:
-        """So many of the layouts that hold `batch` sequences of `context` tokens on a replica, the fastest first."""
-        key = (batch, context, count)
+    def fastest_layouts(self, batches: Sequence[float], context: float, count: int) -> list[list[Layout]]:
+        """For each batch so many of the layouts that hold it at `context` tokens on a replica, the fastest first."""
+        key = (*batches, context, count)
         if key not in self._fastest:
-            point = Point("decode", checked("batch", batch), checked("context", context), 0)
-            self._fastest[key] = self._choice.fastest(point, count)
+            least = [float(checked("batch", batch)) for batch in batches]
+            self._fastest[key] = self._choice.fastest(least, float(checked("context", context)), count)
         return self._fastest[key]
 
     def longest_pipeline(self, batch: float, context: float) -> Layout | None:
@@ -314,7 +315,7 @@ class Deployment:
 
     def _choose_among(self, given: dict[str, int | None]) -> Choice:
         arguments = (self.model, self.accelerator, self.quantization, self.devices, given)
-        return Choice(*arguments, lambda layout, point: float(self._resolved(layout).evaluate(point, step_seconds)))
+        return Choice(*arguments, lambda layout, point: self._resolved(layout).evaluate(point, step_seconds))
 
 
 def _count(what: str, value: Any, or_words: str = "") -> int:

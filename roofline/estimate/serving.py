@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -129,11 +129,8 @@ def servers_of(system: Any, traffic: Traffic, max_batch: float | None, name: str
             size = _part(system, replicas)
         except LayoutError:
             break
-        layouts = [
-            layout
-            for batch in _batches(traffic, replicas, max_batch)
-            for layout in size.fastest_layouts(batch, float(traffic.longest), _FASTEST)
-        ]
+        batches = _batches(traffic, replicas, max_batch)
+        layouts = list(chain.from_iterable(size.fastest_layouts(batches, float(traffic.longest), _FASTEST)))
         if not layouts:
             break
         # Tensor ranks are the fastest in decode; where prompts take most of the time, stages do more in all.

@@ -237,7 +237,7 @@ def _layouts(
     found: dict[int, list[Layout]] = {}
     for count in counts:
         size = deployment.resized(count)
-        fastest = (size.fastest_layouts(batch, float(traffic.longest), 1) for batch in batches)
+        fastest = size.fastest_layouts(batches, float(traffic.longest), 1)
         found[count] = list(dict.fromkeys(chain.from_iterable(fastest)))
     return found
 
