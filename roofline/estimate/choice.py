@@ -22,6 +22,8 @@ from roofline.numeric import ARRAY, SCALAR
 _REMEMBERED = 4096
 _LENGTHS = 9
 """Pipelines of one width that are listed at most [1]."""
+_BESIDE = 5
+"""Pipelines of one width that are tried beside one at most [1]."""
 
 
 class Choice:
@@ -84,19 +86,19 @@ class Choice:
     def every(self, point: Point) -> list[Layout]:
         """Layouts of every width that hold a point: the shortest pipeline, the longest, and some between them."""
         placement = self.placement(point)
-        return [layout for longest in self._longest for layout in self._spread(longest, placement)]
+        return [layout for longest in self._longest for layout in self._spread(longest, placement, _LENGTHS)]
 
     def as_wide(self, width: Layout, point: Point) -> list[Layout]:
-        """The same of one width."""
+        """Layouts of one width that hold a point: the shortest pipeline, the longest, and a few between them."""
         alike = (each for each in self._longest if replace(each, pp=1) == replace(width, pp=1, vocab=1))
-        return [layout for longest in alike for layout in self._spread(longest, self.placement(point))]
+        return [layout for longest in alike for layout in self._spread(longest, self.placement(point), _BESIDE)]
 
-    def _spread(self, longest: Layout, placement: Placement) -> list[Layout]:
-        """Of one width the shortest pipeline that fits, the longest, and some between them."""
+    def _spread(self, longest: Layout, placement: Placement, count: int) -> list[Layout]:
+        """Of one width the shortest pipeline that fits, the longest, and some between them, so many at most."""
         shortest = longest if self.given["pp"] else placement.shortest(longest)
         if shortest is None:
             return []
-        lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, _LENGTHS)})
+        lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, count)})
         cuts = [placement.cut(replace(longest, pp=length)) for length in lengths]
         return [layout for layout, missing in cuts if not missing]
 
