@@ -19,7 +19,7 @@ from roofline.show.options import MODEL_HELP, POOL, POOL_HELP, with_format, with
 @click.argument("model")
 @click.option("--on", "pools", multiple=True, required=True, metavar=POOL, help=f"{POOL_HELP} Repeat it.")
 @with_lengths
-@click.option("--batch", default="1,8,64", metavar="B,…", help="Sequences decoded together, whole or a mean.  [1,8,64]")
+@click.option("--batch", default="1,8,64", metavar="B,…", help="Sequences on each replica, whole or a mean.  [1,8,64]")
 @with_quantization
 @with_format
 def compare(
