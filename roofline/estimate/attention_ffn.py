@@ -28,7 +28,7 @@ from roofline.estimate.pools import deployed, linked, same_model
 from roofline.estimate.resolved import Point
 from roofline.estimate.servers import Prompt, Use
 from roofline.estimate.times import RESOURCES, Resource
-from roofline.estimate.timing import step_terms
+from roofline.estimate.timing import Step, step_terms
 from roofline.estimate.work import HIDDEN_WIDTH, exact_width
 
 _DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -245,16 +245,24 @@ class AttentionFfnServer:
         most = ranks * self.attention.replicas
         alone, filled = (self.attention.prefill(count, traffic.isl, traffic.cached_tokens) for count in (1.0, ranks))
         away, all_ = self.ffn.decode(np.array([new]), 2.0), self.tokens(np.array([most * new]))
-        sender = self.system.wire.rate * min(self.attention.stage_devices / most, self.ffn.stage_devices)
-        crossing = self.crossings * (self.system.wire.delay + new * self.row_bytes / 2 / sender)
-        wire = self._on_the_wire(new) * self.bandwidth / sender, self._on_the_wire(most * new)
+        wire = self._on_the_wire(new) * self.bandwidth / self._sender, self._on_the_wire(most * new)
         one = max(float(alone.slowest), float(away.slowest[0]), float(wire[0]))
         full = max(float(filled.slowest), float(all_.slowest[0]), float(wire[1]))
         return Prompt(
-            float(alone.total + alone.hops + away.total[0] + 2 * crossing),
+            float(alone.total + alone.hops + away.total[0] + 2 * self.crossings * self._crossing(new)),
             Passes(((1.0, one), (most, full)) if most > 1 and full < most * one else ((1.0, one),)),
             self.attention.resolved.rates.request,
         )
+
+    @property
+    def _sender(self) -> float:
+        """One direction of the link for a prompt, which one rank of the attention pool sends [B/s]."""
+        ranks = self.attention.plan.layout.dp * self.attention.replicas
+        return self.system.wire.rate * min(self.attention.stage_devices / ranks, self.ffn.stage_devices)
+
+    def _crossing(self, tokens: float) -> float:
+        """Mean time of a prompt's tokens from one pool to the other for one layer [s]."""
+        return self.system.wire.delay + tokens * self.row_bytes / 2 / self._sender
 
     def spared(self, batch: Any, context: float, traffic: Traffic) -> Any:
         """Nothing: a prompt is a micro-batch of its own."""
@@ -280,13 +288,22 @@ class AttentionFfnServer:
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """The way of one micro-batch, its crossings as network."""
         share = max(max(batch, 1.0) / self.depth(batch, context), 1.0)
+        held, away = (half.decode_step(max(share / half.replicas, 1.0), context) for half in (self.attention, self.ffn))
+        return self._attributed(held, away, self.one_way(share))
+
+    def prompt_attributed(self, traffic: Traffic) -> Mapping[Resource, float]:
+        """The way of one prompt, its crossings as network."""
+        held = self.attention.prefill_step(1.0, traffic.isl, traffic.cached_tokens)
+        away = self.ffn.decode_step(traffic.new_tokens, 2.0)
+        return self._attributed(held, away, self._crossing(traffic.new_tokens))
+
+    def _attributed(self, held: Step, away: Step, crossing: float) -> Mapping[Resource, float]:
         sums: dict[Resource, float] = dict.fromkeys(RESOURCES, 0.0)
-        for half, tokens in ((self.attention, share / self.attention.replicas), (self.ffn, share / self.ffn.replicas)):
-            step = half.decode_step(max(tokens, 1.0), context)
+        for half, step in ((self.attention, held), (self.ffn, away)):
             for times in step_terms(step, half.resolved.machine, half.resolved.rates).values():
                 for name in RESOURCES:
                     sums[name] += float(times.attributed[name])  # type: ignore[arg-type]
-        sums["network"] += float(2 * self.crossings * self.one_way(share))
+        sums["network"] += float(2 * self.crossings * crossing)
         return sums
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:

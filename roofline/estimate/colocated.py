@@ -230,6 +230,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     decoding = mix.generated * seconds / max(batch, 1.0)
     adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
     input_share = adding / (adding + decoding)
+    busier = server.prompt_attributed(traffic) if input_share > 1 / 2 else server.attributed(batch, context)
     uses = server.uses(batch, context)
     told = measured(stack)
     full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
@@ -258,7 +259,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
             for use in uses
         },
         fits=True,
-        bound=largest(server.attributed(batch, context)),
+        bound=largest(busier),
         limit=allowed.what if full else _limit(crowd, rate, offered),
         assumptions=(*server.assumptions(batch, context), *server.taking, *notes, *(told.spread if told else ())),
         stack=told,

@@ -254,7 +254,7 @@ def split(
         limiting = "the requests in flight" if traffic.rate is None else "the requests that arrive"
     busier = decoder.attributed(batch, context)
     if limiting == "the prefill pool" or prefilling > decoding:
-        busier = prompts.prefill(traffic).attributed
+        busier = prompts.prompt_attributed(traffic)
     uses = (*((use, 1.0, prefilling, pools.workers) for use in prompts.uses(together, traffic.isl)),)
     uses += tuple((use, 0.0, decoding * use.of_step, pools.decoders) for use in decoder.uses(batch, context))
     return Service(

@@ -86,7 +86,11 @@ class Half:
 
     def prefill(self, prompts: float, prompt: float, cached: float) -> Passage:
         """A micro-batch of `prompts` whole prompts on one replica."""
-        return self._passage(self.plan.prefill(batch=prompts * self.plan.layout.pp, prompt=prompt, cached=cached))
+        return self._passage(self.prefill_step(prompts, prompt, cached))
+
+    def prefill_step(self, prompts: float, prompt: float, cached: float) -> Step:
+        """The same as work."""
+        return self.plan.prefill(batch=prompts * self.plan.layout.pp, prompt=prompt, cached=cached)
 
     def _passage(self, step: Step) -> Passage:
         return Passage(*passage(step, self.resolved.machine, self.resolved.rates))

@@ -90,6 +90,9 @@ class Server(Protocol):
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """Seconds of a decode step by the resource they are owed to."""
 
+    def prompt_attributed(self, traffic: Traffic) -> Mapping[Resource, float]:
+        """Seconds of a prompt of the traffic by the resource they are owed to."""
+
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """What had to be assumed of decode, one sentence each."""
 
@@ -286,6 +289,10 @@ class Whole:
     def attributed(self, batch: float, context: float) -> Mapping[Resource, float]:
         """As estimated."""
         return self.decode(max(batch, 1.0), context).attributed
+
+    def prompt_attributed(self, traffic: Traffic) -> Mapping[Resource, float]:
+        """As estimated."""
+        return self.prefill(traffic).attributed
 
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """As estimated."""

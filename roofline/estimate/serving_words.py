@@ -28,12 +28,12 @@ def _times(service: Service) -> list[str]:
     waiting = f"; {significant(service.queued)} requests wait" if 0 < service.queued < math.inf else ""
     if service.queued == math.inf:
         waiting = f" of {significant(service.traffic.rate)} that arrive: the queue grows without end"
-    only, per_user = f"; no further one, {service.bound}-bound", ""
+    only, per_user = "; no further one", ""
     further: list[str] = []
     if service.traffic.generated:
         only, per_user = "", f"{significant(service.tokens_per_second_per_user)} per user, "
         further = [
-            f"{format_quantity(service.tpot, 's'):>10}  per further token, {service.bound}-bound",
+            f"{format_quantity(service.tpot, 's'):>10}  per further token",
             f"{format_quantity(service.e2e_latency, 's'):>10}  to the last token",
         ]
     return [
@@ -42,6 +42,7 @@ def _times(service: Service) -> list[str]:
         f"{significant(service.requests_per_second):>10}  requests/s, limited by {service.limit}{waiting}",
         f"{significant(service.tokens_per_second):>10}  output tokens/s, {per_user}"
         f"{significant(service.tokens_per_second_per_device)} per device",
+        f"{'':>10}  the busiest phase is {service.bound}-bound",
     ]
 
 

@@ -226,6 +226,13 @@ class SpeculativeServer:
         sums = {name: target[name] + self.system.length * draft[name] for name in RESOURCES}
         return {**sums, "network": sums["network"] + exchange}
 
+    def prompt_attributed(self, traffic: Traffic) -> Mapping[Resource, float]:
+        """Of both models on shared devices, else of the one that takes longer."""
+        target, draft = (server.prompt_attributed(traffic) for server in (self.target, self.draft))
+        if self.system.shared:
+            return {name: target[name] + draft[name] for name in RESOURCES}
+        return max(target, draft, key=lambda seconds: sum(seconds.values()))
+
     def assumptions(self, batch: float, context: float) -> tuple[str, ...]:
         """Of both models, and of the drafts."""
         system = self.system

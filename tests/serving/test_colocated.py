@@ -327,6 +327,17 @@ def test_what_prompts_pay_for_is_their_share_of_the_time() -> None:
     assert pool.input_share == pytest.approx((busy - decoding) / busy, rel=0.02)
 
 
+@pytest.mark.parametrize(("osl", "phase"), [(1, "prefill"), (2, "prefill"), (4096, "decode")])
+def test_a_service_is_bound_by_what_binds_its_busier_phase(osl: int, phase: str) -> None:
+    traffic = Traffic(isl=8192, osl=osl, concurrency=4)
+    service = serve(GPU, traffic)
+    bounds = {"prefill": GPU.prefill(8192).bound, "decode": GPU.decode(4, mean_decode_context(8192, osl)).bound}
+    assert bounds["prefill"] != bounds["decode"]
+    assert service.bound == bounds[phase]
+    assert (service.pools["devices"].input_share > 1 / 2) == (phase == "prefill")
+    assert f"the busiest phase is {bounds[phase]}-bound" in str(service)
+
+
 def test_a_last_chunk_that_is_not_full_takes_a_step_as_well() -> None:
     """1,000 tokens are two chunks of 600, as they are of 500; what else a chunk's size changes is the passes."""
     traffic = Traffic(isl=1000, osl=64, concurrency=1)

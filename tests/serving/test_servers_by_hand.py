@@ -19,7 +19,7 @@ from roofline.estimate.disaggregation import PrefillDecode
 from roofline.estimate.economics import Energies, component_energy
 from roofline.estimate.passes import Passes
 from roofline.estimate.queues import pool_wait
-from roofline.estimate.servers import Prompt, Whole
+from roofline.estimate.servers import Prompt, Server, Whole
 from roofline.estimate.serving import serve
 from roofline.estimate.speculative import Speculative, SpeculativeServer
 from roofline.estimate.times import Times
@@ -61,6 +61,23 @@ def test_pools_of_halves_are_busy_for_their_own_part_of_the_cycle() -> None:
 NARROW = Deployment("llama-3.1-8b", "h100-sxm", devices=2, tp=1, pp=1, dp=1, quantization="fp8")
 DRAFT = Deployment("llama-3.2-1b", "h100-sxm", devices=2, tp=2, pp=1, dp=1, quantization="fp8")
 DRAFTING = SpeculativeServer.of(Speculative(NARROW, DRAFT, 3, 0.7, shared=True), TRAFFIC)
+
+
+APART = SpeculativeServer.of(Speculative(WIDE, DRAFT, 3, 0.7), TRAFFIC)
+FAR = AttentionFfnServer.of(AttentionFfn(WIDE, WIDE, Link("1 Gbit/s", "20 us")), TRAFFIC)
+
+
+@pytest.mark.parametrize(
+    "server", [Whole.of(WIDE, TRAFFIC), SERVER, FAR, DRAFTING, APART], ids=["whole", "halves", "far", "shared", "apart"]
+)
+def test_all_of_a_prompt_is_owed_to_something(server: Server) -> None:
+    owed = server.prompt_attributed(TRAFFIC)
+    assert sum(owed.values()) == pytest.approx(server.prompt(TRAFFIC).computed)
+
+
+def test_hidden_states_of_a_prompt_on_a_slow_link_are_owed_to_the_network() -> None:
+    more = FAR.prompt_attributed(TRAFFIC)["network"] - SERVER.prompt_attributed(TRAFFIC)["network"]
+    assert more == pytest.approx(32 * 1024 * 4096 * 3 * (1 / 0.25e9 - 1 / 2e9))
 
 
 def test_prompts_of_two_replicas_pass_one_draft() -> None:
