@@ -67,10 +67,8 @@ class Choice:
 
     def fastest(self, batches: Sequence[float], context: float, count: int) -> list[list[Layout]]:
         """For each batch so many of the layouts that hold it at a context, the fastest in decode first."""
-        fitting = []
-        for batch in batches:
-            placement = self.placement(Point("decode", batch, context, 0))
-            fitting.append([layout for longest in self._longest for layout in self._lengths(longest, placement)])
+        points = (Point("decode", batch, context, 0) for batch in batches)
+        fitting = [self._ends(self.placement(point)) for point in points]
         at = Point("decode", np.array(batches), context, 0)
         times = {layout: self.seconds(layout, at) for layout in dict.fromkeys(chain.from_iterable(fitting))}
         return [
@@ -93,14 +91,23 @@ class Choice:
         alike = (each for each in self._longest if replace(each, pp=1) == replace(width, pp=1, vocab=1))
         return [layout for longest in alike for layout in self._spread(longest, self.placement(point), _BESIDE)]
 
+    def _ends(self, placement: Placement) -> list[Layout]:
+        """The shortest and the longest pipeline of every width, those that fit."""
+        return [layout for longest in self._longest for layout in self._spread(longest, placement, 2)]
+
     def _spread(self, longest: Layout, placement: Placement, count: int) -> list[Layout]:
-        """Of one width the shortest pipeline that fits, the longest, and some between them, so many at most."""
-        shortest = longest if self.given["pp"] else placement.shortest(longest)
+        """Of one width the shortest pipeline that fits, the longest if that fits too, and some between them, so many
+        at most; none where no length fits.
+        """
+        if self.given["pp"] or longest.pp == 1:
+            layout, missing = placement.cut(longest)
+            return [] if missing else [layout]
+        shortest = placement.shortest(longest)
         if shortest is None:
             return []
-        lengths = sorted({round(each) for each in np.geomspace(shortest.pp, longest.pp, count)})
-        cuts = [placement.cut(replace(longest, pp=length)) for length in lengths]
-        return [layout for layout, missing in cuts if not missing]
+        lengths = {round(each) for each in np.geomspace(shortest.pp, longest.pp, count)} - {shortest.pp}
+        cuts = (placement.cut(replace(longest, pp=length)) for length in sorted(lengths))
+        return [shortest, *(layout for layout, missing in cuts if not missing)]
 
     def placement(self, point: Point) -> Placement:
         """What holds the model at the largest batch and context of a point."""
@@ -119,7 +126,7 @@ class Choice:
 
     def _choose(self, point: Point, *, must_fit: bool) -> Layout:
         placement, corner = self.placement(point), point.largest()
-        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
+        fitting = self._ends(placement)
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
@@ -138,19 +145,8 @@ class Choice:
         corner = replace(corner, cached=min(float(np.min(point.cached)), corner.context - 1))
         arguments = (self.model, self.accelerator, self.quantization)
         placement = Placement(*arguments, batch=corner.batch, context=corner.context)
-        fitting = [layout for longest in self._longest for layout in self._lengths(longest, placement)]
+        fitting = self._ends(placement)
         return min(fitting, key=lambda layout: (self.seconds(layout, corner), layout.devices), default=None)
-
-    def _lengths(self, longest: Layout, placement: Placement) -> list[Layout]:
-        """The shortest pipeline of a width that fits, and the longest if that fits too; none where no length fits."""
-        if self.given["pp"] or longest.pp == 1:
-            layout, missing = placement.cut(longest)
-            return [] if missing else [layout]
-        shortest = placement.shortest(longest)
-        if shortest is None:
-            return []
-        layout, missing = placement.cut(longest)
-        return [shortest] if missing or shortest.pp == longest.pp else [shortest, layout]
 
     def _does_not_fit(self, layout: Layout, placement: Placement) -> DoesNotFit:
         missing, count = placement.missing(layout), placement.smallest_count()

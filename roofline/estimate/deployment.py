@@ -32,6 +32,7 @@ from roofline.units import counted_in
 
 CHOSEN = "layout {layout} chosen: the fastest that fits"
 MOST_DEVICES = 10**7
+"""The most devices, or ranks, or tokens of a slice, that are taken for meant [1]."""
 TYPICAL_CONTEXT = 4096
 """Context at which a layout is chosen where none is asked about [token]."""
 
@@ -110,8 +111,7 @@ class Deployment:
         Both may be means, as of a service, and need not be whole. Floats, arrays that broadcast, or symbols. Scalars
         that do not fit raise `DoesNotFit`; on arrays such points are nan.
         """
-        point = Point("decode", checked("batch", batch), checked("context", context), 0)
-        return self._estimate(point)
+        return self._estimate(_decoding(batch, context))
 
     def verify(self, batch: Any, context: Any, tokens: int) -> Estimate:
         """A decode step on `tokens` new tokens of each sequence, as where drafted ones are verified [1].
@@ -131,7 +131,7 @@ class Deployment:
 
     def capacity(self, context: Any = TYPICAL_CONTEXT, batch: Any = 1) -> Capacity:
         """What fits at a context, and what is missing for `batch` sequences per replica [1]."""
-        point = Point("decode", checked("batch", batch), checked("context", context), 0)
+        point = _decoding(batch, context)
         if point.kind == SYMBOL:
             raise InvalidInput("context", given=context, expected="numbers or arrays: capacity is counted, not solved")
         layout = self._choice.at(point, must_fit=False)
@@ -182,7 +182,7 @@ class Deployment:
 
         A real server keeps one layout for both phases; an open layout is chosen anew at every point.
         """
-        layout = self._choice.at(Point("decode", checked("batch", batch), checked("context", context), 0))
+        layout = self._choice.at(_decoding(batch, context))
         return self.with_layout(layout)
 
     def fastest_layouts(self, batches: Sequence[float], context: float, count: int) -> list[list[Layout]]:
@@ -195,11 +195,11 @@ class Deployment:
 
     def longest_pipeline(self, batch: float, context: float) -> Layout | None:
         """The layout with the most stages, if it holds `batch` sequences of `context` tokens on a replica."""
-        return self._choice.longest_pipeline(Point("decode", checked("batch", batch), checked("context", context), 0))
+        return self._choice.longest_pipeline(_decoding(batch, context))
 
     def as_wide(self, width: Layout, batch: float, context: float) -> list[Layout]:
         """Layouts of one width and several lengths that hold `batch` sequences of `context` tokens on a replica."""
-        return self._choice.as_wide(width, Point("decode", checked("batch", batch), checked("context", context), 0))
+        return self._choice.as_wide(width, _decoding(batch, context))
 
     def with_layout(self, layout: Layout) -> Deployment:
         """This deployment with the ranks of one layout."""
@@ -247,8 +247,7 @@ class Deployment:
 
     def layouts(self, batch: float = 1, context: float = TYPICAL_CONTEXT) -> tuple[Layout, ...]:
         """Layouts that agree with the ranks given and hold a decode point: every width, pipelines of some lengths."""
-        point = Point("decode", checked("batch", batch), checked("context", context), 0)
-        return tuple(self._choice.every(point))
+        return tuple(self._choice.every(_decoding(batch, context)))
 
     def layout_at(self, point: Point) -> Layout:
         """The layout taken at a point; where none fits, the one that misses least."""
@@ -316,6 +315,10 @@ class Deployment:
     def _choose_among(self, given: dict[str, int | None]) -> Choice:
         arguments = (self.model, self.accelerator, self.quantization, self.devices, given)
         return Choice(*arguments, lambda layout, point: self._resolved(layout).evaluate(point, step_seconds))
+
+
+def _decoding(batch: Any, context: Any) -> Point:
+    return Point("decode", checked("batch", batch), checked("context", context), 0)
 
 
 def _count(what: str, value: Any, or_words: str = "") -> int:
