@@ -96,3 +96,11 @@ def test_of_those_on_the_fewest_devices_the_fastest_is_taken() -> None:
     assert capacity.replicas > 1
     busy = deployment.with_layout(capacity.layout).decode(capacity.batch, 4096)
     assert capacity.tokens_per_second_per_device == pytest.approx(busy.tokens_per_second_per_device)
+
+
+@pytest.mark.parametrize(("part", "devices"), [("h100-sxm", 8), ("groq-3-lpu", 256)])
+def test_every_layout_is_listed_once_and_holds_what_is_asked(part: str, devices: int) -> None:
+    deployment = rl.Deployment("llama-3.1-70b", part, devices, quantization="fp8")
+    found = deployment.layouts(4, 4096)
+    assert len(set(found)) == len(found) > 1
+    assert all(deployment.with_layout(layout).capacity(4096, 4).max_batch >= 4 for layout in found)
