@@ -20,10 +20,11 @@ from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
 from roofline.trust.drafts_fit import fitted_drafts
+from roofline.trust.evidence import Evidence, evidence
 from roofline.trust.measured_rows import Row, load, number, pool, served
 from roofline.trust.predictions import Prediction, decode_pool, measured_batch, measured_rate, predict, two_pools
-from roofline.trust.runtimes_fit import Array, Evidence, evidence, fitted, fitted_alone
-from roofline.trust.stations import ACCEPTANCE
+from roofline.trust.runtimes_fit import fitted, fitted_alone
+from roofline.trust.stations import ACCEPTANCE, Array
 from roofline.trust.validation import Validation, counts, read_rows, validate
 from roofline.trust.waits_fit import fitted_apart, fitted_waits
 

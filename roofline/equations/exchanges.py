@@ -6,7 +6,14 @@
 from roofline.equations.experts import distinct_experts
 from roofline.numeric import Num, maximum
 
-__all__ = ["direct_all_gather", "direct_all_to_all", "fanned_all_to_all", "mesh_bandwidth", "nodes_reached"]
+__all__ = [
+    "direct_all_gather",
+    "direct_all_to_all",
+    "fanned_all_to_all",
+    "fullest_rank_reached",
+    "mesh_bandwidth",
+    "nodes_reached",
+]
 
 
 def mesh_bandwidth(bandwidth: Num, ranks: Num, domain: Num) -> Num:
@@ -101,6 +108,31 @@ def nodes_reached(nodes: Num, copies: Num, expert_groups: Num, chosen_groups: Nu
     on_a_node = cells / nodes
     missed = maximum(1 - reached / (cells - (on_a_node - 1) / 2), 0) ** on_a_node
     return maximum(nodes * (1 - missed), 1)
+
+
+def fullest_rank_reached(ranks: Num, copies: Num, expert_groups: Num, chosen_groups: Num, crowded: Num) -> Num:
+    """The tokens that have at least one of their experts on the fullest rank, over those that have one on any rank.
+
+    Arguments:
+        ranks : that hold the experts [1]
+        copies : experts of a token [1]
+        expert_groups : groups that a router has the experts in, one where it is free to take any [1]
+        chosen_groups : groups to which it limits a token [1]
+        crowded : rows of the fullest rank over those of an average one [1]
+
+    Returns the factor, at least one and at most `crowded` [1].
+
+    Source: derivation. A rank to which so many times as many copies fall as to others is reached like each of so many
+    times fewer ranks, by the cells of `nodes_reached` (Feller 1968, "An Introduction to Probability Theory and Its
+    Applications", volume 1, section IV.2).
+
+    A token is sent to a rank once, so that one that is often chosen receives fewer tokens than it has rows.
+
+    >>> fullest_rank_reached(2, 2, 1, 1, 1.5)
+    1.25
+    """
+    average = nodes_reached(ranks, copies, expert_groups, chosen_groups)
+    return crowded * nodes_reached(ranks / crowded, copies, expert_groups, chosen_groups) / average
 
 
 def fanned_all_to_all(

@@ -83,8 +83,8 @@ class Energies:
 def component_energy(estimate: Estimate, energies: Energies) -> Mapping[str, Any]:
     """Joules of one phase over all devices, by what they are spent on; a sum, for energies do not overlap [J].
 
-    Every rank's work is counted; of a collective, each rank's buffer once. Where halves of a batch may take turns, what
-    the batch spends at once.
+    Every rank's work is counted, of experts as much as the fullest rank has; of a collective, each rank's buffer once.
+    Where halves of a batch may take turns, what the batch spends at once.
     """
     resolved, step = estimate.resolved, estimate.resolved.step(estimate.point)
     ranks = resolved.layout.expert_group * resolved.replicas * step.micro_batches

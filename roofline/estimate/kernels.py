@@ -9,10 +9,12 @@ from roofline.describe.attention import LatentAttention
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import INDEX_SCORES
 from roofline.describe.mixers import Mixer
+from roofline.equations.exchanges import fullest_rank_reached
 from roofline.equations.experts import (
     busiest_rank_experts,
     distinct_experts,
     expert_row_bytes,
+    fullest_rank_rows,
     routed_row_bytes,
     skewed_experts,
 )
@@ -231,7 +233,7 @@ class ExpertKernel:
     skew: float = 0.0
 
     def item(self, load: Load) -> Operation:
-        """An expert's weights are read if at least one token is routed to it; devices share the tokens evenly."""
+        """An expert's weights are read if at least one token is routed to it; all wait for the fullest rank."""
         tokens, width, chosen = load.group_tokens, exact_width(self.stored), self.chosen
         fewest = max(self.top_k - self.empty, 0)
         per_expert = self.expert_elements * width
@@ -252,8 +254,12 @@ class ExpertKernel:
 
     def touched(self, tokens: Num) -> Num:
         """Experts of the busiest rank that tokens of the whole group are routed to [1]."""
-        skew = self.skew if self.chosen < self.experts else 0.0  # where all are chosen, all are alike
-        return touched_experts(self.experts, self.chosen, tokens, self.held, self.deviate, skew)
+        return touched_experts(self.experts, self.chosen, tokens, self.held, self.deviate, self._skew)
+
+    @property
+    def _skew(self) -> float:
+        """Where all experts are chosen, all are alike [1]."""
+        return self.skew if self.chosen < self.experts else 0.0
 
     @property
     def chosen(self) -> float:
@@ -262,8 +268,21 @@ class ExpertKernel:
 
     @property
     def uneven(self) -> float:
-        """Times the mean that the fullest rank holds where ranks do not divide the experts [1]."""
-        return self.held * self.group / (self.experts * self.cut)
+        """Times the mean that the fullest rank works on: where ranks do not divide the experts, and by skew [1]."""
+        return self.held * self.group / (self.experts * self.cut) * self.crowded
+
+    @property
+    def crowded(self) -> float:
+        """Times the rows of an average rank that the fullest one has by skew [1]."""
+        return float(fullest_rank_rows(self.experts, self.chosen, self.held, self.deviate, self._skew))  # type: ignore[arg-type]
+
+    def reached(self, copies: int, expert_groups: int, chosen_groups: int) -> float:
+        """Times the tokens of an average rank that the fullest one is sent, each once however many experts it has [1].
+
+        Tokens have `copies`, and may be limited to `chosen_groups` of the `expert_groups`.
+        """
+        ranks = self.group / self.cut
+        return float(fullest_rank_reached(ranks, copies, expert_groups, chosen_groups, self.crowded))  # type: ignore[arg-type]
 
     def rows(self, load: Load) -> Num:
         """Rows that are routed to the experts of one device; devices that cut an expert all see its rows whole [1]."""

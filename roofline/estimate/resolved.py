@@ -250,7 +250,7 @@ class Resolved:
         if self.model.parameters().experts:
             found.append(_EVENLY if not self.skew else _UNEVENLY.format(skew=self.skew))
             if self.layout.ep > 1:
-                found.append("ranks wait for the one of whose experts the most are touched")
+                found.append(_BUSIEST if not self.skew else _FULLEST)
         found.extend((*self.taking(point), *self._turns()) if point.phase == "prefill" else self._turns())
         return tuple(dict.fromkeys(found))
 
@@ -290,6 +290,8 @@ class Resolved:
 
 _EVENLY = "tokens are routed to experts evenly and independently"
 _UNEVENLY = "tokens are routed to experts independently, and to some more often than to others (skew {skew:g})"
+_BUSIEST = "ranks wait for the one of whose experts the most are touched"
+_FULLEST = "ranks wait for the one of whose experts the most are touched, and for the one with the most rows"
 _WHOLE = "prompts pass the stages of the pipeline whole; slice= cuts them"
 _FASTEST = "prompts pass the stages of the pipeline in the slices that are fastest; slice= says how many tokens"
 _CHOSEN = "prompts pass the stages of the pipeline in slices of {slice:,g} tokens: the fastest"

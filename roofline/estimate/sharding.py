@@ -173,21 +173,22 @@ def _expert_kernels(
     among = mixture.expert_groups, mixture.chosen_groups
     copies, tensor = min(mixture.top_k, layout.ep), layout.expert_tp
     distinct = float(nodes_reached(layout.ep, mixture.top_k, *among))  # type: ignore[arg-type]
+    crowded, reached = kernel.crowded, kernel.reached(mixture.top_k, *among)
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
-        # Every device of an expert needs the token; one of them returns the sum.
+        # Every device of an expert needs the token; one of them returns the sum. The fullest rank is waited for.
         def sent(times: float, width: float) -> float:
             return float(dispatch_bytes(1, times, elements, width, combine_width)) / layout.tp  # type: ignore[arg-type]
 
         return TransferKernel(
             term,
             "all_to_all",
-            sent(copies, dispatch_width * tensor),
+            sent(copies * crowded, dispatch_width * tensor),
             0,
             layout.expert_group,
             copies=mixture.top_k,
             once_row_bytes=sent(1, dispatch_width),
-            prompt_row_bytes=sent(distinct, dispatch_width * tensor),
+            prompt_row_bytes=sent(distinct * reached, dispatch_width * tensor),
             expert_groups=among[0],
             chosen_groups=among[1],
         )
@@ -199,7 +200,8 @@ def _expert_kernels(
         exchange("combine", 0, HIDDEN_WIDTH),
     ]
     if tensor > 1:
-        # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp.
+        # Of the copies of all tokens of the group, each of its experts' ranks has a share: dp / ep is tensor / tp. An
+        # average rank's share is summed, for the fullest is waited for when rows come back.
         held = _all_reduce(elements * copies * tensor / layout.tp, tensor, quantization)
         prompt = held.row_bytes * distinct / copies
         joined.append(replace(held, fewest_row_bytes=0, prompt_row_bytes=prompt))

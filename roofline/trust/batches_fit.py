@@ -13,8 +13,9 @@ from roofline.describe.efficiency import Efficiency, KernelClass
 from roofline.describe.runtimes import Runtime
 from roofline.errors import RooflineError
 from roofline.trust.measured_rows import Row, Served, number, served
-from roofline.trust.runtimes_fit import Array, robust, search
+from roofline.trust.runtimes_fit import robust, search
 from roofline.trust.static_rows import is_time, static_value
+from roofline.trust.stations import Array
 
 SLOWER = (1.0, 0.25)
 """Where the search for `Runtime.slower` begins, and its first step [1]."""

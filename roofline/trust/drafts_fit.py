@@ -12,8 +12,8 @@ from roofline.equations.speculation import speculative_interval
 from roofline.errors import RooflineError
 from roofline.trust.measured_rows import Row, has_two_pools, load, number, served
 from roofline.trust.predictions import decode_pool, measured_batch, mixed
-from roofline.trust.runtimes_fit import ROW, Array, robust, search
-from roofline.trust.stations import ACCEPTANCE, mean_context
+from roofline.trust.runtimes_fit import ROW, robust, search
+from roofline.trust.stations import ACCEPTANCE, Array, mean_context
 
 EXPECTED = 1e-4
 """How far from nothing the seconds for a verified sequence are thought to lie [s]."""

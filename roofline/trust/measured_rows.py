@@ -70,7 +70,8 @@ class Served:
     """What a row says was served, in plain values that can be compared and cached.
 
     `runtime`: the serving stack, and `stack` its generation. `scripted`: by a launch script of InferenceX, which sets
-    what the row does not record. `overlap`: halves of a batch take turns, as an own column of the row says.
+    what the row does not record. `overlap`: halves of a batch take turns, and `skew`: how unevenly experts are chosen
+    [1], as own columns of the row say; None where nothing is said.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Served:
     stack: str
     scripted: bool = False
     overlap: bool = False
+    skew: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def served(row: Row) -> Served:
         stack,
         _scripted(row),
         overlap(row) == "yes",
+        number(row, "skew") if str(row.get("skew") or "").strip() else None,
     )
 
 
@@ -311,7 +314,7 @@ def _laid_out(what: Served, where: PoolRow, chosen: Quantization, stack: Runtime
 
     def made(tp: int, dp: int, ep: int) -> Deployment:
         options: dict[str, Any] = {"tp": tp, "pp": where.pp, "dp": dp, "ep": ep}
-        options["overlap"] = what.overlap
+        options |= {"overlap": what.overlap, "skew": what.skew}
         return Deployment(model, part, where.devices, **options, quantization=chosen, runtime=stack)
 
     try:

@@ -55,7 +55,7 @@ COLUMNS = (
         "speculation",
     ),
     *("runtime", "runtime_version", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms", "output_tokens_per_s", "grade"),
-    *("batch", "context", "metric", "value", "unit", "status", "date", "source", "overlap", "lengths"),
+    *("batch", "context", "metric", "value", "unit", "status", "date", "source", "overlap", "skew", "lengths"),
     *(f"{pool}_{name}" for pool in ("prefill", "decode") for name in POOL),
 )
 """Columns of rows that are read, or that files in `benchmarks/measured` have."""

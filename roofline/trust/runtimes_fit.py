@@ -13,29 +13,18 @@ kernels its experts in 4 bits and its products in block-wise fp8 take, and how u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from roofline.describe.catalog import accelerator
-from roofline.describe.runtimes import Runtime
 from roofline.equations.serving import passes_per_prompt
-from roofline.errors import RooflineError
 from roofline.estimate.colocated import SELDOM
-from roofline.estimate.kernels import ExpertKernel, touched_experts
 from roofline.estimate.passes import shared_seconds
-from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import Step, item_seconds, step_terms
-from roofline.estimate.work import Load as Rows
-from roofline.estimate.work import Operation
-from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
-from roofline.trust.predictions import decode_pool, measured_batch, mixed
-from roofline.trust.stations import Station, mean_context
+from roofline.trust.evidence import Evidence, columns, crowded, touched
+from roofline.trust.stations import Array
 
-Array = NDArray[np.float64]
 HUBER = 0.1
 """Deviation of the logarithm from which on the loss grows linearly [1]."""
 ROW = 0.1**2 / (2 * HUBER)
@@ -64,196 +53,6 @@ DECODING = np.array([1e-3, 5e-6])
 
 
 @dataclass(frozen=True, slots=True)
-class Experts:
-    """Experts of a pass: seconds of `overhead`, `memory` and `compute` as their kernels were measured [s], `weights`
-    those of the memory in which they are read, and the share of the bandwidth that these `reached` [1].
-
-    Of a layer's `experts`, a token is routed to `chosen`, and `tokens` pass together; the busiest rank, `deviate`
-    standard deviations above the mean, has `held` [1].
-    """
-
-    overhead: float = 0.0
-    memory: float = 0.0
-    compute: float = 0.0
-    weights: float = 0.0
-    reached: float = 1.0
-    experts: float = 2.0
-    chosen: float = 1.0
-    tokens: float = 1.0
-    held: float = 2.0
-    deviate: float = 0.0
-
-    @classmethod
-    def of(cls, settled: Resolved, step: Step, share: float) -> Experts:
-        """Those of one step, in a share of its time; nothing where the model has none."""
-        times = step_terms(step, settled.machine, settled.rates).get("routed_experts")
-        if times is None:
-            return cls()
-        item = next(item for item in step.items if item.term == "routed_experts")
-        kernel = next(kernel for kernel in settled.plan.kernels if isinstance(kernel, ExpertKernel))
-        assert isinstance(item, Operation)
-        one = kernel.item(Rows("decode", 1, 1, 1, 2, 1, 1))
-        overhead, memory, compute = (share * float(each) for each in (times.overhead, times.memory, times.compute))  # type: ignore[arg-type]
-        return cls(
-            overhead,
-            memory,
-            compute,
-            memory * float(item.weights / (item.weights + item.activations)),  # type: ignore[arg-type]
-            settled.rates.of_operation(item)[1].memory,
-            float(kernel.experts),
-            float(kernel.chosen),
-            float(item.flops / one.flops),  # type: ignore[arg-type]
-            float(kernel.held),
-            kernel.deviate,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One pass, or a prompt's share of one: its `seconds` without a stack, and what they contain of `experts`, and of
-    other `products` that `Runtime.unscaled` is about [s].
-    """
-
-    seconds: float
-    experts: Experts
-    products: float
-
-    @classmethod
-    def of(cls, settled: Resolved, point: Point, seconds: float, share: float = 1.0) -> Part:
-        """A share of the pass at a point, which is known to take so long [s]."""
-        step = settled.step(point)
-        return cls(seconds, Experts.of(settled, step, share), share * _unscaled(settled, step))
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one row says: a step and a prompt without a stack, its batch, and what was measured.
-
-    `prompt` is a pass of its own, `full` what one prompt takes of a pass that `most` share. `others`: prompts that are
-    computed while a sequence is decoded [1]. `scaled`, `unscaled`: whether the factor of the experts is
-    `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps; `ranked`: whether those
-    of several attention-data ranks do.
-    """
-
-    row: Row
-    step: Part
-    prompt: Part
-    full: Part
-    most: float
-    scaled: bool
-    unscaled: bool
-    batch: float
-    generated: float
-    others: float
-    ranked: bool
-    riding: bool
-    tpot: float
-    ttft: float
-    borrowed: bool
-    place: Station
-    crowd: float
-
-
-def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]:
-    """What rows say, each estimated under a stack without costs; rows with a draft say nothing of it.
-
-    Of rows of two pools it is what their decode pool says, whose steps no prompts disturb.
-    """
-    found = []
-    for row in rows:
-        try:
-            what, asked = served(row), load(row)
-            held = measured_batch(row, asked)
-            if not asked.draft_length and what.stack in bare and held is not None:
-                found.append(_said(row, what, asked, held, bare[what.stack]))
-        except RooflineError:
-            continue
-    return found
-
-
-def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Evidence:
-    place = decode_pool(row, what, bare, asked)
-    settled = place.settled
-    batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
-    decode = Point("decode", batch, mean_context(asked), 0)
-    step = Part.of(settled, decode, float(place.seconds(np.array([batch]), decode.context, 0)[0]))
-    prompt, full, most = _prompts(place, asked)
-    operations = [item for item in settled.step(decode).items if isinstance(item, Operation)]
-    experts = [item for item in operations if item.kernel_class == "experts"]
-    own = len(place.deployment.rates.own) > 1
-    return Evidence(
-        row,
-        step,
-        prompt,
-        full,
-        most,
-        any(settled.rates.scaled_experts(item) for item in experts),
-        any(settled.rates.unscaled(item) for item in experts),
-        batch,
-        max(asked.osl - 1, 1e-9),
-        0.0 if has_two_pools(row) else float(mixed(place, asked).entering(batch)),
-        settled.layout.dp > 1,
-        settled.layout.pp == 1,
-        number(row, "tpot_ms") / 1e3,
-        number(row, "ttft_ms") / 1e3,
-        accelerator(what.accelerator).vendor != "NVIDIA" and not own,
-        place,
-        crowd,
-    )
-
-
-def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
-    """What a prompt takes in a pass of its own, and of a full one; and how many are in that."""
-    settled, prompt = place.settled, place.prompt(asked)
-    passes = prompt.passes
-    # In a pipeline a pass is over once the slowest stage is: a share of one prompt's way through all of them.
-    share, count = passes.one / prompt.computed, 1.0 if settled.layout.pp > 1 else passes.most
-    one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), passes.one, share)
-    full = Part.of(settled, Point("prefill", count, asked.isl, 0), passes.share, share / passes.most)
-    return one, full, passes.most
-
-
-def _unscaled(settled: Resolved, step: Step) -> float:
-    """Seconds of the products of a step, experts apart, that kernels scale [s]."""
-    seconds = 0.0
-    for item, count in zip(step.items, step.path, strict=True):
-        if isinstance(item, Operation) and item.kernel_class == "matmul" and settled.rates.unscaled(item):
-            seconds += count * float(item_seconds(item, settled.machine, settled.rates))  # type: ignore[arg-type]
-    return seconds
-
-
-PARTS = ("step", "prompt", "full")
-
-
-def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
-    """The rows as arrays by name; what belongs to a part under its name, `step.experts.memory`.
-
-    `experts.even`: experts that would be read if all were chosen alike, as `seconds` and `memory` have it [1].
-    """
-    plain = (
-        "most",
-        "batch",
-        "generated",
-        "others",
-        "tpot",
-        "ranked",
-        "riding",
-        "borrowed",
-        "scaled",
-        "unscaled",
-    )
-    found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in plain}
-    for part in PARTS:
-        for name in ("seconds", "products"):
-            found[f"{part}.{name}"] = np.array([getattr(getattr(row, part), name) for row in rows], dtype=np.float64)
-        for field in fields(Experts):
-            values = [getattr(getattr(row, part).experts, field.name) for row in rows]
-            found[f"{part}.experts.{field.name}"] = np.array(values, dtype=np.float64)
-        found[f"{part}.experts.even"] = touched(found, part, 0.0)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
 class Kernels:
     """Seconds of the devices under a stack's numbers, row by row, of one part of `Evidence`; and of them those in which
     experts are read, and work [s].
@@ -270,24 +69,19 @@ class Kernels:
         times = np.where(known["borrowed"] > 0, slower, 1.0)
         whole = np.where(known["unscaled"] > 0, unscaled, 1.0)
         factor = whole * np.where(known["scaled"] > 0, scaled, 1.0)
-        overhead, memory, compute, weights, reached = (
-            known[f"{part}.experts.{name}"] for name in ("overhead", "memory", "compute", "weights", "reached")
+        overhead, memory, compute, weights, reached, routing, crossing = (
+            known[f"{part}.experts.{name}"]
+            for name in ("overhead", "memory", "compute", "weights", "reached", "routing", "crossing")
         )
-        skewed = memory + weights * (touched(known, part, numbers[6]) / known[f"{part}.experts.even"] - 1)
+        more, sent = (times - 1 for times in crowded(known, part, numbers[6]))
+        spared = weights * (touched(known, part, numbers[6]) / known[f"{part}.experts.even"] - 1)
+        skewed = memory + spared + (memory - weights) * more
         reading = times * skewed * np.maximum(factor, reached / times)
-        working = np.maximum(times * whole * compute, reading)
+        working = np.maximum(times * whole * compute * (1 + more), reading)
         measured = overhead + np.maximum(compute, memory)
-        products = (unscaled - 1) * known[f"{part}.products"]
+        products = (unscaled - 1) * known[f"{part}.products"] + routing * more + crossing * sent
         others = known[f"{part}.seconds"] - measured + overhead * factor + products
         return cls(np.asarray(times * others + working), reading, working)
-
-
-def touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
-    """Experts that a part reads, as `ExpertKernel.touched` has them [1]."""
-    experts, chosen, tokens, held, deviate = (
-        known[f"{part}.experts.{name}"] for name in ("experts", "chosen", "tokens", "held", "deviate")
-    )
-    return np.asarray(touched_experts(experts, chosen, tokens, held, deviate, skew))
 
 
 def prompts(known: Mapping[str, Array], numbers: Array, prompt: Kernels) -> tuple[Array, Array]:

@@ -13,10 +13,11 @@ from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Split
 from roofline.estimate.passes import Passes
 from roofline.estimate.servers import Prompt
+from roofline.trust.evidence import Evidence, columns
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import measured_rate, two_pools
-from roofline.trust.runtimes_fit import GATHERED, ROW, Array, Evidence, Kernels, columns, prompts, robust, search
-from roofline.trust.stations import mean_context
+from roofline.trust.runtimes_fit import GATHERED, ROW, Kernels, prompts, robust, search
+from roofline.trust.stations import Array, mean_context
 
 WAITS = (0.02, 2.0, 10.0, 0.2, 0.5)
 """Where the search for waits begins, and its first steps: request [s], first, aligned, bunch and in_step [1]."""

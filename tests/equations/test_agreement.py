@@ -22,6 +22,7 @@ every_equation = pytest.mark.parametrize("equation", EQUATIONS.values(), ids=str
 IRRATIONAL = {
     "disaggregation.attention_per_ffn_fixed",
     "experts.busiest_rank_experts",
+    "experts.fullest_rank_rows",
     "experts.largest_deviate",
     "experts.rank_imbalance",
     "experts.skewed_experts",

@@ -186,6 +186,8 @@ def test_assumptions_say_what_was_assumed() -> None:
     for ep in (1, 8):
         spread = rl.Deployment("mixtral-8x7b", "h200-sxm", 8, tp=8, ep=ep).decode()
         assert (waiting in spread.assumptions) == (ep > 1)
+        skewed = rl.Deployment("mixtral-8x7b", "h200-sxm", 8, tp=8, ep=ep, skew=0.5).decode().assumptions
+        assert (f"{waiting}, and for the one with the most rows" in skewed) == (ep > 1)
     assert even not in rl.Deployment("llama-3.1-8b", "h200-sxm").decode().assumptions
     lpu = rl.Deployment("llama-3.1-70b", "groq-lpu-v1", 576, tp=8, pp=72, quantization="int8").decode()
     assert any(each.startswith("embedding and head are cut over 3 stages each") for each in lpu.assumptions)

@@ -20,10 +20,12 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
+from roofline.equations.exchanges import fullest_rank_reached
 from roofline.equations.experts import (
     busiest_rank_experts,
     distinct_experts,
     expert_row_bytes,
+    fullest_rank_rows,
     largest_deviate,
     routed_row_bytes,
     skewed_experts,
@@ -343,8 +345,36 @@ def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
         assert read(many, 5000.0) == close(8)
 
 
-def test_skewed_routing_reads_fewer_experts_and_computes_as_much() -> None:
-    """Also on the busiest of two ranks; below one millionth, and where a token takes all experts, it is as without."""
+@pytest.mark.parametrize("skew", [0.0, 0.9])
+def test_the_rank_with_the_most_rows_is_waited_for(skew: float) -> None:
+    """It computes them, moves them, is sent them and sends them back: each on its own, or of prompts each token once.
+
+    What no one can avoid is the mean.
+    """
+    mixture = MoE(experts=64, top_k=4, expert_width=8, expert_groups=8, chosen_groups=4)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=(Layer(mixer=None, feed_forward=mixture),), tied=False)
+    machine = accelerator("h100-sxm").numbers()
+    even, skewed = (Plan.of(model, Layout(dp=8, ep=8), PRESETS["bf16"], machine, skew=each) for each in (0.0, skew))
+    rows = fullest_rank_rows(64, 4, 8, largest_deviate(8), skew)
+    tokens = fullest_rank_reached(8, 4, 8, 4, rows)
+    assert (rows == 1) == (tokens == 1) == (skew == 0)
+    for phase, sent in (("decode", rows), ("prefill", tokens)):
+        asked = {"batch": 800.0} | ({"context": 1.0} if phase == "decode" else {"prompt": 10.0, "cached": 0.0})
+        before, after = (getattr(compiled, phase)(**asked) for compiled in (even, skewed))
+        for name in ("routed_experts", "routed_rows"):
+            (one,), (other,) = term(before, name), term(after, name)
+            assert other.flops == close(one.flops * rows)
+            assert other.activations == close(one.activations * rows)
+            assert other.fewest_flops == close(one.fewest_flops)
+        pairs = list(zip(transfers(before), transfers(after), strict=True))
+        assert {one.term for one, _ in pairs} == {"dispatch", "combine"}
+        for one, other in pairs:
+            assert other.size == close(one.size * sent)
+            assert other.once == one.once
+
+
+def test_skewed_routing_reads_fewer_experts_and_computes_as_much_on_one_rank() -> None:
+    """Read are those of the busiest of two; below one millionth, and where a token takes all experts, as without."""
 
     def routed(skew: float, top_k: int = 4, ep: int = 1) -> Operation:
         mixture = MoE(experts=64, top_k=top_k, expert_width=8)
@@ -362,7 +392,7 @@ def test_skewed_routing_reads_fewer_experts_and_computes_as_much() -> None:
     assert routed(0.8, ep=2).weights / one == close(half)
     assert routed(1e-7).weights == even.weights
     assert routed(2e-6).weights == pytest.approx(float(even.weights), rel=1e-5)
-    assert routed(0.8, top_k=64).weights == routed(0.0, top_k=64).weights
+    assert routed(0.8, top_k=64) == routed(0.0, top_k=64)
 
 
 @pytest.mark.parametrize(

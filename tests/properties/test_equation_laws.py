@@ -257,6 +257,26 @@ def test_skewed_experts_are_those_of_routings_drawn_by_weights(skew: float, toke
     assert experts.skewed_experts(256, 8, tokens, skew) == pytest.approx(np.mean(counts), rel=0.06)
 
 
+@pytest.mark.parametrize(("skew", "ranks", "total"), [(0.9, 8, 256), (0.9, 64, 256), (2.0, 32, 128), (0.3, 2, 64)])
+def test_the_fullest_rank_is_that_of_experts_drawn_by_weights(skew: float, ranks: int, total: int) -> None:
+    weights = np.random.default_rng(3).gamma(1 / skew, skew, (20_000, ranks, total // ranks)).sum(axis=2)
+    drawn = np.mean(weights.max(axis=1) / weights.mean(axis=1))
+    deviate = experts.largest_deviate(ranks)
+    assert experts.fullest_rank_rows(total, 8, total / ranks, deviate, skew) == pytest.approx(drawn, rel=0.02)
+
+
+@given(ranks=st.integers(1, 64), held=st.integers(1, 64), top_k=st.integers(1, 16), skew=st.floats(0, 50))
+def test_the_fullest_rank_has_at_most_what_tokens_choose(ranks: int, held: int, top_k: int, skew: float) -> None:
+    """Nor fewer rows than others, and more the greater the skew; as many as all where it is alone, or none has skew."""
+    total, deviate = ranks * held, experts.largest_deviate(ranks) if ranks > 1 else 0.0
+    assume(top_k <= total)
+    rows, more = (experts.fullest_rank_rows(total, top_k, held, deviate, each) for each in (skew, 1.1 * skew))
+    assert 1 <= rows <= min(top_k, held) / top_k * ranks * ALMOST
+    assert rows <= more * ALMOST
+    assert experts.fullest_rank_rows(total, top_k, held, deviate, 0.0) == 1
+    assert experts.fullest_rank_rows(total, top_k, total, 0.0, skew) == 1
+
+
 @given(total=st.integers(20, 512), top_k=st.integers(1, 16), share=st.floats(0.01, 0.99))
 def test_coverage_is_the_inverse_of_distinct_experts(total: int, top_k: int, share: float) -> None:
     tokens = experts.tokens_for_coverage(total, top_k, share)
@@ -425,6 +445,24 @@ def test_nodes_are_reached_by_as_many_copies_as_reach_groups(
     if nodes >= groups:
         most = chosen * nodes / groups
         assert reached == pytest.approx(float(experts.distinct_experts(most, 1, copies)))  # type: ignore[arg-type]
+
+
+@given(ranks=st.integers(1, 64), copies=st.integers(1, 16), share=st.floats(0, 1))
+def test_the_fullest_rank_is_reached_by_tokens_with_a_copy_for_it(ranks: int, copies: int, share: float) -> None:
+    """Where all is free, each copy falls on it with its share of them; all tokens reach one that has all copies."""
+    crowded = 1 + share * (ranks - 1)
+    reached, average = 1 - (1 - crowded / ranks) ** copies, 1 - (1 - 1 / ranks) ** copies
+    found = float(exchanges.fullest_rank_reached(ranks, copies, 1, 1, crowded))  # type: ignore[arg-type]
+    assert found == pytest.approx(reached / average)
+    assert 1 / ALMOST <= found <= crowded * ALMOST
+
+
+@pytest.mark.parametrize("ranks", [8, 16, 32, 64])
+@pytest.mark.parametrize("crowded", [1.0, 1.3, 2.0])
+def test_under_a_limit_to_groups_the_fullest_rank_is_reached_by_some_more(ranks: int, crowded: float) -> None:
+    found = float(exchanges.fullest_rank_reached(ranks, 8, 8, 4, crowded))  # type: ignore[arg-type]
+    assert 1 / ALMOST <= found <= crowded * ALMOST
+    assert (found == pytest.approx(1)) == (crowded == 1)
 
 
 @given(copies=st.integers(1, 12), groups=st.sampled_from([4, 8, 16]), data=st.data())

@@ -200,15 +200,19 @@ def terms_of(case: Case) -> dict[str, Any]:
 
 @given(case=cases(parts=roomy))
 def test_the_parts_sum_to_the_whole(case: Case) -> None:
-    """Terms sum to the seconds, and so do the seconds that each resource is owed, in each term and over all."""
+    """Terms sum to the seconds, and so do the seconds that each resource is owed, in each term and over all.
+
+    What halves that take turns save is below zero.
+    """
     estimate = Estimate(case.resolved, case.point)
     assert sum(times.total for times in estimate.terms.values()) == close(estimate.seconds)
     assert sum(estimate.attributed.values()) == close(estimate.seconds)
     negligible = 1e-13 * estimate.seconds  # a wait is a difference of nearly equal numbers where there is none
-    for times in estimate.terms.values():
+    assert all(share >= -negligible for share in estimate.attributed.values())
+    for name, times in estimate.terms.items():
         assert set(times.attributed) == set(RESOURCES)
-        assert abs(sum(times.attributed.values()) - times.total) <= ROUNDING * abs(times.total) + negligible
-        assert all(share >= -negligible for share in times.attributed.values())
+        assert abs(sum(times.attributed.values()) - times.total) <= ROUNDING * estimate.seconds
+        assert name == "overlap" or all(share >= -negligible for share in times.attributed.values())
 
 
 @given(case=cases(parts=roomy))
@@ -349,7 +353,9 @@ def test_a_cached_prompt_never_takes_longer(case: Case, share: float) -> None:
     """
     mixers = [mixer for mixer, _ in counting.mixers(case.resolved.model)]
     assume(not any(hasattr(mixer, "rebuild_flops") for mixer in mixers))
-    assume(isinstance(case.resolved.slice, str) or not any(getattr(mixer, "ratio", 1) > 1 for mixer in mixers))
+    assume(
+        isinstance(case.resolved.slice, str) or not any((getattr(mixer, "ratio", None) or 1) > 1 for mixer in mixers)
+    )
     least = min(case.point.cached, 1.0) if case.resolved.model.state_bytes() else 0.0
     fewer = case.at(cached=max(least, float(int(case.point.cached * share))))
     for cached, uncached in zip(case.three, fewer.three, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from roofline.equations.experts import busiest_rank_experts
+from roofline.equations.experts import busiest_rank_experts, fullest_rank_rows
 from roofline.equations.serving import passes_per_prompt
 from tests.support.registry import Equation
 
@@ -59,6 +59,11 @@ BY_NAME: dict[str, st.SearchStrategy[float]] = {
 CONDITIONS: dict[str, Callable[[Values], bool]] = {
     # on a rank that touches all that it holds, or one, the root plays no part
     "experts.busiest_rank_experts": lambda v: 1 < busiest_rank_experts(**v) < v["held"],  # type: ignore[arg-type, operator]
+    # where the law is too wide, or the fullest rank has all that tokens choose, the root plays no part
+    "experts.fullest_rank_rows": lambda v: (
+        4 * v["skew"] < 9 * v["held"] * v["deviate"] ** 2
+        and fullest_rank_rows(**v) < min(v["top_k"], v["held"]) * v["experts"] / (v["top_k"] * v["held"])  # type: ignore[arg-type, operator]
+    ),
     # two ranks never cross
     "collectives.one_shot_crossover": lambda v: v["ranks"] > 2,
     # the difference in the denominator is not allowed to be a rounding error
@@ -82,6 +87,7 @@ CONDITIONS: dict[str, Callable[[Values], bool]] = {
 
 MENDED: dict[str, Callable[[Values], Values]] = {
     "exchanges.nodes_reached": lambda v: _grouped(**v),
+    "exchanges.fullest_rank_reached": lambda v: _crowded(**v),
 }
 """Values made to fit each other where few that are drawn do."""
 
@@ -90,6 +96,14 @@ def _grouped(expert_groups: float, nodes: float, chosen_groups: float, copies: f
     """Nodes with whole groups on them, which have whole powers; of the groups some are chosen, or all."""
     groups = max(expert_groups // nodes, 1) * nodes if expert_groups > nodes else expert_groups
     return {"nodes": nodes, "copies": copies, "expert_groups": groups, "chosen_groups": min(chosen_groups, groups)}
+
+
+def _crowded(ranks: float, crowded: float, expert_groups: float, chosen_groups: float, copies: float) -> Values:
+    """No more crowded than all on one rank, and at least as many ranks as would be left as groups."""
+    most = min(crowded, ranks)
+    groups = max(1.0, min(expert_groups, ranks // most))
+    chosen = min(chosen_groups, groups)
+    return {"ranks": ranks, "copies": copies, "expert_groups": groups, "chosen_groups": chosen, "crowded": most}
 
 
 def domain(equation: Equation) -> st.SearchStrategy[Values]:

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.measured.refit_runtimes import bare
 from roofline.describe.runtimes import runtime
 from roofline.trust.drafts_fit import Drafts, fitted_drafts, fitted_to
+from roofline.trust.evidence import evidence
 from roofline.trust.measured_rows import load, served
 from roofline.trust.predictions import decode_pool, measured_batch, mixed, predict
-from roofline.trust.runtimes_fit import evidence
 from roofline.trust.stations import ACCEPTANCE, BATCHES, mean_context
 from roofline.trust.waits_fit import FirstTokens
 

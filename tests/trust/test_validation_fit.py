@@ -8,20 +8,10 @@ from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.equations.experts import distinct_experts, skewed_experts
 from roofline.errors import UnknownName
+from roofline.trust.evidence import PARTS, columns, evidence, touched
 from roofline.trust.measured_rows import draft_length, drafting, load, served, stack_name
 from roofline.trust.predictions import decode_pool, predict
-from roofline.trust.runtimes_fit import (
-    PARTS,
-    SCALES,
-    Kernels,
-    columns,
-    evidence,
-    loss,
-    predicted,
-    prompts,
-    search,
-    touched,
-)
+from roofline.trust.runtimes_fit import SCALES, Kernels, loss, predicted, prompts, search
 from roofline.trust.stations import mean_context
 from roofline.trust.validation import group, read_rows
 from roofline.trust.waits_fit import FirstTokens, fitted_to
@@ -54,6 +44,8 @@ def made(count: int) -> dict[str, np.ndarray]:
         known[f"{part}.experts.weights"] = 0.5 * seconds * (kind > 0)
         known[f"{part}.experts.compute"] = 0.1 * seconds * (kind > 0)
         numbers = {"reached": 0.7, "experts": 256.0, "chosen": 8.0, "held": 256.0, "deviate": 0.0}
+        numbers |= {"routing": 0.0, "crossing": 0.0, "once": 0.0}
+        numbers |= dict.fromkeys(("ranks", "expert_groups", "chosen_groups"), 1.0)
         known.update({f"{part}.experts.{name}": np.full(count, number) for name, number in numbers.items()})
         known[f"{part}.experts.tokens"] = known["batch"] if part == "step" else np.full(count, 4096.0)
         known[f"{part}.experts.even"] = touched(known, part, 0.0)
