@@ -30,6 +30,8 @@ _BATCHES = 65
 class Mix:
     """One replica under its share of a traffic: `crowd` requests kept in flight, or None where they come at random.
 
+    A `batch` is the sequences in a decode step; below one, the share of the time that prompts leave in which there is
+    one to decode.
     `chunks` steps take the prompt of one request, 0 where it comes whole; steps that a serving stack lets pass before
     the first token is seen count with them. A step yields `tokens` of a sequence. `bunch` · √(others in flight) prompts
     are computed before one's own because requests come in bunches. `spared` gives what a prompt takes less in the same
@@ -59,6 +61,11 @@ class Mix:
         return math.inf if self.crowd is None else max(0.0, self.crowd - 1)
 
     @property
+    def circle(self) -> float:
+        """Requests that make room for each other: those in flight, or that are decoded at once [1]."""
+        return max(1.0, min(self.fellows + 1, self.most))
+
+    @property
     def gates(self) -> bool:
         """Whether steps take the prompts that came at random in the step before."""
         return self.crowd is None and self.generated > 0
@@ -76,10 +83,11 @@ class Mix:
     def entering(self, batch: Any) -> Any:
         """Prompts of others that are computed while a sequence is decoded [1].
 
-        As many as are decoded with it, for each that leaves makes room for one; but no more than there are others, or
-        than there is room for beside it.
+        As many as are in a step with it, for each that leaves makes room for one; of a circle, one's own apart.
         """
-        return minimum(batch, min(self.fellows, max(0.0, self.most - 1)))
+        if self.crowd is None:
+            return minimum(batch, max(0.0, self.most - 1))
+        return minimum(batch, self.circle) * (1 - 1 / self.circle)
 
     def added(self, batch: Any) -> Any:
         """The replica's time that a prompt adds to the steps of a decode batch [s].
@@ -99,8 +107,27 @@ class Mix:
         return self.due(batch) * (1 + self.aligned)
 
     def rate(self, batch: Any, step: Any) -> Any:
-        """Requests that a replica finishes at a decode batch [1/s]."""
-        return batch / (self.generated * self.interval(batch, step))
+        """Requests that a replica finishes at a decode batch [1/s].
+
+        Steps and prompts take all of its time: a batch is answered in the steps of one answer and a prompt for each of
+        its sequences, of which the time between tokens has those of others already.
+        """
+        own = (batch - self.entering(batch)) * self.own(batch)
+        return batch / (self.generated * self.interval(batch, step) + own)
+
+    def own(self, batch: Any) -> Any:
+        """How long one's own prompt holds one up [s]: until the first token, also where a draft takes it after that."""
+        return minimum(self.added(batch), self.prompt.latency)
+
+    def decoding(self, batch: Any, step: Any) -> Any:
+        """Sequences in decode averaged over all time, also that of prompts, in which no step is taken [1]."""
+        return self.rate(batch, step) * self.generated * self.interval(batch, step)
+
+    def in_a_step(self, decoding: Any, rate: Any) -> Any:
+        """The batch at which so many are in decode on average, at a rate of requests; at most the whole circle [1]."""
+        if self.crowd is None:
+            return decoding
+        return decoding / maximum(1 - rate * self.own(decoding) / self.circle, decoding / self.circle)
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
         """Time to first token [s]: room, the step that is running, prompts before, the prompt, steps between chunks.
@@ -175,11 +202,11 @@ class Mix:
 
     def held(self, rate: Any, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
-        return batch + rate * self.first_token(rate, batch, step)
+        return self.decoding(batch, step) + rate * self.first_token(rate, batch, step)
 
-    def slots(self, rate: Any, batch: Any) -> Any:
-        """Sequences that have room at a decode batch [1]: those in it, and those whose prompt is computed."""
-        return batch + rate * self.each(rate, batch)
+    def slots(self, rate: Any, batch: Any, step: Any) -> Any:
+        """Sequences that have room at a decode batch [1]: those in decode, and those whose prompt is computed."""
+        return self.decoding(batch, step) + rate * self.each(rate, batch)
 
     def reached(self, batch: Any, step: Any, offered: float | None = None) -> Any:
         """The share of the requests in flight that a decode batch has, or of those `offered` per second that it
@@ -187,7 +214,7 @@ class Mix:
         """
         rate = self.rate(batch, step)
         share = self.held(rate, batch, step) / (self.crowd or 1.0) if offered is None else rate / offered
-        return maximum(share, self.slots(rate, batch) / self.most)
+        return maximum(share, self.slots(rate, batch, step) / self.most)
 
 
 def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
@@ -225,7 +252,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         queued = float("inf") if overloaded else rate * (ttft - mix.prompt.latency)
     else:
         ttft = crowd / rate - mix.generated * tpot
-        queued = max(0.0, crowd - batch - rate * mix.prompt.latency)
+        queued = max(0.0, crowd - rate * (mix.generated * tpot + mix.prompt.latency))
     # What decode takes of the device: a step is shared by its batch.
     decoding = mix.generated * seconds / max(batch, 1.0)
     adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
@@ -233,7 +260,7 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
     busier = server.prompt_attributed(traffic) if input_share > 1 / 2 else server.attributed(batch, context)
     uses = server.uses(batch, context)
     told = measured(stack)
-    full = allowed.full(float(mix.slots(rate, batch)) if traffic.generated else batch, queued)
+    full = allowed.full(float(mix.slots(rate, batch, seconds)) if traffic.generated else batch, queued)
     entering = _PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE
     if chunk is not None:
         entering = f"prompts enter in chunks of {chunk:,g} tokens, a decode step each"

@@ -209,6 +209,11 @@ class Deployment:
         """This deployment with prompts taken in slices of so many tokens, whole, or as is fastest."""
         return self._changed(slice=_slice(slice))
 
+    def with_efficiency(self, efficiency: str | Path | Efficiency) -> Deployment:
+        """This deployment with other fitted figures."""
+        rates = Rates.of(self.accelerator, efficiency, self.rates.peaks)
+        return self._changed(rates=rates.under(None if efficiency == "ideal" else self.runtime))
+
     def resized(self, devices: int) -> Deployment:
         """This deployment on another number of devices; `LayoutError` where its ranks do not go on them."""
         return self._changed(devices=_count("devices", devices))

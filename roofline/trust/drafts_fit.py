@@ -11,7 +11,7 @@ from roofline.describe.runtimes import Runtime
 from roofline.equations.speculation import speculative_interval
 from roofline.errors import RooflineError
 from roofline.trust.measured_rows import Row, has_two_pools, load, number, served
-from roofline.trust.predictions import decode_pool, measured_batch, mixed
+from roofline.trust.predictions import batch_of_a_step, decode_pool, mixed
 from roofline.trust.runtimes_fit import ROW, robust, search
 from roofline.trust.stations import ACCEPTANCE, Array, mean_context
 
@@ -39,18 +39,19 @@ class Drafts:
 
     @classmethod
     def of(cls, rows: Iterable[Row], stacks: Mapping[str, Runtime]) -> Drafts:
-        """Rows that draft and whose stack is known, at the batch of Little's law; verifying costs the hosts nothing."""
+        """Rows that draft and whose stack is known, at the batch of a step; verifying costs the hosts nothing."""
         found = []
         names = list(stacks)
         for row in rows:
             try:
                 what, asked = served(row), load(row)
-                held = measured_batch(row, asked)
-                if not asked.draft_length or what.stack not in stacks or held is None:
+                if not asked.draft_length or what.stack not in stacks:
                     continue
                 stack = stacks[what.stack].model_copy(update={"verified": 0.0})
                 place = decode_pool(row, what, stack, asked)
-                batch = max(1.0, held / place.replicas)
+                batch = batch_of_a_step(row, asked, place)
+                if batch is None:
+                    continue
                 verify, draft = place.drafting(np.array([batch]), mean_context(asked), asked.draft_length)
                 added = 0.0 if has_two_pools(row) else float(mixed(place, asked).interval(batch, 0.0))
             except RooflineError:

@@ -19,7 +19,7 @@ from roofline.estimate.timing import Step, item_seconds, step_terms
 from roofline.estimate.work import Load as Rows
 from roofline.estimate.work import Operation, Transfer, exchanges
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
-from roofline.trust.predictions import decode_pool, measured_batch, mixed
+from roofline.trust.predictions import batch_of_a_step, decode_pool, measured_batch, mixed
 from roofline.trust.stations import Array, Station, mean_context
 
 
@@ -140,18 +140,17 @@ def evidence(rows: Iterable[Row], bare: Mapping[str, Runtime]) -> list[Evidence]
     for row in rows:
         try:
             what, asked = served(row), load(row)
-            held = measured_batch(row, asked)
-            if not asked.draft_length and what.stack in bare and held is not None:
-                found.append(_said(row, what, asked, held, bare[what.stack]))
+            if not asked.draft_length and what.stack in bare and measured_batch(row, asked) is not None:
+                found.append(_said(row, what, asked, bare[what.stack]))
         except RooflineError:
             continue
     return found
 
 
-def _said(row: Row, what: Served, asked: Load, held: float, bare: Runtime) -> Evidence:
+def _said(row: Row, what: Served, asked: Load, bare: Runtime) -> Evidence:
     place = decode_pool(row, what, bare, asked)
     settled = place.settled
-    batch, crowd = max(1.0, held / place.replicas), asked.concurrency / place.replicas
+    batch, crowd = batch_of_a_step(row, asked, place) or 1.0, asked.concurrency / place.replicas
     decode = Point("decode", batch, mean_context(asked), 0)
     step = Part.of(settled, decode, float(place.seconds(np.array([batch]), decode.context, 0)[0]))
     prompt, full, most = _prompts(place, asked)

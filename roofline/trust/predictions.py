@@ -103,10 +103,10 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     batch = _batch(mix, steps, limit)
     step = float(np.interp(batch, BATCHES, steps))
     tpot = float(mix.interval(batch, step))
-    rate = batch / (mix.generated * tpot)
+    rate = float(mix.rate(batch, step))
     ttft = float(mix.crowd or 0) / rate - mix.generated * tpot
     whole = rate * place.replicas * asked.osl
-    held = batch * place.replicas
+    held = float(mix.decoding(batch, step)) * place.replicas
     return _answer(row, place, asked, stack, ttft, tpot, whole, held)
 
 
@@ -215,6 +215,21 @@ def measured_batch(row: Row, asked: Load) -> float | None:
         return None
     decoding = (asked.osl - 1) * tpot
     return measured_rate(asked, ttft, decoding) * decoding
+
+
+def batch_of_a_step(row: Row, asked: Load, place: Station) -> float | None:
+    """Sequences in a decode step of one replica, from those in decode by Little's law; None where it was not measured.
+
+    Where prompts have devices of their own both are the same. At least one [1].
+    """
+    held = measured_batch(row, asked)
+    if held is None:
+        return None
+    decoding = held / place.replicas
+    if not has_two_pools(row):
+        rate = decoding / ((asked.osl - 1) * number(row, "tpot_ms") / 1e3)
+        decoding = float(mixed(place, asked).in_a_step(decoding, rate))
+    return max(1.0, decoding)
 
 
 def measured_rate(asked: Load, ttft: float, decoding: float) -> float:

@@ -6,7 +6,7 @@ A row's time per token, less what the library estimates for its devices, is what
 
 where `others` are the prompts computed meanwhile (`Mix.entering`), those that are due in one step share a pass
 (`Passes.occupied`) and `spared` is what a prompt need not read because the step that it rides in does
-(`Whole.spared`), with the batch by Little's law from the row itself. What a
+(`Whole.spared`), with the batch from the row itself (`predictions.batch_of_a_step`). What a
 stack adds is shared by all models and parts. Shared by all stacks too are how much longer or shorter than measured
 kernels its experts in 4 bits and its products in block-wise fp8 take, and how unevenly experts are chosen.
 """

@@ -30,7 +30,7 @@ from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.servers import read_once
 from roofline.estimate.timing import step_seconds
 from roofline.trust.measured_rows import Load, Row, has_two_pools, load, number, pool, served
-from roofline.trust.predictions import measured_batch, mixed
+from roofline.trust.predictions import batch_of_a_step, mixed
 from roofline.trust.results.reading import named
 from roofline.trust.stations import Station, mean_context, station
 
@@ -129,19 +129,23 @@ class Fitted:
     scatter: float
 
 
-def observations(rows: Iterable[Row]) -> tuple[list[Observation], dict[str, int]]:
-    """What rows say, and how many times are left out by the reason, with the places of rows that say theirs."""
+def observations(rows: Iterable[Row], known: Efficiency | None = None) -> tuple[list[Observation], dict[str, int]]:
+    """What rows say, and how many times are left out by the reason, with the places of rows that say theirs.
+
+    `known` are figures with which prompts take as long as these rows have them: how many sequences were in a step
+    depends on it. Without them, it is as long as is usual of devices alone.
+    """
     found: list[Observation] = []
     left_out: dict[str, list[str]] = {}
     for row in rows:
-        said, reasons = _said(row)
+        said, reasons = _said(row, known)
         found += said
         for reason in reasons:
             left_out.setdefault(reason, []).append("" if reason == AMONG_SEVERAL else str(row.get("where") or ""))
     return found, {named(reason, places) if all(places) else reason: len(places) for reason, places in left_out.items()}
 
 
-def _said(row: Row) -> tuple[list[Observation], list[str]]:
+def _said(row: Row, known: Efficiency | None) -> tuple[list[Observation], list[str]]:
     """The times of one row that depend on its devices and not on how requests arrive."""
     if has_two_pools(row):
         return [], ["prompts have devices of their own"]
@@ -151,7 +155,8 @@ def _said(row: Row) -> tuple[list[Observation], list[str]]:
     crowd = asked.concurrency / settled.replicas
     alone = crowd <= 1
     tpot, ttft = (number(row, name, 0) / 1e3 for name in ("tpot_ms", "ttft_ms"))
-    batch = 1.0 if alone else (measured_batch(row, asked) or 0.0) / settled.replicas
+    busy = place if known is None else Station(place.deployment.with_efficiency(known))
+    batch = 1.0 if alone else batch_of_a_step(row, asked, busy) or 0.0
     found, reasons = [], []
     if asked.draft_length:
         return [], ["tokens are drafted"]

@@ -68,8 +68,11 @@ class FirstTokens:
             passes = Passes(((1.0, occupied), (row.most, full)) if row.most > 1 else ((1.0, occupied),))
             saving = partial(np.full_like, fill_value=saved)
             gathered = GATHERED * row.ranked
-            mix = Mix(Prompt(computed, passes), row.generated, row.crowd, asked.waiting, 1.0, 0.0, saving, gathered)
-            rate = row.batch / (row.generated * row.tpot)
+            most = row.place.limit(asked)
+            mix = Mix(
+                Prompt(computed, passes), row.generated, row.crowd, asked.waiting, 1.0, 0.0, saving, gathered, most
+            )
+            rate = mix.rate(row.batch, seconds)
             met = mix.met * row.ranked
             base = float(mix.first_token(rate, row.batch, seconds)) - GATHERED * met * seconds
             queued, each = float(mix.others(rate, row.batch, seconds)), float(mix.each(rate, row.batch))

@@ -229,13 +229,14 @@ def test_two_requests_on_ranks_hold_each_other_up_for_a_whole_pass() -> None:
 def test_ranks_whose_prompts_are_gathered_share_passes() -> None:
     mix = Mix(Prompt(1.0, SHARED), 100.0, 10.0, 0.0)
     gathered = replace(mix, aligned=19.0)
-    assert gathered.gathered(8.0) == pytest.approx(20 * mix.due(8.0))
-    assert gathered.each(0.0, 8.0) == pytest.approx(SHARED.occupied(20 * 0.08))
+    due = 8 * 0.9 / 100  # of ten in a circle, nine are others
+    assert gathered.gathered(8.0) == pytest.approx(20 * due)
+    assert gathered.each(0.0, 8.0) == pytest.approx(SHARED.occupied(20 * due))
     waits = gathered.first_token(0.0, 8.0, 0.01) - mix.first_token(0.0, 8.0, 0.01)
     within = gathered.others(0.0, 8.0, 0.01) - mix.others(0.0, 8.0, 0.01)
     shorter = mix.running(8.0, 0.01) - gathered.running(8.0, 0.01)
     assert waits == pytest.approx(19 * 0.9 * 0.01 + within - shorter)
-    assert within == pytest.approx(0.9 * 19 * 0.08 * 0.6)
+    assert within == pytest.approx(0.9 * 19 * due * 0.6)
 
 
 def test_halves_read_as_few_experts_as_the_whole() -> None:

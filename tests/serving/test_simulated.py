@@ -18,13 +18,21 @@ REQUESTS = 12_000
 
 
 class Simulated:
-    """Each step takes all prompts that wait and have room, `prompt` seconds each, and with them a decode step.
+    """Each step takes all prompts that wait and have room, `prompt` seconds each, and with them a decode step, which is
+    longer by `each` for every sequence in it.
 
     Answers vary by 30 % about their mean. Requests come at a `rate`, or each as another one finishes.
     """
 
     def __init__(
-        self, prompt: float, step: float, generated: float, crowd: int | None, rate: float, cap: float
+        self,
+        prompt: float,
+        step: float,
+        generated: float,
+        crowd: int | None,
+        rate: float,
+        cap: float,
+        each: float = 0.0,
     ) -> None:
         random = np.random.default_rng(1)
         arrivals = np.cumsum(random.exponential(1 / rate, 2 * REQUESTS)) if crowd is None else np.zeros(crowd)
@@ -42,7 +50,7 @@ class Simulated:
                 continue
             room = int(min(cap - len(running), len(waiting)))
             taken, waiting = waiting[:room], waiting[room:]
-            start = now + (step if running else 0.0)
+            start = now + (step + each * len(running) if running else 0.0)
             now = start + room * prompt
             still = []
             for sequence in running:
@@ -68,21 +76,22 @@ class Simulated:
 
 
 class Plain(Whole):
-    """A replica whose prompts and steps take what they are told, whatever the batch."""
+    """A replica whose prompts and steps take what they are told, and steps more for each sequence."""
 
-    def __init__(self, prompt: float, step: float) -> None:
+    def __init__(self, prompt: float, step: float, each: float = 0.0) -> None:
         whole = Whole.of(Deployment("llama-3.1-8b", "h100-sxm", tp=1), Traffic(1, 1, rate=1.0))
         for name in ("deployment", "settled", "name"):
             object.__setattr__(self, name, getattr(whole, name))
-        object.__setattr__(self, "seconds", (prompt, step))
+        object.__setattr__(self, "seconds", (prompt, step, each))
 
     def prompt(self, traffic: Traffic, tokens: float = 0.0) -> Prompt:
         """Alone in its pass."""
         return Prompt(self.seconds[0], Passes(((1.0, self.seconds[0]),)))  # type: ignore[attr-defined]
 
     def step(self, batch: Sequence[float], context: float, tokens: int = 1) -> np.ndarray:
-        """Always the same."""
-        return np.full(np.shape(batch), self.seconds[1])  # type: ignore[attr-defined]
+        """A straight line."""
+        _, alone, each = self.seconds  # type: ignore[attr-defined]
+        return np.asarray(alone + each * np.asarray(batch))
 
     def spared(self, batch: Sequence[float], context: float, traffic: Traffic, tokens: int = 1) -> np.ndarray:
         """Nothing."""
@@ -96,6 +105,16 @@ def test_requests_in_flight_disturb_each_other_as_simulated(prompt: float, crowd
     assert service.tpot == pytest.approx(between, rel=0.02)
     # whoever comes as another one finishes waits for a step, of which half is counted
     assert first - 0.01 < service.ttft < 1.15 * first
+
+
+@pytest.mark.parametrize(("prompt", "crowd"), [(0.5, 2), (0.5, 4), (0.1, 2), (0.1, 8), (0.02, 8)])
+def test_a_step_has_all_that_are_in_flight_as_simulated(prompt: float, crowd: int) -> None:
+    """None is taken while one of them has its prompt computed, so that no work is done twice or left out."""
+    simulated = Simulated(prompt, 0.001, 100, crowd, 0.0, math.inf, each=0.005)
+    service = colocated(Plain(prompt, 0.001, 0.005), Traffic(64, 101, concurrency=crowd), None, None)
+    assert service.pools["devices"].batch == pytest.approx(crowd, rel=0.02)
+    assert service.tpot == pytest.approx(simulated.means()[1], rel=0.02)
+    assert service.requests_per_second == pytest.approx(simulated.rate, rel=0.02)
 
 
 @pytest.mark.parametrize(("prompt", "share"), [(0.5, 0.2), (0.5, 0.8), (0.1, 0.5), (0.1, 0.9), (0.02, 0.8)])

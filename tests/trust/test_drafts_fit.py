@@ -11,7 +11,7 @@ from roofline.describe.runtimes import runtime
 from roofline.trust.drafts_fit import Drafts, fitted_drafts, fitted_to
 from roofline.trust.evidence import evidence
 from roofline.trust.measured_rows import load, served
-from roofline.trust.predictions import decode_pool, measured_batch, mixed, predict
+from roofline.trust.predictions import batch_of_a_step, decode_pool, mixed, predict
 from roofline.trust.stations import ACCEPTANCE, BATCHES, mean_context
 from roofline.trust.waits_fit import FirstTokens
 
@@ -188,7 +188,7 @@ def test_the_fit_s_own_times_of_rows_that_draft_are_those_of_the_library() -> No
     for row, seconds in zip(rows, found, strict=True):
         asked = load(row)
         place = decode_pool(row, served(row), stack, asked)
-        batch = (measured_batch(row, asked) or 0.0) / place.replicas
+        batch = batch_of_a_step(row, asked, place) or 0.0
         expected = place.seconds(np.array([batch]), mean_context(asked), asked.draft_length)[0]
         if row["kind"] == "serving":
             expected = mixed(place, asked).interval(batch, expected)

@@ -43,9 +43,10 @@ def row(
     step = server.decode(batch, isl + (OSL - 1) / 2).seconds + true["step"] + true["sequence"] * batch
     wait, held, token = (prompt + true["request"]) * first, float(batch), step * second
     for _ in range(20 if batch > 1 else 0):  # how many prompts of others are computed depends on those in flight
-        due = min(batch, held - 1) / (OSL - 1)
-        token = (step + due * shared(server, isl, prompt, due, true["prompt"])) * second
-        held = batch * (1 + wait / (token * (OSL - 1)))
+        due = batch * (1 - 1 / held) / (OSL - 1)
+        each = shared(server, isl, prompt, due, true["prompt"])
+        token = (step + due * each) * second
+        held = batch * (1 + (wait - each) / (token * (OSL - 1)))  # nobody is decoded while one's prompt is computed
     known = {"model": "llama-3.1-8b", "accelerator": "h100-sxm", "devices": "1", "kv_cache": "bf16"}
     numbers = {"isl": isl, "osl": OSL, "concurrency": held, "ttft_ms": wait * 1e3, "tpot_ms": token * 1e3}
     return {**known, "quantization": "bf16", **{name: repr(float(number)) for name, number in numbers.items()}}
@@ -99,7 +100,7 @@ def test_a_deployment_under_the_fit_takes_the_measured_times(found: ServiceCalib
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """Over figures as far from the usual as they are thought to be, and runs that scatter."""
     random, told, held = np.random.default_rng(1), 0, {True: 0, False: 0}
-    for _ in range(25):
+    for _ in range(30):
         true = {name: usual * math.exp(random.normal(0, doubt)) for name, (usual, doubt) in USUAL.items()}
         part = scaled(calibration("h100-sxm"), true["memory"], true["compute"])
         server = rl.Deployment("llama-3.1-8b", "h100-sxm", efficiency=part, quantization="bf16")
@@ -114,7 +115,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
             told += figures[name].identified
             held[figures[name].identified] += figures[name].low <= true[name] <= figures[name].high
     assert 0.84 < held[True] / told < 0.96
-    assert 0.84 < held[False] / (25 * len(FIGURES) - told) < 0.97
+    assert 0.84 < held[False] / (30 * len(FIGURES) - told) < 0.97
 
 
 @settings(max_examples=4)
@@ -221,11 +222,11 @@ def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None
         ]
 
     report = calibrate_service(scattered(1.2)).report
-    step, few = ("moved from the usual 1 ms to 1.21 ms", "moved from the usual 0.003 ms to 0.00583 ms; twice as much")
+    step, few = ("moved from the usual 1 ms to 1.21 ms", "moved from the usual 0.003 ms to 0.00582 ms; twice as much")
     assert f"step       not identified, {step}; times that scatter less would tell it" in report
     assert f"sequence   not identified, {few} of it changes no time by more than" in report
     assert (
-        "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.99 ms, fitted 20.72 ms" in report
+        "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.96 ms, fitted 20.69 ms" in report
     )
     assert "furthest" not in calibrate_service(ROWS).report
     expected = "expected times nearer to one fit: they scatter by .*%, repeated runs by 2%; the furthest off is"
