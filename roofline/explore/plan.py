@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,7 +29,8 @@ from roofline.estimate.quantize import native_quantization, substitution
 from roofline.estimate.service import Service
 from roofline.estimate.serving import FEW_AND_MANY, serve, settings, soonest
 from roofline.explore.grid import Progress
-from roofline.explore.planned import MINIMIZE, OF_FURTHER_TOKENS, Option, Plan, judged, order
+from roofline.explore.planned import MINIMIZE, OF_FURTHER_TOKENS, Plan, order
+from roofline.explore.trials import Kind, Trials, Way
 
 Part = HbmAccelerator | SramAccelerator
 Offer = Part | Deployment | str | Path
@@ -56,14 +56,16 @@ def plan(
 ) -> Plan:
     """The ways to serve a traffic within an objective, the least of `minimize` first.
 
-    Each part is tried with replicas on the fewest devices that hold the model and the longest sequence, on doublings
-    and on powers of two, in the layouts that are fastest for one sequence and for more, and with one, two, three, four,
-    six, eight replicas and so on, up to `most_devices`; and on no more than the fewest that were found to do, in the
-    layout that `serve` takes there. With a `link`, every pair of parts is also tried with prefill on one pool and
-    decode on the other, in the split that serves most. Parts run the model's own format or their nearest native one,
-    unless `quantization` names one, under the host costs of a serving stack if `runtime` names one; a `Deployment`
-    stands for its part with formats, stack, price, power and efficiency of its own. `chunk` and `max_batch` are those
-    of `serve`. A mapping says what parts are called.
+    Each part is tried with replicas on the fewest devices that hold the model and the longest sequence, on
+    doublings and on powers of two, in the layouts that are fastest for one sequence and for more, and with one,
+    two, three, four, six, eight replicas and so on, up to `most_devices`; and on no more than the fewest that were
+    found to do, in the layout that `serve` takes there. With a `link`, every pair of parts is also tried with
+    prefill on one pool and decode on the other, in the split that serves most. Between numbers of devices of which
+    the larger keeps to the objective and the smaller does not, the fewest that do are looked for, where that may be
+    the least. Parts run the model's own format or their nearest native one, unless `quantization` names one, under
+    the host costs of a serving stack if `runtime` names one; a `Deployment` stands for its part with formats,
+    stack, price, power and efficiency of its own. `chunk` and `max_batch` are those of `serve`. A mapping says what
+    parts are called.
     """
     shape = model if isinstance(model, ModelShape) else load_model(model)
     if minimize not in MINIMIZE:
@@ -92,23 +94,14 @@ def plan(
             left_out.append(f"{name}: {error}")
     batches = _batches(traffic, max_batch)
     layouts = {name: _layouts(one, traffic, batches, _counts(one.devices, most)) for name, one in smallest.items()}
-    ways = list(_alone(smallest, layouts, traffic, most))
+    kinds = list(_alone(smallest, layouts, traffic, most))
     if link is not None:
-        ways += _split(smallest, layouts, traffic, link, most)
-    tried: dict[tuple[object, ...], Option] = {}
-
-    def judge(ways: list[Way], done: int, total: int) -> None:
-        for place, way in enumerate(ways, done + 1):
-            with suppress(DoesNotFit):  # what holds one sequence need not hold the traffic
-                option = judged(*way(chunk=chunk, max_batch=max_batch), slo, minimize)
-                tried.setdefault((option.parts, option.devices, option.layout), option)
-            if progress is not None:
-                progress(place, total)
-
-    judge(ways, 0, len(ways))
-    more = list(_served(smallest, traffic, {name: _enough(name, tried.values(), most) for name in smallest}))
-    judge(more, len(ways), len(ways) + len(more))
-    return Plan(minimize, tuple(sorted(tried.values(), key=order)), tuple(left_out))
+        kinds += _split(smallest, layouts, traffic, link, most)
+    trials = Trials(slo, minimize, {"chunk": chunk, "max_batch": max_batch}, progress)
+    trials.of_kinds(kinds)
+    enough = {name: trials.enough(name, most) for name in smallest}
+    trials.of_ways(list(_served(smallest, traffic, enough)))
+    return Plan(minimize, tuple(sorted(trials.tried.values(), key=order)), tuple(left_out))
 
 
 def _named(accelerators: Sequence[Offer] | Mapping[str, Offer], model: ModelShape) -> dict[str, Part | Deployment]:
@@ -160,27 +153,21 @@ def _smallest(one: Deployment, traffic: Traffic, most: int) -> Deployment:
     return one.resized(fewest)
 
 
-Way = Callable[..., tuple[tuple[str, ...], Deployment | PrefillDecode, Service]]
-"""Serves the traffic one way, under the limits of `serve`: what its parts are called, the system and the service."""
-
-
 def _alone(
     smallest: dict[str, Deployment], layouts: dict[str, dict[int, list[Layout]]], traffic: Traffic, most: int
-) -> Iterator[Way]:
+) -> Iterator[Kind]:
     """Each part on each number of devices, in replicas of every size."""
 
     def served(name: str, deployment: Deployment, **limits: Any) -> tuple[tuple[str], Deployment, Service]:
         return (name,), deployment, serve(deployment, traffic, **limits)
 
+    def way(name: str, deployment: Deployment, layout: Layout, count: int) -> Way:
+        return partial(served, name, deployment.resized(count).with_layout(layout))
+
     for name, deployment in smallest.items():
         for layout in dict.fromkeys(chain.from_iterable(layouts[name].values())):
-            for replicas in _replicas(most // layout.devices):
-                yield partial(served, name, deployment.resized(replicas * layout.devices).with_layout(layout))
-
-
-def _enough(name: str, tried: Iterable[Option], most: int) -> int:
-    """The fewest devices of a part that were found to keep to the objective; all that may be tried if none were."""
-    return min((each.devices for each in tried if each.parts == (name,) and each.meets), default=most)
+            counts = tuple(replicas * layout.devices for replicas in _replicas(most // layout.devices))
+            yield Kind((name,), counts, layout.devices, partial(way, name, deployment, layout))
 
 
 def _served(smallest: dict[str, Deployment], traffic: Traffic, most: Mapping[str, int]) -> Iterator[Way]:
@@ -202,7 +189,7 @@ def _split(
     traffic: Traffic,
     link: Link | str,
     most: int,
-) -> Iterator[Way]:
+) -> Iterator[Kind]:
     """Every pair of parts, decode in replicas of the smallest size and of a few larger ones."""
 
     def balanced(
@@ -211,16 +198,19 @@ def _split(
         found = balance(system, traffic, count, **limits)
         return names, found.system, found.service
 
+    def way(names: tuple[str, str], system: PrefillDecode, count: int) -> Way:
+        return partial(balanced, names, system, count)
+
     for decoding, decode in smallest.items():
         sizes = list(layouts[decoding].values())[:_DECODE_SIZES]
         for layout in dict.fromkeys(of_size[-1] for of_size in sizes if of_size):  # for the most sequences
             for prompting, prefill in smallest.items():
                 system = PrefillDecode(prefill, decode.resized(layout.devices).with_layout(layout), link)
                 least = prefill.devices + layout.devices
+                counts = tuple(least * 2**power for power in range((most // least).bit_length()))
+                unit = math.gcd(prefill.devices, layout.devices)
                 names = prompting, decoding
-                yield from (
-                    partial(balanced, names, system, least * 2**power) for power in range((most // least).bit_length())
-                )
+                yield Kind(names, counts, unit, partial(way, names, system))
 
 
 def _batches(traffic: Traffic, max_batch: float | None) -> list[float]:

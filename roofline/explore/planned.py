@@ -27,6 +27,8 @@ MINIMIZE = (
 A request pays for all devices; the price of its output tokens leaves out what prompts pay for, and falls where these
 take longer.
 """
+TIMES = ("ttft", "tpot", "e2e_latency")
+"""Those of `MINIMIZE` that more devices make less."""
 OF_FURTHER_TOKENS = ("usd_per_million_output_tokens", "tpot")
 """Those of `MINIMIZE` that an answer of one token does not have."""
 _SHOWN = 8

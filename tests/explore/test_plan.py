@@ -82,6 +82,30 @@ def test_nodes_and_odd_numbers_of_replicas_are_tried() -> None:
     assert 3 in {option.service.pools["devices"].replicas for option in found.options}
 
 
+@pytest.mark.parametrize("parts", [("h100-sxm",), ("h100-sxm", "h100-sxm")])
+def test_the_fewest_devices_that_do_are_found_between_those_tried_first(parts: tuple[str, ...]) -> None:
+    """Seven replicas, or devices of two pools: six are too few, and eight are tried next."""
+    part, link = "h100-sxm", "400 Gbit/s, 2 us" if len(parts) == 2 else None
+    slo, asked = Slo(ttft=1, tpot=0.05), Traffic(isl=2048, osl=256, rate=75)
+    asking: dict[str, Any] = {"accelerators": [part], "slo": slo, "link": link, "most_devices": 8}
+
+    def does(devices: int) -> bool:
+        one = rl.Deployment("llama-3.1-8b", part, tp=1)
+        if link is None:
+            service = serve(one.resized(devices), asked)
+        else:
+            service = rl.balance(rl.PrefillDecode(one, one, link), asked, devices).service
+        return bool(service.ttft <= 1 and service.tpot <= 0.05)
+
+    assert [does(devices) for devices in (6, 7, 8)] == [False, True, True]
+    found = plan("llama-3.1-8b", asked, **asking)
+    of_kind = [option.devices for option in found.options if option.parts == parts and option.meets]
+    assert min(of_kind) == 7
+    if link is None:
+        quick = plan("llama-3.1-8b", asked, **asking, minimize="ttft")
+        assert 7 not in {option.devices for option in quick.options}
+
+
 def test_of_pools_that_cost_the_same_the_faster_is_first() -> None:
     """At a given rate the rent per request is that of the devices."""
     asked = Traffic(isl=1024, osl=256, rate=2)
