@@ -294,5 +294,13 @@ CROSS_CHECKS: tuple[CrossCheck, ...] = (
         0.0,
         _BUILT,
     ),
+    CrossCheck(
+        "values_are_as_printed",
+        "a value is the printed figure beside it, under its reading",
+        (),
+        relations.values_are_as_printed,
+        0.005,
+        _EXACT,
+    ),
 )
 """Every check, in the order in which results come."""

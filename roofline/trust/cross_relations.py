@@ -6,6 +6,7 @@ A relation takes a part and a tolerance and yields the comparisons that the part
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -13,8 +14,8 @@ from typing import Literal
 
 from roofline.describe.formats import FORMATS
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
-from roofline.describe.provenance import Cited, rounding_of
-from roofline.errors import MissingNumber, UnknownName
+from roofline.describe.provenance import Cited, read_printed, rounding_of
+from roofline.errors import MissingNumber, RooflineError, UnknownName
 from roofline.units import format_quantity
 
 Part = HbmAccelerator | SramAccelerator
@@ -97,6 +98,20 @@ def product_is(field: str, *factors: str | float) -> Relation:
         yield Comparison(product_of(part, *factors, unit=right.unit), right, tolerance)
 
     return compare
+
+
+def values_are_as_printed(part: Part, tolerance: float) -> Iterator[Comparison]:
+    """What a document prints of a number, read as the file says, is its value; words that are no figure say nothing."""
+    for field in part.cited_fields():
+        number = part.cite(field)
+        if number.as_printed is None:
+            continue
+        with suppress(RooflineError):
+            read = read_printed(number.as_printed, number.reading)
+            if read.dimension == number.quantity.dimension:
+                words = f'"{number.as_printed}"' + (f", {number.reading}" if number.reading else "")
+                left = side(part, field)
+                yield Comparison(left, Side(words, read.value, left.unit), tolerance)
 
 
 def names_between(part: Part, prefix: str = "", suffix: str = "") -> list[str]:

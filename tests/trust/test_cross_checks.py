@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roofline.describe.catalog import accelerator, accelerators
+from roofline.describe.provenance import Cited
 from roofline.errors import RooflineError
 from roofline.trust.cross_checks import CROSS_CHECKS, contradictions, cross_check
 
@@ -64,6 +65,33 @@ WRONG = [
 ]
 
 
+MISREAD = {"as_printed": "1,979 teraFLOPS*", "source": "a page"}
+"""What a page prints of the sparse rate."""
+
+
+@pytest.mark.parametrize(
+    ("value", "reading", "said"),
+    [
+        ("989.5 TFLOP/s", "sparse halved", ""),
+        ("990 TFLOP/s", "sparse halved", ""),  # rounded
+        ("899.5 TFLOP/s", "sparse halved", 'peak.bf16 = 900 TFLOP/s, equal to "1,979 teraFLOPS*", sparse halved = 990'),
+        ("989.5 TFLOP/s", None, 'equal to "1,979 teraFLOPS*" = 1.98 PFLOP/s? off by -50.0%'),
+    ],
+)
+def test_a_value_is_held_to_what_is_printed_beside_it(value: str, reading: str | None, said: str) -> None:
+    chip = accelerator("h100-sxm").with_(**{"peak.bf16": Cited(value=value, reading=reading, **MISREAD)})  # type: ignore[arg-type]
+    found = [str(each) for each in contradictions(chip) if each.check.name == "values_are_as_printed"]
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+
+
+def test_printed_words_that_are_no_figure_say_nothing() -> None:
+    for printed in ("up to a petaflop", "1,979 GB"):
+        number = Cited(value="1 PFLOP/s", source="a page", as_printed=printed)  # type: ignore[arg-type]
+        results = cross_check(accelerator("h100-sxm").with_(**{"peak.bf16": number}))
+        assert not [each for each in results if each.comparison and each.comparison.right.text == f'"{printed}"']
+
+
 @pytest.mark.parametrize(("name", "field", "value", "slip", "check"), WRONG, ids=lambda value: str(value)[:24])
 def test_a_wrong_number_contradicts_another(name: str, field: str, value: str | None, slip: str, check: str) -> None:
     try:
@@ -76,7 +104,8 @@ def test_a_wrong_number_contradicts_another(name: str, field: str, value: str | 
 
 
 def test_every_check_is_seen_to_fail() -> None:
-    assert sorted({check.name for check in CROSS_CHECKS} - {check for *_, check in WRONG}) == []
+    seen = {check for *_, check in WRONG} | {"values_are_as_printed"}
+    assert sorted({check.name for check in CROSS_CHECKS} - seen) == []
 
 
 MOST_USED = (
