@@ -61,11 +61,6 @@ class Mix:
         return math.inf if self.crowd is None else max(0.0, self.crowd - 1)
 
     @property
-    def circle(self) -> float:
-        """Requests that make room for each other: those in flight, or that are decoded at once [1]."""
-        return max(1.0, min(self.fellows + 1, self.most))
-
-    @property
     def gates(self) -> bool:
         """Whether steps take the prompts that came at random in the step before."""
         return self.crowd is None and self.generated > 0
@@ -83,11 +78,10 @@ class Mix:
     def entering(self, batch: Any) -> Any:
         """Prompts of others that are computed while a sequence is decoded [1].
 
-        As many as are in a step with it, for each that leaves makes room for one; of a circle, one's own apart.
+        As many as are in a step with it, for each that leaves makes room for one; in a closed circle one's own apart,
+        and no more than there is room for beside it.
         """
-        if self.crowd is None:
-            return minimum(batch, max(0.0, self.most - 1))
-        return minimum(batch, self.circle) * (1 - 1 / self.circle)
+        return minimum(minimum(batch, self.fellows + 1) * self.met, max(0.0, self.most - 1))
 
     def added(self, batch: Any) -> Any:
         """The replica's time that a prompt adds to the steps of a decode batch [s].
@@ -124,10 +118,11 @@ class Mix:
         return self.rate(batch, step) * self.generated * self.interval(batch, step)
 
     def in_a_step(self, decoding: Any, rate: Any) -> Any:
-        """The batch at which so many are in decode on average, at a rate of requests; at most the whole circle [1]."""
+        """The batch at which so many are in decode on average, at a rate of requests; at most all in flight [1]."""
         if self.crowd is None:
             return decoding
-        return decoding / maximum(1 - rate * self.own(decoding) / self.circle, decoding / self.circle)
+        between = 1 - rate * self.own(decoding) / self.crowd
+        return decoding / maximum(between, minimum(1.0, decoding / self.crowd))
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
         """Time to first token [s]: room, the step that is running, prompts before, the prompt, steps between chunks.

@@ -108,7 +108,8 @@ class Load:
 
 def number(row: Row, name: str, default: float | None = None) -> float:
     """A number of a row; `InvalidInput` where there is none and no default, and for one below zero."""
-    text = str(row.get(name) or "").strip()
+    given = row.get(name)
+    text = "" if given is None else str(given).strip()
     if not text and default is not None:
         return default
     try:
@@ -153,7 +154,7 @@ def served(row: Row) -> Served:
         stack,
         _scripted(row),
         overlap(row) == "yes",
-        number(row, "skew") if str(row.get("skew") or "").strip() else None,
+        None if row.get("skew") in (None, "") else number(row, "skew"),
     )
 
 

@@ -226,7 +226,7 @@ def batch_of_a_step(row: Row, asked: Load, place: Station) -> float | None:
     if held is None:
         return None
     decoding = held / place.replicas
-    if not has_two_pools(row):
+    if decoding and not has_two_pools(row):
         rate = decoding / ((asked.osl - 1) * number(row, "tpot_ms") / 1e3)
         decoding = float(mixed(place, asked).in_a_step(decoding, rate))
     return max(1.0, decoding)

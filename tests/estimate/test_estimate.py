@@ -168,6 +168,18 @@ def test_skew_is_the_caller_s_else_the_serving_stack_s() -> None:
             asked(skew=wrong)
 
 
+@pytest.mark.parametrize("efficiency", ["ideal", "calibrated", rl.Efficiency.ideal()])
+def test_other_figures_are_as_if_they_had_been_given(efficiency: str | rl.Efficiency) -> None:
+    """Under a stack, whose host the ideal does without."""
+    asked = {"devices": 2, "tp": 2, "quantization": "fp8", "runtime": "vllm"}
+    first, given = (
+        rl.Deployment("llama-3.1-8b", "mi300x", efficiency=each, **asked) for each in ("calibrated", efficiency)
+    )  # type: ignore[arg-type]
+    changed = first.with_efficiency(efficiency)
+    assert changed.decode(8).seconds == given.decode(8).seconds
+    assert changed.prefill(512).seconds == given.prefill(512).seconds
+
+
 def test_assumptions_say_what_was_assumed() -> None:
     """The reserve of serving stacks, even routing, a missing feed rate, a vocabulary cut over stages.
 

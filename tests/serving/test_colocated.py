@@ -74,6 +74,13 @@ def test_the_cache_caps_the_batch() -> None:
     assert any("further requests wait" in text for text in service.assumptions)
 
 
+def test_those_that_wait_are_neither_decoded_nor_computed() -> None:
+    service = serve(GPU, Traffic(isl=8192, osl=64, concurrency=32, lengths="equal"))
+    working = 63 * service.tpot + GPU.prefill(8192).seconds
+    assert service.queued == pytest.approx(32 - service.requests_per_second * working)
+    assert service.queued > 0.05
+
+
 def test_a_replica_may_be_told_how_many_it_decodes() -> None:
     free, told = (serve(GPU, Traffic(2048, 512, concurrency=64), max_batch=most) for most in (None, 16))
     assert told.pools["devices"].batch == pytest.approx(16)

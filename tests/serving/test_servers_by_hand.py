@@ -156,6 +156,29 @@ def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
     assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + with_prompts / 2 / 2 + before)
 
 
+def test_one_s_own_prompt_holds_one_up_until_the_first_token() -> None:
+    """Four in flight, prompts of 1 s, 100 steps of 0.01 s: three prompts of others meanwhile, and one's own between.
+
+    Where a draft takes it after the first token, of 1 s only the 0.4 s before are.
+    """
+    mix = Mix(taking(1.0), 100.0, 4.0, 0.0)
+    assert mix.interval(4.0, 0.01) == pytest.approx(0.01 + 3 * 1.0 / 100)
+    assert mix.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 4 * 1.0))
+    assert mix.decoding(4.0, 0.01) == pytest.approx(4 * 4 / 5)
+    assert mix.in_a_step(4 * 4 / 5, 4 / 5) == pytest.approx(4)
+    assert mix.in_a_step(3.9, 4 / 5) == 4  # no more than there are
+    assert replace(mix, most=2.0).in_a_step(3.9, 4 / 5) == 4  # whatever is thought to be the room for them
+    drafted = replace(mix, prompt=Prompt(0.4, mix.prompt.passes))
+    assert drafted.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 3 * 1.0 + 0.4))
+    random = replace(mix, crowd=None)
+    assert random.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 4 * 1.0))
+    assert random.decoding(4.0, 0.01) == random.in_a_step(4.0, 4 / 5) == pytest.approx(4)
+    assert replace(mix, most=8.0).rate(4.0, 0.01) == mix.rate(4.0, 0.01)  # a cap that binds nobody changes nothing
+    capped = replace(mix, crowd=64.0, most=4.0)
+    assert capped.rate(4.0, 0.01) == mix.rate(4.0, 0.01)
+    assert capped.slots(4 / 5, 4.0, 0.01) == pytest.approx(4)
+
+
 def test_requests_at_random_find_long_steps_more_often() -> None:
     """A step of 0.1 s without prompts, and half of all time for prompts of 1 s."""
     mix = Mix(taking(1.0), 100.0, None, 0.0)
