@@ -19,7 +19,7 @@ from roofline.estimate.serving_words import explained
 
 @dataclass(frozen=True)
 class Pool:
-    """Devices of one part and what they do: sequences in `batch` on one replica, and the share of time they work.
+    """Devices of one part: sequences in the `batch` of a step on one replica, and the share of time that they work.
 
     `input_share` is the part of their time, idle time included in proportion, that prompts pay for [1]. `price` of one
     device [USD/h] and `power` [W], None where nobody published them. With arrays in the traffic, `layout` and

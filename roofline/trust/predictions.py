@@ -40,8 +40,9 @@ CROSSING_LATENCY = 1e-5
 class Prediction:
     """A row and what is predicted of it; times in seconds, None where there is no prediction.
 
-    `value` is in the row's own `metric`. `status` is `ok`, `does_not_fit` or `unsupported`, with a `message` that says
-    why, or of an `ok` row what was taken otherwise than it is written.
+    `value` is in the row's own `metric`, `batch` the sequences in decode over all devices and all time. `status` is
+    `ok`, `does_not_fit` or `unsupported`, with a `message` that says why, or of an `ok` row what was taken otherwise
+    than it is written.
     """
 
     row: Row
