@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,7 @@ class Deployment:
             self._given["tp"] = 1
             if self.devices > 1:
                 self._format_notes = (*self._format_notes, f"{self.runtime.name} deals out layers: no tensor ranks")
-        self.rates = Rates.of(self.accelerator, efficiency, formats.peaks).under(
-            None if efficiency == "ideal" else self.runtime
-        )
+        self.rates = self._rated(efficiency, formats.peaks)
         given, measured = _amount("skew", skew), 0.0 if self.runtime is None else self.runtime.skew
         self.skew = measured if given is None else given
         self.overlap = _flag("overlap", overlap)
@@ -211,8 +209,11 @@ class Deployment:
 
     def with_efficiency(self, efficiency: str | Path | Efficiency) -> Deployment:
         """This deployment with other fitted figures."""
-        rates = Rates.of(self.accelerator, efficiency, self.rates.peaks)
-        return self._changed(rates=rates.under(None if efficiency == "ideal" else self.runtime))
+        return self._changed(rates=self._rated(efficiency, self.rates.peaks))
+
+    def _rated(self, efficiency: str | Path | Efficiency, peaks: Mapping[str, str]) -> Rates:
+        """Rates by some figures, under the serving stack unless nothing is lost."""
+        return Rates.of(self.accelerator, efficiency, peaks).under(None if efficiency == "ideal" else self.runtime)
 
     def resized(self, devices: int) -> Deployment:
         """This deployment on another number of devices; `LayoutError` where its ranks do not go on them."""

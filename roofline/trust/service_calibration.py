@@ -105,7 +105,8 @@ def calibrate_service(rows: Sequence[Row], unread: Mapping[str, int] | None = No
         raise InvalidInput("measured service", given=f"{len(seen)} usable times", expected=f"at least two{without}")
     first = fitted(seen)
     # How many sequences were in a step depends on how long prompts take, which is known now.
-    known = _efficiency(parts[0], rows, first, evidence(first.predicted, first.measured), _advised(seen, first))
+    unsaid = dict.fromkeys(first.figures, "")
+    known = _efficiency(parts[0], rows, first, evidence(first.predicted, first.measured), unsaid)
     seen, _ = observations(rows, known)
     fit = fitted(seen)
     said, advised = scattering(fit.predicted, fit.measured, fit.scatter), _advised(seen, fit)
