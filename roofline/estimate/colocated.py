@@ -113,9 +113,9 @@ class Mix:
         """How long one's own prompt holds one up [s]: until the first token, also where a draft takes it after that."""
         return minimum(self.added(batch), self.prompt.latency)
 
-    def decoding(self, batch: Any, step: Any) -> Any:
+    def decoding(self, rate: Any, batch: Any, step: Any) -> Any:
         """Sequences in decode averaged over all time, also that of prompts, in which no step is taken [1]."""
-        return self.rate(batch, step) * self.generated * self.interval(batch, step)
+        return rate * self.generated * self.interval(batch, step)
 
     def in_a_step(self, decoding: Any, rate: Any) -> Any:
         """The batch at which so many are in decode on average, at a rate of requests; at most all in flight [1]."""
@@ -197,11 +197,11 @@ class Mix:
 
     def held(self, rate: Any, batch: Any, step: Any) -> Any:
         """Requests in flight at a decode batch [1]."""
-        return self.decoding(batch, step) + rate * self.first_token(rate, batch, step)
+        return self.decoding(rate, batch, step) + rate * self.first_token(rate, batch, step)
 
     def slots(self, rate: Any, batch: Any, step: Any) -> Any:
         """Sequences that have room at a decode batch [1]: those in decode, and those whose prompt is computed."""
-        return self.decoding(batch, step) + rate * self.each(rate, batch)
+        return self.decoding(rate, batch, step) + rate * self.each(rate, batch)
 
     def reached(self, batch: Any, step: Any, offered: float | None = None) -> Any:
         """The share of the requests in flight that a decode batch has, or of those `offered` per second that it

@@ -52,12 +52,8 @@ class Trials:
         found = [{count: self._judged(kind.way(count)) for count in kind.counts} for kind in kinds]
         if self.minimize in TIMES:
             return
-        least: dict[tuple[str, ...], float] = {}
-        for option in self.tried.values():
-            if option.meets and option.value is not None:
-                least[option.parts] = min(option.value, least.get(option.parts, math.inf))
         for kind, options in zip(kinds, found, strict=True):
-            self._narrow(kind, options, least)
+            self._narrow(kind, options)
 
     def of_ways(self, ways: Sequence[Way]) -> None:
         """Each of some ways."""
@@ -84,10 +80,15 @@ class Trials:
             self.progress(self.done, max(self.known, self.done))
         return option
 
-    def _narrow(self, kind: Kind, found: Mapping[int, Option | None], least: dict[tuple[str, ...], float]) -> None:
+    def _least(self, parts: tuple[str, ...]) -> float:
+        """The least value of some parts where the objective is kept to; without end if none has one."""
+        options = (each for each in self.tried.values() if each.parts == parts and each.meets)
+        return min((each.value for each in options if each.value is not None), default=math.inf)
+
+    def _narrow(self, kind: Kind, found: Mapping[int, Option | None]) -> None:
         """Looks for the fewest devices of a kind that keep to the objective, by halves.
 
-        Only while they may have the `least` value of their parts: on fewer devices it falls no further than these do.
+        Only while they may have the least value of their parts: on fewer devices it falls no further than these do.
         """
         meeting = [count for count, option in found.items() if option is not None and option.meets]
         if not meeting or meeting[0] == kind.counts[0]:
@@ -95,8 +96,7 @@ class Trials:
         many, option = meeting[0], found[meeting[0]]
         few = max(count for count in found if count < many)
         while many - few > kind.unit and option is not None and option.value is not None:
-            least[kind.parts] = min(option.value, least[kind.parts])
-            if option.value * (few + kind.unit) > least[kind.parts] * many:
+            if option.value * (few + kind.unit) > self._least(kind.parts) * many:
                 return
             middle = few + (many - few) // kind.unit // 2 * kind.unit
             tried = self._judged(kind.way(middle))

@@ -107,7 +107,7 @@ def _together(row: Row, what: Served, stack: Runtime | None) -> Prediction:
     rate = float(mix.rate(batch, step))
     ttft = float(mix.crowd or 0) / rate - mix.generated * tpot
     whole = rate * place.replicas * asked.osl
-    held = float(mix.decoding(batch, step)) * place.replicas
+    held = float(mix.decoding(rate, batch, step)) * place.replicas
     return _answer(row, place, asked, stack, ttft, tpot, whole, held)
 
 

@@ -164,7 +164,7 @@ def test_one_s_own_prompt_holds_one_up_until_the_first_token() -> None:
     mix = Mix(taking(1.0), 100.0, 4.0, 0.0)
     assert mix.interval(4.0, 0.01) == pytest.approx(0.01 + 3 * 1.0 / 100)
     assert mix.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 4 * 1.0))
-    assert mix.decoding(4.0, 0.01) == pytest.approx(4 * 4 / 5)
+    assert mix.decoding(4 / 5, 4.0, 0.01) == pytest.approx(4 * 4 / 5)
     assert mix.in_a_step(4 * 4 / 5, 4 / 5) == pytest.approx(4)
     assert mix.in_a_step(3.9, 4 / 5) == 4  # no more than there are
     assert replace(mix, most=2.0).in_a_step(3.9, 4 / 5) == 4  # whatever is thought to be the room for them
@@ -172,7 +172,7 @@ def test_one_s_own_prompt_holds_one_up_until_the_first_token() -> None:
     assert drafted.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 3 * 1.0 + 0.4))
     random = replace(mix, crowd=None)
     assert random.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 4 * 1.0))
-    assert random.decoding(4.0, 0.01) == random.in_a_step(4.0, 4 / 5) == pytest.approx(4)
+    assert random.decoding(4 / 5, 4.0, 0.01) == random.in_a_step(4.0, 4 / 5) == pytest.approx(4)
     assert replace(mix, most=8.0).rate(4.0, 0.01) == mix.rate(4.0, 0.01)  # a cap that binds nobody changes nothing
     capped = replace(mix, crowd=64.0, most=4.0)
     assert capped.rate(4.0, 0.01) == mix.rate(4.0, 0.01)
