@@ -18,7 +18,7 @@ from benchmarks.measured.earlier_stacks import GROUPS, claimed, earlier, spread_
 from benchmarks.measured.validation_page import BEYOND, EARLIER, STACKS, SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
-from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, runtime
+from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, generations, runtime
 from roofline.trust.drafts_fit import fitted_drafts
 from roofline.trust.evidence import Evidence, evidence
 from roofline.trust.measured_rows import Row, load, number, pool, served
@@ -58,6 +58,17 @@ def bare(name: str) -> Runtime:
     return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
 
 
+def with_generations(stacks: Mapping[str, Runtime]) -> dict[str, Runtime]:
+    """Stacks, and their earlier generations that service tells of: with the same constants and kernels of their own."""
+    found = dict(stacks)
+    for name, stack in stacks.items():
+        for each in generations(name):
+            if each.told_by == "service":
+                said = {one: getattr(each, one) for one in ("name", "note", "of", "below", "until", "wide_caches_on")}
+                found[each.name] = stack.model_copy(update=said)
+    return found
+
+
 @dataclass(frozen=True)
 class Known:
     """What stacks are fitted to: evidence of the rows that draft nothing, and the rows that draft."""
@@ -68,7 +79,7 @@ class Known:
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Known:
         """All that rows say."""
-        plain = tuple(evidence(rows, {name: bare(name) for name in STACKS}))
+        plain = tuple(evidence(rows, with_generations({name: bare(name) for name in STACKS})))
         return cls(plain, tuple(row for row in rows if load(row).draft_length))
 
     def without(self, column: str, value: str) -> Known:
@@ -103,7 +114,7 @@ class Shared:
             alone, sequence = fitted_alone(two_pools, one_pool, numbers)
             numbers = fitted(one_pool, sequence=sequence)
         shared = cls(numbers, fitted_waits(one_pool, numbers), alone)
-        stacks = {name: constants(name, known, shared) for name in STACKS}
+        stacks = with_generations({name: constants(name, known, shared) for name in STACKS})
         apart = fitted_apart(two_pools, stacks) if two_pools else float(shared.waits[3])
         acceptance, verified = fitted_drafts(known.drafting, stacks)
         return replace(shared, apart=apart, acceptance=acceptance, verified=verified)
@@ -138,7 +149,7 @@ def left_out(known: Known, asked: Sequence[Row], column: str) -> dict[str, Predi
     for value in sorted({row[column] for row in asked}):
         kept = known.without(column, value)
         shared = Shared.of(kept)
-        stacks: dict[str, Runtime | None] = {name: constants(name, kept, shared) for name in STACKS}
+        stacks = with_generations({name: constants(name, kept, shared) for name in STACKS})
         for row in asked:
             if row[column] == value:
                 found[row["id"]] = predict(row, stacks)
@@ -194,6 +205,8 @@ def to_toml(stack: Runtime) -> str:
         for name in ("name", "source", "note", "of", "below", "until", "told_by", "kernels_on")
     }
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
+    if stack.wide_caches_on:
+        lines.append(f"wide_caches_on = {json.dumps(list(stack.wide_caches_on))}")
     if stack.stages:
         lines.append("stages = true")
     if stack.sums != "fp32":
@@ -224,7 +237,7 @@ def main() -> None:
     one_pool = [row for row in counted if row["kind"] == "serving"]
     known = Known.of(counted)
     shared = Shared.of(known)
-    before = validate(rows, stacks=dict.fromkeys(STACKS))
+    before = validate(rows, stacks={})
     without_model = left_out(known, counted, "model")
     without_part = left_out(known, counted, "accelerator")
     judged = [found[row["id"]] for found in (without_model, without_part) for row in one_pool]
@@ -233,7 +246,8 @@ def main() -> None:
         tpot = spread(judged, name, lambda each: each.tpot, "tpot_ms")
         ttft = spread(judged, name, lambda each: each.ttft, "ttft_ms")
         stack = stack.model_copy(update={"tpot": tpot, "ttft": ttft})
-        (SPECS / f"{name}.toml").write_text(to_toml(stack), encoding="utf-8")
+        for each in with_generations({name: stack}).values():
+            (SPECS / f"{each.name}.toml").write_text(to_toml(each), encoding="utf-8")
     phases = read_rows(PHASES)
     usual = constants("all", known, shared)
     found_earlier = [earlier(name, usual, [row for row in phases if counts(row)]) for name in EARLIER]

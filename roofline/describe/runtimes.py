@@ -77,8 +77,9 @@ class Runtime(BaseModel):
     of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
     scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
-    the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all. `tpot`, `ttft`: how
-    far measured rows lie.
+    the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all. `wide_caches_on`:
+    parts, by a word of their name, on which decode reads a cache in 8 bits no faster than one in 16, latents apart.
+    `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
     `slice`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
@@ -117,6 +118,7 @@ class Runtime(BaseModel):
     slower: dict[str, float] = {}
     stages: bool = False
     kernels_on: str = ""
+    wide_caches_on: tuple[str, ...] = ()
     slice: int | None = Field(default=None, ge=1)
     sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread
@@ -134,6 +136,14 @@ class Runtime(BaseModel):
     def on(self, vendor: str) -> Runtime:
         """The stack on parts of a vendor: without kernels that are another's."""
         return self if self.kernels_on in ("", vendor) else self.model_copy(update={"kernels": None})
+
+    def reads_wide_caches(self, part: str) -> bool:
+        """Whether a cache in 8 bits is read no faster than one in 16 on a part, by the part's name.
+
+        >>> [runtime(name).reads_wide_caches("NVIDIA H200 SXM 141GB") for name in ("vllm-2025", "vllm")]
+        [True, False]
+        """
+        return not set(self.wide_caches_on).isdisjoint(part.split())
 
     @property
     def has_own_products(self) -> bool:
@@ -211,16 +221,21 @@ def slower_in_service(vendor: str) -> float:
 def generation(name: str, version: str, month: str) -> str:
     """The name of a stack as it was in a version, or where none is stated in a month; its own name in later ones.
 
-    >>> generation("vllm", "0.6.1", ""), generation("vllm", "", "2024-10"), generation("vllm", "0.10", "2024-10")
+    >>> generation("vllm", "0.6.1", ""), generation("vllm", "", "2024-10"), generation("vllm", "0.12", "2024-10")
     ('vllm-2024', 'vllm-2024', 'vllm')
     """
-    for earlier in map(runtime, runtimes()):
-        if earlier.of != name:
-            continue
+    for earlier in generations(name):
         stated = bool(version and earlier.below)
         if _numbers(version) < _numbers(earlier.below) if stated else "" < month <= earlier.until:
             return earlier.name
     return name
+
+
+@cache
+def generations(name: str) -> tuple[Runtime, ...]:
+    """The described earlier generations of a stack, the oldest first."""
+    earlier = (stack for stack in map(runtime, runtimes()) if stack.of == name)
+    return tuple(sorted(earlier, key=lambda stack: stack.until))
 
 
 def _numbers(version: str) -> list[int]:

@@ -282,7 +282,7 @@ class ExpertKernel:
         Tokens have `copies`, and may be limited to `chosen_groups` of the `expert_groups`.
         """
         ranks = self.group / self.cut
-        return float(fullest_rank_reached(ranks, copies, expert_groups, chosen_groups, self.crowded))  # type: ignore[arg-type]
+        return float(fullest_rank_reached(ranks, copies, expert_groups, chosen_groups, self.uneven))  # type: ignore[arg-type]
 
     def rows(self, load: Load) -> Num:
         """Rows that are routed to the experts of one device; devices that cut an expert all see its rows whole [1]."""

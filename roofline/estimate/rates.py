@@ -10,6 +10,7 @@ from pathlib import Path
 from roofline.describe.catalog import accelerator as described
 from roofline.describe.catalog import accelerators, calibration, part_class, read_efficiency
 from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, CollectiveFit, Efficiency, KernelFit
+from roofline.describe.formats import width
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.describe.runtimes import Runtime, slower_in_service
 from roofline.errors import InvalidInput, SpecError
@@ -140,6 +141,10 @@ class Rates:
         return self.peaks.get(operation.computed) or next(iter(self.accelerator.peak))
 
     def _kernel_fit(self, operation: Operation) -> KernelFit:
+        if self._reads_wide(operation.kernel_class, operation.stored, operation.computed):
+            wide = self._kernel_fit(replace(operation, stored=operation.computed))
+            narrower = float(width(operation.stored) / width(operation.computed))
+            return wide.model_copy(update={"memory": wide.memory * narrower})
         for source in self.sources:
             fit = source.kernel(operation.kernel_class, operation.stored, operation.computed)
             if fit is not None:
@@ -196,6 +201,13 @@ class Rates:
         """Whether it is of experts in MXFP4, whose scales the part's products take."""
         return operation.kernel_class == "experts" and operation.stored == "mxfp4" and self.accelerator.scales_blocks
 
+    def _reads_wide(self, kernel_class: str, stored: str, computed: str) -> bool:
+        """Whether it is attention over a cache in 8 bits that the stack reads no faster than one in 16."""
+        if self.runtime is None or (self.given and "attention_decode" in self.own[0].kernels):
+            return False
+        narrow = kernel_class == "attention_decode" and stored == "fp8" and computed in ("bf16", "fp16")
+        return narrow and self.runtime.reads_wide_caches(self.accelerator.name)
+
     def _missing(self, table: str) -> SpecError:
         where = f"efficiency of {self.accelerator.name}"
         return SpecError(
@@ -213,6 +225,8 @@ class Rates:
         found = [self.runtime.sentence]
         if self.faster_sums != 1:
             found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
+        if any(self._reads_wide(*key) for key in self._kernels):
+            found.append(f"{self.runtime.name} reads a cache in 8 bits no faster than one in 16 on this part")
         return found
 
     def _borrowed(self) -> list[str]:

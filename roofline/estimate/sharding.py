@@ -173,7 +173,7 @@ def _expert_kernels(
     among = mixture.expert_groups, mixture.chosen_groups
     copies, tensor = min(mixture.top_k, layout.ep), layout.expert_tp
     distinct = float(nodes_reached(layout.ep, mixture.top_k, *among))  # type: ignore[arg-type]
-    crowded, reached = kernel.crowded, kernel.reached(mixture.top_k, *among)
+    uneven, reached = kernel.uneven, kernel.reached(mixture.top_k, *among)
 
     def exchange(term: str, dispatch_width: float, combine_width: float) -> TransferKernel:
         # Every device of an expert needs the token; one of them returns the sum. The fullest rank is waited for.
@@ -183,7 +183,7 @@ def _expert_kernels(
         return TransferKernel(
             term,
             "all_to_all",
-            sent(copies * crowded, dispatch_width * tensor),
+            sent(copies * uneven, dispatch_width * tensor),
             0,
             layout.expert_group,
             copies=mixture.top_k,

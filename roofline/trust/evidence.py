@@ -250,12 +250,16 @@ def touched(known: Mapping[str, Array], part: str, skew: float) -> Array:
 
 
 def crowded(known: Mapping[str, Array], part: str, skew: float) -> tuple[Array, Array]:
-    """Rows of the fullest rank over those of an average one, as `ExpertKernel.crowded` has them, and those that are
-    sent to it, each token of a prompt once [1].
+    """Times the rows that the fullest rank has without skew which it has with it, as `ExpertKernel.crowded` has them,
+    and the same of those that are sent to it, each token of a prompt once [1].
     """
     experts, chosen, held, deviate, ranks, groups, limit, once = (
         known[f"{part}.experts.{name}"]
         for name in ("experts", "chosen", "held", "deviate", "ranks", "expert_groups", "chosen_groups", "once")
     )
     rows = np.asarray(fullest_rank_rows(experts, chosen, held, deviate, skew))
-    return rows, np.where(once > 0, np.asarray(fullest_rank_reached(ranks, chosen, groups, limit, rows)), rows)
+    uneven = held * ranks / experts
+    reached, before = (
+        np.asarray(fullest_rank_reached(ranks, chosen, groups, limit, times)) for times in (uneven * rows, uneven)
+    )
+    return rows, np.where(once > 0, reached / before, rows)

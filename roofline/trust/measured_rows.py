@@ -50,6 +50,7 @@ _OTHER_PARTS = (("LLM-Inference-Bench", "a100-sxm-80gb", "a100-sxm-40gb"),)
 LLM-Inference-Bench (arXiv:2411.00136) does not say how much memory its A100s have. Llama-3-8B in 16 bits under vLLM
 takes 66 s for 32 sequences of 2,048 tokens in and out, and 126 s for 64: twice, as where 40 GB hold 32 but not 64.
 """
+_ENDLESS = "1000 TB"
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
 
@@ -71,7 +72,8 @@ class Served:
 
     `runtime`: the serving stack, and `stack` its generation. `scripted`: by a launch script of InferenceX, which sets
     what the row does not record. `overlap`: halves of a batch take turns, and `skew`: how unevenly experts are chosen
-    [1], as own columns of the row say; None where nothing is said.
+    [1], as own columns of the row say; None where nothing is said. `holds_all`: whether the part is taken to hold
+    whatever it was measured with.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Served:
     scripted: bool = False
     overlap: bool = False
     skew: float | None = None
+    holds_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -311,6 +314,9 @@ def deployment(what: Served, where: PoolRow, stack: Runtime | None) -> Deploymen
 def _laid_out(what: Served, where: PoolRow, chosen: Quantization, stack: Runtime | None) -> Deployment:
     """Ranks that do not divide the heads are data ranks of the attention, as stacks then have to have it."""
     model, part = described(what.model), accelerator(what.accelerator)
+    if what.holds_all:
+        sizes = (f"memory.{tier}.{size}" for tier in part.memory for size in ("capacity", "usable"))
+        part = part.with_(**dict.fromkeys(sizes, _ENDLESS))
     ep = where.ep if model.parameters().experts else 1
 
     def made(tp: int, dp: int, ep: int) -> Deployment:

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.describe.link import Link
 from roofline.describe.runtimes import Runtime
-from roofline.errors import DoesNotFit, RooflineError
+from roofline.errors import DoesNotFit, MissingNumber, RooflineError
 from roofline.estimate.colocated import Mix
 from roofline.estimate.disaggregation import Crossing, PrefillDecode, Split
 from roofline.estimate.queues import NEARLY
@@ -42,7 +42,7 @@ class Prediction:
 
     `value` is in the row's own `metric`, `batch` the sequences in decode over all devices and all time. `status` is
     `ok`, `does_not_fit` or `unsupported`, with a `message` that says why, or of an `ok` row what was taken otherwise
-    than it is written.
+    than it is written. Service that does not fit by its row is predicted as if memory held it, since it was measured.
     """
 
     row: Row
@@ -65,7 +65,11 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
         if _single_phase(row):
             return Prediction(row, "ok", said, value=static_value(row, what, stack), stack=stack)
         answer = _split if has_two_pools(row) else _together
-        return replace(answer(row, what, stack), message=said)
+        try:
+            return replace(answer(row, what, stack), message=said)
+        except DoesNotFit as error:  # it was measured, so that something is smaller than the row has it
+            held = answer(row, replace(what, holds_all=True), stack)
+            return replace(held, status="does_not_fit", message=message(error))
     except DoesNotFit as error:
         return Prediction(row, "does_not_fit", message(error))
     except RooflineError as error:
@@ -187,9 +191,11 @@ def holding(what: Served, where: PoolRow, stack: Runtime | None, asked: Load) ->
 
 
 def _wire(sender: Station) -> Link:
-    """The scale-out link of a pool's part, else its scale-up one; its latency is hardly ever published."""
-    links = sender.deployment.accelerator.link
-    tier = links.get("scale_out") or links["scale_up"]
+    """The scale-out link of a pool's part, else its widest one; its latency is hardly ever published."""
+    part = sender.deployment.accelerator
+    if not part.link:
+        raise MissingNumber(f"{part.name}: no link is published, and two pools need one")
+    tier = part.link.get("scale_out") or list(part.link.values())[-1]
     return Link(bandwidth=f"{tier.bandwidth.value} B/s", latency=f"{CROSSING_LATENCY} s")
 
 

@@ -119,7 +119,7 @@ def fitted_apart(rows: Sequence[Evidence], stacks: Mapping[str, Runtime]) -> flo
     Where more requests are in flight than may decode, the others wait for room, and tell nothing of it.
     """
     telling = [row for row in rows if row.crowd <= load(row.row).max_batch]
-    known = [_measured(row, stacks[row.row["runtime"]]) for row in telling]
+    known = [_measured(row, stacks[served(row.row).stack]) for row in telling]
     measured = np.array([row.ttft for row in telling])
 
     def cost(apart: Array) -> float:

@@ -324,6 +324,28 @@ def test_the_fullest_rank_of_uneven_experts_decides() -> None:
     assert (spread.fewest_flops, spread.fewest_weights) == (cut.fewest_flops, cut.fewest_weights)
 
 
+def test_the_fullest_rank_of_uneven_experts_is_sent_more() -> None:
+    """Five experts on four ranks: to the one that has two of them go 1.6 times the rows that go to each of four alike,
+    and of a prompt, whose two copies reach 1 - (3 / 5) ² of the tokens there and 1 - (3 / 4) ² of them alike, 1.46.
+    """
+
+    def sent(experts: int, phase: str) -> list[Any]:
+        mixture = MoE(experts=experts, top_k=2, expert_width=8)
+        layers = (Layer(mixer=None, feed_forward=mixture),)
+        model = ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False)
+        spread = plan(model, Layout(dp=4, ep=4))
+        step = (
+            spread.decode(batch=4.0, context=1.0)
+            if phase == "decode"
+            else spread.prefill(batch=4.0, prompt=64.0, cached=0.0)
+        )
+        return [item.size for name in ("dispatch", "combine") for item in term(step, name)]
+
+    for phase, times in (("decode", 1.6), ("prefill", (1 - (3 / 5) ** 2) / (1 - (3 / 4) ** 2))):
+        for uneven, even in zip(sent(5, phase), sent(8, phase), strict=True):
+            assert uneven == close(times * even)
+
+
 def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
     """Cut over the same devices, all of them read the same; whole on them, one reads more than the mean."""
     mixture = MoE(experts=64, top_k=4, expert_width=8)

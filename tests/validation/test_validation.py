@@ -2,13 +2,16 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.measured.validation_page import page, stored
+from roofline.describe.runtimes import runtime
 from roofline.errors import InvalidInput
-from roofline.trust.predictions import floor_of, predict
+from roofline.trust.measured_rows import load, served
+from roofline.trust.predictions import decode_pool, floor_of, predict
 from roofline.trust.validation import COLUMNS, read_rows, validate, validate_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +108,25 @@ def test_a_row_that_says_nothing_usable_is_answered_not_raised(changes: dict[str
 def test_a_model_that_does_not_fit_is_said_not_to() -> None:
     row = {**ROWS[next(iter(SAMPLE))], "kind": "serving", "model": "deepseek-ai/DeepSeek-R1", "accelerator": "h100-sxm"}
     row.update(devices="1", tp="1", pp="1", dp="1", ep="1", quantization="fp8")
-    assert predict(row).status == "does_not_fit"
+    found = predict(row)
+    assert found.status == "does_not_fit"
+
+
+def test_service_that_does_not_fit_by_its_row_is_predicted_as_if_memory_held_it() -> None:
+    """It was measured. What fits is predicted alike, whatever memory is left over."""
+    row = {**ROWS[next(iter(SAMPLE))], "kind": "serving", "model": "meta-llama/Llama-3.1-70B", "quantization": "bf16"}
+    row.update(devices="1", tp="1", pp="1", dp="1", ep="1", speculation="none", concurrency="4", kv_cache="bf16")
+    tight, roomy = (predict({**row, "accelerator": part}) for part in ("h200-sxm", "b200-sxm"))
+    assert (tight.status, roomy.status) == ("does_not_fit", "ok")
+    for each in (tight, roomy):
+        floor, tpot, ttft = (float(time or 0) for time in (each.floor, each.tpot, each.ttft))
+        assert 0 < floor <= tpot < ttft
+    assert "GB" in tight.message
+    row["accelerator"] = "b200-sxm"
+    asked, stack = load(row), runtime("vllm")
+    told, all_held = (decode_pool(row, replace(served(row), holds_all=each), stack, asked) for each in (False, True))
+    assert told.steps(asked) == pytest.approx(all_held.steps(asked), rel=1e-12)
+    assert told.held(asked) < all_held.held(asked)
 
 
 def test_errors_are_told_by_group_with_their_bias() -> None:
