@@ -110,7 +110,7 @@ class Quantization(BaseModel):
     `weights` of the linear layers; `experts` of the routed experts where they differ (None: as `weights`); `lm_head` of
     embedding, head, router and norms; `activations` is the format matrix multiplications run in (weights stored wider
     than it run in their own format); `kv_cache` of the cache, `state` of recurrent states, `attention` of the score and
-    value products; `all_reduce` of the sums that cross between tensor ranks.
+    value products; `all_reduce` of the sums that cross between tensor ranks, of which small ones cross in 16 bits.
 
     States are in fp32 unless said otherwise: "only `float32` is known to have no accuracy issues by default"
     (vllm-project/vllm, model_executor/models/config.py, of `mamba_ssm_cache_dtype`), and `mamba_ssm_dtype` of published

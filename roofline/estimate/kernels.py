@@ -29,12 +29,18 @@ from roofline.estimate.work import (
     activation_width,
     exact_width,
 )
-from roofline.numeric import SCALAR, Num, kind, minimum
+from roofline.numeric import SCALAR, Num, kind, maximum, minimum
 
 BLOCK_ROWS = 128
 """Queries of one head that a core works on at a time, all their keys in turn [1].
 
 Shah et al. 2024, "FlashAttention-3", arXiv:2407.08608, blocks of 128 rows; 64 to 128 in FlashAttention-2.
+"""
+NARROWED = 2 * 2**20
+"""Size from which on sums are compressed, of the buffer in 16 bits; a compressed one counts as no smaller [B].
+
+vllm-project/vllm, distributed/device_communicators/quick_all_reduce.py at 02cdf876, `_QR_MIN_SIZE`: 2 MiB for 4 bits
+over four and eight ranks in fp16, 1 MiB over two. Smaller ones are sooner there as they are.
 """
 _LEAST_SKEW = 1e-6
 """Below this skew the count of experts is that without one, to as many digits, and its equation loses them [1]."""
@@ -356,6 +362,8 @@ class TransferKernel:
     `prompt_row_bytes` over all ranks that are expected to have some. These are the two modes of DeepEP
     (deepseek-ai/DeepEP, csrc/kernels: `is_token_in_rank` in intranode.cu, a send for each of `topk_idx` in
     internode_ll.cu). A router may limit a token to `chosen_groups` of the `expert_groups`.
+
+    Sums in less than 16 bits cross in those, with `wide_row_bytes`, while they are small (`NARROWED`).
     """
 
     term: str
@@ -365,6 +373,7 @@ class TransferKernel:
     ranks: int
     over_group: bool = False
     last_row_only: bool = False
+    wide_row_bytes: float = 0
     copies: int = 1
     once_row_bytes: float = 0
     prompt_row_bytes: float | None = None
@@ -379,6 +388,8 @@ class TransferKernel:
         fewest: Num = 0  # without a pass over an array
         if self.fewest_row_bytes:
             fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
+        if self.wide_row_bytes:
+            size = minimum(rows * self.wide_row_bytes, maximum(size, NARROWED))
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)
         once = rows * self.once_row_bytes

@@ -91,7 +91,7 @@ class Rates:
 
     @property
     def slower(self) -> float:
-        """Times as long as its class that kernels take on this part, of whose vendor none are fitted [1].
+        """Times as long as its class that kernels take on this part, of whose vendor none are fitted, wires apart [1].
 
         Under a serving stack as its service tells; without one, as that of today's stacks does in the median.
         """
@@ -133,8 +133,7 @@ class Rates:
         if not known:
             raise self._missing(f"collectives.{name}")
         crossing = next((fit.crossing for fit in known if fit.crossing is not None), None)
-        fit = known[0].model_copy(update={"crossing": crossing})
-        return fit if self.slower == 1 else _slower_wires(fit, self.slower)
+        return known[0].model_copy(update={"crossing": crossing})
 
     def _peak(self, operation: Operation) -> str:
         """Elementwise work has no peak of its own; it computes next to nothing, so any will do."""
@@ -279,9 +278,3 @@ def _slower_kernels(fit: KernelFit, times: float) -> KernelFit:
     return fit.model_copy(
         update={"overhead": fit.overhead * times, "compute": fit.compute / times, "memory": fit.memory / times}
     )
-
-
-def _slower_wires(fit: CollectiveFit, times: float) -> CollectiveFit:
-    names = ("overhead", "staged_overhead", "summed_overhead")
-    fixed = {name: each * times for name in names if (each := getattr(fit, name)) is not None}
-    return fit.model_copy(update={**fixed, "bandwidth": fit.bandwidth / times})

@@ -46,6 +46,7 @@ def layer_kernels(
         kv_heads = getattr(mixer, "kv_heads", 1)
         projections = _matmuls("attention_projections", matrices, layout.tp, kv_heads, quantization)
         compiled.extend(projections[:-1])
+        compiled.extend(_full_norm(mixer, layout.tp))
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
         if layout.tp > 1 and parted:
@@ -65,10 +66,26 @@ def layer_kernels(
     return tuple(compiled)
 
 
+def _full_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
+    """A norm over all heads of queries and of keys at once, which a kernel of their own head by head does not need.
+
+    Tensor ranks add up the squares that each has of a row's queries and keys, two numbers in 32 bits (MiniMax-M2 in
+    vllm-project/vllm, whose norms sum their variance over the ranks).
+    """
+    if getattr(mixer, "qk_norm", "none") != "full":
+        return []
+    elements = (mixer.heads + mixer.kv_heads) * mixer.key_dim / tp  # type: ignore[attr-defined]
+    found: list[StreamKernel | TransferKernel] = [StreamKernel("elementwise", 2 * elements * HIDDEN_WIDTH, 1)]
+    if tp > 1:
+        squares = 2 * exact_width("fp32")
+        found.append(TransferKernel("all_reduce", "all_reduce", squares, squares, tp))
+    return found
+
+
 def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
-    row = elements * exact_width(quantization.all_reduce)
-    return TransferKernel("all_reduce", "all_reduce", row, row, ranks)
+    row, wide = (elements * width for width in (exact_width(quantization.all_reduce), HIDDEN_WIDTH))
+    return TransferKernel("all_reduce", "all_reduce", row, row, ranks, wide_row_bytes=wide if row < wide else 0)
 
 
 def _parting(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:

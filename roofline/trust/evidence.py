@@ -87,19 +87,21 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One pass, or a prompt's share of one: its `seconds` without a stack, and what they contain of `experts`, and of
-    other `products` that `Runtime.unscaled` is about [s].
+    """One pass, or a prompt's share of one: its `seconds` without a stack, and what they contain of `experts`, of other
+    `products` that `Runtime.unscaled` is about, and of `wires`, on which no vendor's kernels are slower [s].
     """
 
     seconds: float
     experts: Experts
     products: float
+    wires: float
 
     @classmethod
     def of(cls, settled: Resolved, point: Point, seconds: float, share: float = 1.0) -> Part:
         """A share of the pass at a point, which is known to take so long [s]."""
         step = settled.step(point)
-        return cls(seconds, Experts.of(settled, step, share), share * _unscaled(settled, step))
+        products, wires = _unscaled(settled, step), _on_wires(settled, step)
+        return cls(seconds, Experts.of(settled, step, share), share * products, share * wires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,15 @@ def _crossing(settled: Resolved, step: Step) -> float:
     return seconds
 
 
+def _on_wires(settled: Resolved, step: Step) -> float:
+    """Seconds of the exchanges of a step between ranks, latencies and all [s]."""
+    seconds = 0.0
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Transfer):
+            seconds += count * float(item_seconds(item, settled.machine, settled.rates))  # type: ignore[arg-type]
+    return seconds
+
+
 def _unscaled(settled: Resolved, step: Step) -> float:
     """Seconds of the products of a step, experts apart, that kernels scale [s]."""
     seconds = 0.0
@@ -232,7 +243,7 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     )
     found = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in plain}
     for part in PARTS:
-        for name in ("seconds", "products"):
+        for name in ("seconds", "products", "wires"):
             found[f"{part}.{name}"] = np.array([getattr(getattr(row, part), name) for row in rows], dtype=np.float64)
         for field in fields(Experts):
             values = [getattr(getattr(row, part).experts, field.name) for row in rows]

@@ -79,9 +79,10 @@ class Kernels:
         reading = times * skewed * np.maximum(factor, reached / times)
         working = np.maximum(times * whole * compute * (1 + more), reading)
         measured = overhead + np.maximum(compute, memory)
-        products = (unscaled - 1) * known[f"{part}.products"] + routing * more + crossing * sent
-        others = known[f"{part}.seconds"] - measured + overhead * factor + products
-        return cls(np.asarray(times * others + working), reading, working)
+        products = (unscaled - 1) * known[f"{part}.products"] + routing * more
+        wires = known[f"{part}.wires"]
+        others = known[f"{part}.seconds"] - wires - measured + overhead * factor + products
+        return cls(np.asarray(times * others + working + wires + crossing * sent), reading, working)
 
 
 def prompts(known: Mapping[str, Array], numbers: Array, prompt: Kernels) -> tuple[Array, Array]:
