@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from benchmarks.measured.earlier_stacks import GROUPS, claimed, earlier, spread_
 from benchmarks.measured.validation_page import BEYOND, EARLIER, STACKS, SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
-from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, generations, runtime
+from roofline.describe.runtimes import CONSTANTS, Runtime, Spread, described, generations, runtime, runtimes
 from roofline.trust.drafts_fit import fitted_drafts
 from roofline.trust.evidence import Evidence, evidence
 from roofline.trust.measured_rows import Row, load, number, pool, served
@@ -54,7 +55,9 @@ def bare(name: str) -> Runtime:
     fits = {each: usual.model_copy(update={"compute": measured[own].compute}) for each, own in FOUR_BITS.items()}
     experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": fits})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
-    free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
+    free: dict[str, Any] = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
+    if name in runtimes():
+        free |= {each: getattr(runtime(name), each) for each in ("note", "fuses")}
     return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
 
 
@@ -207,6 +210,8 @@ def to_toml(stack: Runtime) -> str:
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
     if stack.wide_caches_on:
         lines.append(f"wide_caches_on = {json.dumps(list(stack.wide_caches_on))}")
+    if stack.fuses:
+        lines.append(f"fuses = {json.dumps(list(stack.fuses))}")
     if stack.stages:
         lines.append("stages = true")
     if stack.sums != "fp32":

@@ -38,6 +38,7 @@ CONSTANTS = (
 """Names of a stack's numbers, in the order of its file."""
 
 
+Fused = Literal["norms", "shared_experts"]
 _VERSION = r"^(\d+(\.\d+)*)?$"
 _MONTH = r"^(\d{4}-\d{2})?$"
 
@@ -79,7 +80,9 @@ class Runtime(BaseModel):
     says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
     the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all. `wide_caches_on`:
     parts, by a word of their name, on which decode reads a cache in 8 bits no faster than one in 16, latents apart.
-    `tpot`, `ttft`: how far measured rows lie.
+    `fuses`: what it launches with another kernel: `norms` of hidden states wider than 4,096 behind a sum over tensor
+    ranks with that sum, and ungated `shared_experts` as wide as the routed ones with these, where no other rank has
+    whole ones. `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
     `slice`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
@@ -119,6 +122,7 @@ class Runtime(BaseModel):
     stages: bool = False
     kernels_on: str = ""
     wide_caches_on: tuple[str, ...] = ()
+    fuses: tuple[Fused, ...] = ()
     slice: int | None = Field(default=None, ge=1)
     sums: Literal["fp32", "fp16"] = "fp32"
     tpot: Spread

@@ -71,6 +71,7 @@ class Half:
             settled.machine,
             vocabulary=self.vocabulary,
             host=host,
+            fused=settled.rates.fused,
             skew=settled.skew,
         )
 

@@ -48,7 +48,7 @@ _LEAST_SKEW = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class MatmulKernel:
-    """Matrices that share an input and run as one kernel, as one rank holds them.
+    """Matrices that share an input and run as one kernel, or as a part of another, as one rank holds them.
 
     Rows may be shared out over `sharing` ranks that each hold the matrices whole; they could hold a part of them each.
     """
@@ -60,6 +60,7 @@ class MatmulKernel:
     columns: int
     last_row_only: bool = False
     sharing: int = 1
+    kernels: int = 1
 
     def item(self, load: Load) -> Operation:
         """Each row is multiplied with every weight; weights are read once."""
@@ -69,7 +70,18 @@ class MatmulKernel:
         flops = rows * matmul_flops(1, self.inner, self.columns)
         fewest = weights if self.sharing == 1 else weights / self.sharing
         return Operation(
-            self.term, "matmul", self.stored, self.computed, flops, weights, 0, rows * row_bytes, flops, fewest, 0
+            self.term,
+            "matmul",
+            self.stored,
+            self.computed,
+            flops,
+            weights,
+            0,
+            rows * row_bytes,
+            flops,
+            fewest,
+            0,
+            kernels=self.kernels,
         )
 
 

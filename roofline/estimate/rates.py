@@ -12,7 +12,7 @@ from roofline.describe.catalog import accelerators, calibration, part_class, rea
 from roofline.describe.efficiency import HOST_CLASSES, CollectiveClass, CollectiveFit, Efficiency, KernelFit
 from roofline.describe.formats import width
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
-from roofline.describe.runtimes import Runtime, slower_in_service
+from roofline.describe.runtimes import Fused, Runtime, slower_in_service
 from roofline.errors import InvalidInput, SpecError
 from roofline.estimate.sustained import as_sustained, said
 from roofline.estimate.work import Operation, Transfer
@@ -73,6 +73,11 @@ class Rates:
         kernels = {name: fits for name, fits in figures.kernels.items() if name not in measured}
         sources = (figures.model_copy(update={"kernels": kernels}), *self.own)
         return replace(self, runtime=runtime, sources=sources, sums=runtime.sums)
+
+    @property
+    def fused(self) -> tuple[Fused, ...]:
+        """What the serving stack launches with another kernel."""
+        return () if self.runtime is None else self.runtime.fuses
 
     @property
     def ideal(self) -> Rates:

@@ -112,6 +112,7 @@ class Resolved:
             self.quantization,
             self.machine,
             host=self.rates.hosted,
+            fused=self.rates.fused,
             skew=self.skew,
             overlap=self.overlap,
         )

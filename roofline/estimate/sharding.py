@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roofline.describe.feedforward import MoE
+from roofline.describe.feedforward import FeedForward, MoE
 from roofline.describe.formats import Quantization
 from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.parts import Matrix, Projection
+from roofline.describe.runtimes import Fused
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.exchanges import nodes_reached
 from roofline.equations.experts import dispatch_bytes, largest_deviate
@@ -27,18 +28,33 @@ from roofline.estimate.kernels import (
 from roofline.estimate.layout import Layout
 from roofline.estimate.work import HIDDEN_WIDTH, activation_width, exact_width
 
+NARROW = 4096
+"""Width of hidden states up to which norms are launched by themselves behind a sum [1].
+
+NVIDIA/TensorRT-LLM#6205: "Disable fusion for small models with a hidden size no greater than 4096".
+"""
+
 
 def layer_kernels(
-    layer: Layer, hidden: int, layout: Layout, quantization: Quantization, skew: float = 0.0
+    layer: Layer,
+    hidden: int,
+    layout: Layout,
+    quantization: Quantization,
+    skew: float = 0.0,
+    fused: tuple[Fused, ...] = (),
 ) -> tuple[Kernel, ...]:
-    """What one rank runs for one layer, in order; `skew` is that of the routing to experts [1]."""
+    """What one rank runs for one layer, in order; `skew` is that of the routing to experts [1].
+
+    What is `fused` is launched with another kernel.
+    """
     compiled: list[Kernel] = []
     mixer, feed_forward = layer.mixer, layer.feed_forward
     # Where data ranks share experts, each tensor rank has a share of the rows from the mixer on until behind them.
     parted = isinstance(feed_forward, MoE) and layout.dp > 1
     parallel = layer.parallel and feed_forward is not None
     reduce = _all_reduce(hidden, layout.tp, quantization)
-    norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 1)
+    summed = layout.tp > 1 and not parted and "norms" in fused and hidden > NARROW
+    norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 0 if summed else 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
     if mixer is not None:
         compiled.append(norm)
@@ -56,7 +72,7 @@ def layer_kernels(
             compiled.append(replace(reduce, fewest_row_bytes=0) if parallel else reduce)
     if feed_forward is not None:
         compiled.append(replace(norm, row_bytes=norm.row_bytes / layout.tp) if parted else norm)
-        compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization))
+        compiled.extend(_feed_forward_kernels(layer, hidden, layout, quantization, fused))
         if isinstance(feed_forward, MoE):
             compiled.extend(_expert_kernels(feed_forward, hidden, layout, quantization, skew))
             if parted and layout.tp > 1:
@@ -140,21 +156,32 @@ def state_bytes(mixer: Mixer, quantization: Quantization) -> float:
 
 
 def _feed_forward_kernels(
-    layer: Layer, hidden: int, layout: Layout, quantization: Quantization
+    layer: Layer, hidden: int, layout: Layout, quantization: Quantization, fused: tuple[Fused, ...]
 ) -> list[MatmulKernel | StreamKernel]:
     assert layer.feed_forward is not None
+    alike = "shared_experts" in fused and layout.ep == 1 and _shared_as_routed(layer.feed_forward)
     compiled: list[MatmulKernel | StreamKernel] = []
     sharing = layout.sharing if isinstance(layer.feed_forward, MoE) else 1
     by_part: dict[str, list[Matrix]] = {}
     for matrix in layer.feed_forward.matrices(hidden):
         by_part.setdefault(_TERMS.get(matrix.part, matrix.part), []).append(matrix)
     for term, matrices in by_part.items():
-        compiled.extend(_matmuls(term, tuple(matrices), layout.tp // sharing, 1, quantization, sharing))
+        launched = 0 if alike and term == "shared_experts" else 1
+        products = _matmuls(term, tuple(matrices), layout.tp // sharing, 1, quantization, sharing)
+        compiled.extend(replace(each, kernels=launched) for each in products)
         inner = [matrix.inner for matrix in matrices if matrix.split == "rows"]
         width_ups = sum(matrix.columns for matrix in matrices if matrix.split == "columns")
         if inner:
-            compiled.append(StreamKernel("elementwise", (width_ups + sum(inner)) / layout.tp * HIDDEN_WIDTH, 1))
+            row = (width_ups + sum(inner)) / layout.tp * HIDDEN_WIDTH
+            compiled.append(StreamKernel("elementwise", row, launched))
     return compiled
+
+
+def _shared_as_routed(feed_forward: FeedForward) -> bool:
+    """Whether the shared experts could be some more of the routed ones: as wide, and chosen by every token."""
+    if not isinstance(feed_forward, MoE) or feed_forward.shared_gate or feed_forward.latent_width is not None:
+        return False
+    return feed_forward.shared_width > 0 and feed_forward.shared_width % feed_forward.expert_width == 0
 
 
 def _expert_kernels(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
 from roofline.describe.model import ModelShape
+from roofline.describe.runtimes import Fused
 from roofline.equations.pipelines import micro_batch, micro_batches
 from roofline.estimate.floors import Demand, Least
 from roofline.estimate.kernels import HostKernel, Kernel, one_token
@@ -53,16 +54,19 @@ class Plan:
         *,
         vocabulary: bool = True,
         host: bool = False,
+        fused: tuple[Fused, ...] = (),
         skew: float = 0.0,
         overlap: bool = False,
     ) -> Plan:
-        """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack.
+        """Compile a model for a layout; without `vocabulary`, its layers alone; `host` adds that of a serving stack,
+        which may launch some kernels `fused` with others.
 
         `skew`: squared coefficient of variation of how often experts are chosen [1]. `overlap` has no effect where no
         rows cross to experts of other ranks, nor in a pipeline, whose stages are kept busy by other micro-batches.
         """
         layers = [
-            Counter(layer_kernels(layer, model.hidden, layout, quantization, skew)) for layer, _ in model.groups()
+            Counter(layer_kernels(layer, model.hidden, layout, quantization, skew, fused))
+            for layer, _ in model.groups()
         ]
         embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
         head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
