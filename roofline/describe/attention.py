@@ -29,8 +29,10 @@ class Attention(Mixer):
     window: Size | None = None
     chunked: bool = False
     indexer: Indexer | None = None
-    qk_norm: Literal["none", "head", "full"] = "none"
-    """Norms of queries and keys: none, one weight per element of a head, or one per element of all heads."""
+    qk_norm: Literal["none", "head", "each", "full"] = "none"
+    """Norms of queries and keys: none; of each head, with a weight per element that all heads share, or with `each` its
+    own; or a `full` one over all heads at once, with a weight per element of all of them.
+    """
     qk_norm_bias: bool = False
     sinks: bool = False
     """One learned logit per head that takes up attention without a key."""

@@ -50,7 +50,15 @@ _OTHER_PARTS = (("LLM-Inference-Bench", "a100-sxm-80gb", "a100-sxm-40gb"),)
 LLM-Inference-Bench (arXiv:2411.00136) does not say how much memory its A100s have. Llama-3-8B in 16 bits under vLLM
 takes 66 s for 32 sequences of 2,048 tokens in and out, and 126 s for 64: twice, as where 40 GB hold 32 but not 64.
 """
+_WIDE_CHECKPOINTS, _WIDE_CACHES = "aiconfigurator", ("tensorrt-llm", "fp8")
+"""A source that names checkpoints in 16 bits, and of what stack and weights its caches then have as many.
+
+TensorRT-LLM's cache follows the checkpoint where nothing else is asked for (NVIDIA/TensorRT-LLM#16240, of
+`KvCacheConfig.dtype`), as NVIDIA's generator of launches leaves it (ai-dynamo/aiconfigurator,
+`extra_engine_args.1.0.0rc3.yaml.j2`, whose `kv_cache_dtype` is `auto`).
+"""
 _ENDLESS = "1000 TB"
+"""More than any model needs."""
 _GPT = re.compile(r"d(\d+), (\d+)L, (\d+)h")
 _FORMATS = {"fp16": "bf16", "f16": "bf16", "fp16/bf16": "bf16", "bf16/fp8": "bf16"}
 
@@ -152,13 +160,22 @@ def served(row: Row) -> Served:
         str(row.get("model") or "").strip(),
         part_of(row),
         str(row.get("quantization") or "").strip().lower(),
-        _FORMATS.get(text := str(row.get("kv_cache") or "").strip().lower(), text),
+        _cache(row, stack),
         (runtime(stack).of or stack) if stack else "",
         stack,
         _scripted(row),
         overlap(row) == "yes",
         None if row.get("skew") in (None, "") else number(row, "skew"),
     )
+
+
+def _cache(row: Row, stack: str) -> str:
+    """The format of the cache as a row says, or as its stack keeps it beside the checkpoint that the source names."""
+    said = str(row.get("kv_cache") or "").strip().lower()
+    weights = str(row.get("quantization") or "").strip().lower()
+    if not said and (stack, weights) == _WIDE_CACHES and _from(row, _WIDE_CHECKPOINTS):
+        return "bf16"
+    return _FORMATS.get(said, said)
 
 
 def part_of(row: Row) -> str:
@@ -181,7 +198,7 @@ def stack_name(text: str, date: str = "") -> str:
 
     >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("Ollama"), stack_name("lmdeploy")
     ('tensorrt-llm-2024', 'tensorrt-llm', 'llama.cpp', '')
-    >>> stack_name("vLLM"), stack_name("vLLM", "2024-10"), stack_name("vLLM 0.10.0 / ROCm 6.4.1", "2024-10")
+    >>> stack_name("vLLM"), stack_name("vLLM", "2024-10"), stack_name("vLLM 0.12.0 / ROCm 6.4.1", "2024-10")
     ('vllm', 'vllm-2024', 'vllm')
     """
     lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower()).replace("ollama", "llama.cpp")  # which it serves with

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import assume, given
@@ -20,6 +20,7 @@ from roofline.describe.mixers import Mixer
 from roofline.describe.model import Layer, ModelShape
 from roofline.describe.model_catalog import load_model, model_names
 from roofline.describe.parts import Matrix
+from roofline.describe.runtimes import Fused
 from roofline.equations.exchanges import fullest_rank_reached
 from roofline.equations.experts import (
     busiest_rank_experts,
@@ -344,6 +345,104 @@ def test_the_fullest_rank_of_uneven_experts_is_sent_more() -> None:
     for phase, times in (("decode", 1.6), ("prefill", (1 - (3 / 5) ** 2) / (1 - (3 / 4) ** 2))):
         for uneven, even in zip(sent(5, phase), sent(8, phase), strict=True):
             assert uneven == close(times * even)
+
+
+@pytest.mark.parametrize("rows", [1.0, 64.0, 128.0, 200.0, 512.0, 4096.0])
+def test_small_sums_cross_in_16_bits_whatever_the_format_of_large_ones(rows: float) -> None:
+    """8,192 elements: compressed from 2 MiB of 16 bits on, which are 128 rows, and no smaller than that then."""
+    model = load_model("llama-3.1-70b")
+    narrow = PRESETS["bf16"].with_(all_reduce="int4")
+    pairs = [
+        next(item for item in transfers(plan(model, Layout(tp=8), formats).decode(batch=rows, context=1.0)))
+        for formats in (narrow, PRESETS["bf16"])
+    ]
+    compressed, wide = (float(each.size) for each in pairs)
+    assert wide == rows * 8192 * 2
+    each = float(width("int4"))
+    assert compressed == (wide if rows <= 128 else max(2 * 2**20, rows * 8192 * each))
+    assert float(pairs[0].fewest) == close(rows * 8192 * each)
+
+
+def test_a_norm_over_all_heads_is_a_kernel_of_its_own_and_summed_over_ranks() -> None:
+    """Head by head it runs within attention. Two squares in 32 bits for each token cross between tensor ranks."""
+    steps = {}
+    norms: tuple[Literal["none", "head", "each", "full"], ...] = ("none", "head", "each", "full")
+    for norm in norms:
+        mixer = Attention(heads=8, kv_heads=2, key_dim=16, value_dim=16, qk_norm=norm)
+        model = ModelShape(
+            name="a toy", hidden=64, vocab=10, layers=(Layer(mixer=mixer, feed_forward=None),), tied=False
+        )
+        for tp in (1, 2):
+            step = plan(model, Layout(tp=tp)).decode(batch=3.0, context=1.0)
+            launched = sum(
+                item.kernels * count
+                for item, count in zip(step.items, step.path, strict=True)
+                if isinstance(item, Operation) and item.term == "elementwise"
+            )
+            sums = sorted(float(item.size) for item in transfers(step) if item.collective == "all_reduce")
+            steps[norm, tp] = launched, sums
+    for tp in (1, 2):
+        assert steps["none", tp] == steps["head", tp] == steps["each", tp]
+    for tp in (1, 2):
+        assert steps["full", tp][0] == steps["none", tp][0] + 1
+    assert steps["full", 1][1] == steps["none", 1][1] == []
+    assert steps["full", 2][1] == [3 * 8.0, *steps["none", 2][1]]
+
+
+def launches(layout: Layout, model: ModelShape, *fused: Fused) -> dict[str, float]:
+    """Kernels that one rank launches in a step, by term; collectives apart [1]."""
+    machine = accelerator("h100-sxm").numbers()
+    step = Plan.of(model, layout, PRESETS["bf16"], machine, fused=fused).decode(batch=4.0, context=64.0)
+    found: dict[str, float] = {}
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation):
+            found[item.term] = found.get(item.term, 0.0) + float(item.kernels) * count  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "spared"),
+    [
+        ("llama-3.1-70b", Layout(tp=4), 2 * 80),  # behind the sum of attention and that of the network
+        ("llama-3.1-70b", Layout(), 0),  # no sums
+        ("llama-3.1-8b", Layout(tp=4), 0),  # narrow hidden states
+        ("deepseek-v3", Layout(tp=2, dp=2, ep=4), 2 * 3),  # rows are parted behind all but dense layers
+    ],
+)
+def test_norms_may_be_launched_with_the_sums_before_them(name: str, layout: Layout, spared: int) -> None:
+    model = load_model(name)
+    plain, fused = launches(layout, model), launches(layout, model, "norms")
+    assert plain.pop("elementwise") - fused.pop("elementwise") == spared
+    assert plain == fused
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "spared"),
+    [
+        ("deepseek-v3", Layout(tp=8), True),
+        ("deepseek-v3", Layout(tp=8, ep=8), False),  # whole experts on other ranks
+        ("qwen3.5-397b-a17b", Layout(tp=8), False),  # weighed by a gate of their own
+        ("gpt-oss-120b", Layout(tp=8), False),  # there are none
+    ],
+)
+def test_shared_experts_may_be_launched_with_routed_ones(name: str, layout: Layout, spared: bool) -> None:
+    model = load_model(name)
+    plain, fused = launches(layout, model), launches(layout, model, "shared_experts")
+    layers = sum(count for layer, count in model.groups() if isinstance(layer.feed_forward, MoE))
+    if spared:
+        assert plain.pop("shared_experts") - fused.pop("shared_experts") == 2 * layers
+        assert plain.pop("elementwise") - fused.pop("elementwise") == layers
+    assert plain == fused
+
+
+def test_what_is_fused_moves_and_computes_as_much() -> None:
+    model, machine = load_model("deepseek-v3"), accelerator("h100-sxm").numbers()
+    steps = [
+        Plan.of(model, Layout(tp=8), PRESETS["bf16"], machine, fused=fused).decode(batch=4.0, context=64.0)
+        for fused in ((), ("norms", "shared_experts"))
+    ]
+    for field in ("flops", "weights", "cache", "activations", "fewest_flops", "fewest_weights", "fewest_cache"):
+        assert counting.worked(steps[0], field) == close(counting.worked(steps[1], field))
 
 
 def test_ranks_with_whole_experts_wait_for_the_busiest() -> None:
@@ -743,7 +842,7 @@ def test_sums_cross_in_the_format_that_is_asked_for(name: str, layout: Layout) -
     model = load_model(name)
     layout = layout if model.parameters().experts else Layout(tp=layout.tp, pp=layout.pp, vocab=layout.vocab)
     usual, less = (
-        plan(model, layout, PRESETS["fp8"].with_(all_reduce=each)).decode(batch=8.0, context=100.0)
+        plan(model, layout, PRESETS["fp8"].with_(all_reduce=each)).decode(batch=8192.0, context=100.0)
         for each in ("bf16", "int4")
     )
     assert usual.hop_size == less.hop_size

@@ -50,6 +50,7 @@ def made(count: int) -> dict[str, np.ndarray]:
         known[f"{part}.experts.tokens"] = known["batch"] if part == "step" else np.full(count, 4096.0)
         known[f"{part}.experts.even"] = touched(known, part, 0.0)
         known[f"{part}.products"] = 0.2 * seconds * known["unscaled"]
+        known[f"{part}.wires"] = 0.1 * seconds
     return known
 
 
@@ -123,7 +124,7 @@ def test_a_stack_that_deals_out_layers_has_no_tensor_ranks_unless_told() -> None
     assert Deployment("llama-3.1-8b", "rtx-4090", 4, runtime="vllm").layout.tp == 4
 
 
-@pytest.mark.parametrize("name", ["vllm", "vllm-2024", "llama.cpp"])
+@pytest.mark.parametrize("name", ["vllm", "vllm-2024", "vllm-2025", "llama.cpp"])
 def test_service_is_predicted_and_grouped_under_the_generation_of_its_stack(name: str) -> None:
     row = {**PLAIN, "runtime": name}
     assert predict(row).stack == runtime(name)
@@ -136,6 +137,7 @@ def test_service_is_predicted_and_grouped_under_the_generation_of_its_stack(name
     ("name", "said"),
     [
         ("vllm", "the host of vllm as 719 rows of service tell"),
+        ("vllm-2025", "the host of vllm-2025 as 719 rows of service tell"),
         ("vllm-2024", "the host of vllm-2024 as batches and steps tell; requests wait as under other stacks"),
         ("llama.cpp", "the kernels of llama.cpp as batches and steps tell (as of May 2024: "),
     ],
@@ -156,7 +158,7 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
     served = Deployment("llama-3.1-8b", "mi300x", runtime="vllm").prefill(2048)
     expected = stack.slower["AMD"] * (float(alone.seconds) - stack.prompt) + stack.prompt
     assert float(served.seconds) == pytest.approx(expected)
-    assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm"
+    assert stack_name("vLLM 0.10.0 / ROCm 6.4.1") == "vllm-2025"
 
 
 @pytest.mark.parametrize(
@@ -164,10 +166,14 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
     [
         ("vLLM", "", "vllm"),
         ("vLLM", "2024-12-24", "vllm-2024"),
-        ("vLLM", "2025-01", "vllm"),
+        ("vLLM", "2025-01", "vllm-2025"),
+        ("vLLM", "2025-11", "vllm-2025"),
+        ("vLLM", "2025-12", "vllm"),
+        ("vLLM 0.11.0", "2026-01", "vllm-2025"),
+        ("vllm/vllm-openai:v0.11.1", "2025-11", "vllm"),
         ("vLLM", "last year", "vllm"),
         ("vLLM 0.6.1", "2026-01", "vllm-2024"),
-        ("vllm:v0.6.10", "", "vllm"),
+        ("vllm:v0.6.10", "", "vllm-2025"),
         ("vLLM 0.12.0", "2024-10", "vllm"),
         ("TensorRT-LLM v0.5 static batch", "2026-01", "tensorrt-llm-2024"),
         ("trtllm-1.0.0rc3", "", "tensorrt-llm"),
@@ -175,11 +181,11 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
         ("FasterTransformer (Triton)", "2026-01", "fastertransformer"),
         ("sglang", "2024-10", "sglang"),
         ("vLLM", "2024", "vllm-2024"),
-        ("vLLM", "2025", "vllm"),
+        ("vLLM", "2025", "vllm-2025"),
         ("vllm/vllm-openai:v0.5.4", "", "vllm-2024"),
         ("vLLM (0.6.1)", "", "vllm-2024"),
         ("TensorRT-LLM release/0.5.0", "", "tensorrt-llm-2024"),
-        ("vLLM 0.8.3 / ROCm 6.3.1", "2024-10", "vllm"),
+        ("vLLM 0.8.3 / ROCm 6.3.1", "2024-10", "vllm-2025"),
         ("vllm-2024", "2026-01", "vllm-2024"),
         ("llama.cpp (May 2024)", "2024-05", "llama.cpp"),
         ("Ollama", "2024-10", "llama.cpp"),
@@ -189,7 +195,25 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
 def test_a_stack_is_of_the_generation_of_its_version_or_else_its_date(said: str, date: str, stack: str) -> None:
     assert stack_name(said, date) == stack
     found = served({"runtime": said, "date": date, "accelerator": "h100-sxm"})
-    assert (found.stack, found.runtime) == (stack, stack.removesuffix("-2024"))
+    assert (found.stack, found.runtime) == (stack, stack.removesuffix("-2024").removesuffix("-2025"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cache"),
+    [
+        ({}, "bf16"),
+        ({"source": "InferenceX"}, "fp8"),
+        ({"kv_cache": "fp8"}, "fp8"),
+        ({"runtime": "vllm"}, "bf16"),
+        ({"quantization": "nvfp4", "accelerator": "b200-sxm"}, "fp8"),
+    ],
+)
+def test_a_cache_follows_the_checkpoint_that_a_source_names(changes: dict[str, str], cache: str) -> None:
+    """TensorRT-LLM's, in NVIDIA's own runs: their checkpoints are named in 16 bits."""
+    named = {"model": "Qwen/Qwen3-32B", "accelerator": "h100-sxm", "quantization": "fp8", "source": "aiconfigurator"}
+    row = {**PLAIN, **named, "runtime": "tensorrt-llm", "kv_cache": "", **changes}
+    place = decode_pool(row, served(row), None, load(row))
+    assert place.settled.quantization.kv_cache == cache
 
 
 def test_waits_are_found_again_in_times_made_with_them() -> None:

@@ -14,7 +14,7 @@ from roofline.describe.model import Layer
 Trait = bool | str | tuple[str, bool]
 """Always, never, or as a boolean key says: its name, with what its absence means (False where only a name is given)."""
 
-Norm = Literal["none", "head", "full"]
+Norm = Literal["none", "head", "each", "full"]
 
 COMMON_KEYS: dict[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers",),

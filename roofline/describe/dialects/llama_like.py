@@ -239,7 +239,7 @@ DIALECTS = (
         tied=True,
         qkv_bias="attention_bias",
         output_bias="attention_bias",
-        qk_norm=("use_qk_norm", "full"),
+        qk_norm=("use_qk_norm", "each"),
         norms=1,
         parallel=True,
     ),
