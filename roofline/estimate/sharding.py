@@ -13,14 +13,12 @@ from roofline.describe.runtimes import Fused
 from roofline.equations.attention import kv_heads_per_rank
 from roofline.equations.exchanges import nodes_reached
 from roofline.equations.experts import dispatch_bytes, largest_deviate
+from roofline.estimate.expert_kernels import ExpertKernel, ExpertRow, RoutingKernel
 from roofline.estimate.kernels import (
     AttentionKernel,
-    ExpertKernel,
-    ExpertRow,
     IndexKernel,
     Kernel,
     MatmulKernel,
-    RoutingKernel,
     StateKernel,
     StreamKernel,
     TransferKernel,

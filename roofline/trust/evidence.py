@@ -13,7 +13,7 @@ from roofline.describe.runtimes import Runtime
 from roofline.equations.exchanges import fullest_rank_reached
 from roofline.equations.experts import fullest_rank_rows
 from roofline.errors import RooflineError
-from roofline.estimate.kernels import ExpertKernel, touched_experts
+from roofline.estimate.expert_kernels import ExpertKernel, touched_experts
 from roofline.estimate.resolved import Point, Resolved
 from roofline.estimate.timing import Step, item_seconds, step_terms
 from roofline.estimate.work import Load as Rows

@@ -25,7 +25,8 @@ from roofline.describe.efficiency import CollectiveClass
 from roofline.describe.formats import FORMATS
 from roofline.equations.experts import dispatch_bytes, distinct_experts, expert_weight_bytes
 from roofline.errors import InvalidInput, UnknownName
-from roofline.estimate.kernels import AttentionKernel, ExpertKernel, ExpertRow, MatmulKernel, StreamKernel
+from roofline.estimate.expert_kernels import ExpertKernel, ExpertRow
+from roofline.estimate.kernels import AttentionKernel, MatmulKernel, StreamKernel
 from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Phase, Transfer, exact_width
 
 LATENT_HEAD = 128

@@ -10,7 +10,7 @@ from functools import cache
 
 from roofline.describe.catalog import accelerator
 from roofline.describe.formats import FORMATS
-from roofline.describe.runtimes import runtimes
+from roofline.describe.runtimes import runtime, runtimes
 from roofline.describe.workload import LENGTHS
 from roofline.errors import RooflineError
 from roofline.trust.calibration import catalogue_name
@@ -133,7 +133,7 @@ def _part(row: Row, what: Served) -> list[str]:
 
 def _stack(row: Row, what: Served) -> list[str]:
     named = str(row.get("runtime") or "").strip()
-    if what.stack != what.runtime and what.stack not in named.lower():
+    if what.stack != what.runtime and what.stack not in named.lower() and runtime(what.stack).told_by != "service":
         return [f"runtime {named} is taken as {what.stack}, of its version or date"]
     if named and not what.runtime:
         return [f"runtime {named} is not described{_nearest(named, runtimes())}: no costs of its host"]

@@ -271,7 +271,7 @@ def _measured(row: Row, name: str) -> float:
 def group(row: Row, what: str) -> str:
     """The group of a row by a column, spelled as it is understood, or by `"band"` of concurrency.
 
-    >>> group({"accelerator": "H100-SXM"}, "accelerator"), group({"runtime": "vLLM 0.10"}, "runtime"), group({}, "kind")
+    >>> group({"accelerator": "H100-SXM"}, "accelerator"), group({"runtime": "vLLM 0.12"}, "runtime"), group({}, "kind")
     ('h100-sxm', 'vllm', 'not stated')
     """
     if what == "accelerator":

@@ -91,7 +91,10 @@ def test_every_matrix_is_multiplied_once_per_token(case: Case) -> None:
 def test_a_prefill_multiplies_every_new_token_and_heads_the_last_one(case: Case) -> None:
     """The head sees each prompt's last token only; every query meets the keys before it and itself."""
     model, point = case.resolved.model, case.point
-    assume(not any(isinstance(mixer, LatentAttention) for mixer, _ in counting.mixers(model)))
+    mixers = [mixer for mixer, _ in counting.mixers(model)]
+    assume(not any(isinstance(mixer, LatentAttention) for mixer in mixers))
+    # Slices are all counted as the middle one, which under a window is not what they have on average.
+    assume(case.resolved.slice is None or not any(getattr(mixer, "window", None) for mixer in mixers))
     cached, new = int(point.cached) % 100, int(point.context) % 100 + 1
     case = case.at(context=float(cached + new), cached=float(cached))
     head = 2 * model.head.elements
