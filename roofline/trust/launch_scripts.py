@@ -16,6 +16,8 @@ ASKED = 1.45
 """Requests in flight over those that there is room for, up to which recipes ask for more than there is [1]."""
 _OFTEN_POLLED, _SELDOM_POLLED, _CROWD = 10.0, 30.0, 16
 """`--scheduler-recv-interval` of SGLang below so many requests in flight, and from there on [1]."""
+_SELDOM_SINCE = "2026-04"
+"""Month from which on AMD's scripts for Qwen3.5 set it."""
 _CONTINUOUS = 4.0
 """`--num-continuous-decode-steps` of SGLang for DeepSeek-R1 on AMD parts [1]."""
 _BATCH_WAIT = 20.0
@@ -38,13 +40,14 @@ def compressed_sums(stack: str, model: str, part: str) -> str:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a script knows of a run: stack, model and part, ranks of the pool that decodes, lengths and requests.
+    """What a script knows of a run: month, stack, model and part, ranks of the pool that decodes, lengths and requests.
 
     `model` by its name in the catalogue; `ranks` share the attention's data, `tensor_ranks` its heads [1]; `isl` and
     `osl` as they were asked for [token]; `each_rank`: requests in flight for each of `ranks` [1]; `four_bits`: weights
     of so many; `block_scales`: the part's products take the scales of blocks.
     """
 
+    month: str
     stack: str
     model: str
     vendor: str
@@ -102,9 +105,10 @@ class Launch:
         """Decode steps that a new request of one pool waits on average before its prompt is begun [1].
 
         In SGLang half of those between two looks for requests: `--scheduler-recv-interval` for DeepSeek-R1 and Qwen3.5
-        on Blackwell and for Qwen3.5 in more than 4 bits on AMD parts, `--num-continuous-decode-steps` for DeepSeek-R1
-        on AMD parts. In TensorRT-LLM, for Llama with 70 B parameters at 1,024 tokens in and out on fewer than eight
-        ranks, all of those that it waits for further prompts, `batch_wait_timeout_iters`.
+        on Blackwell and, since April 2026, for Qwen3.5 in more than 4 bits on AMD parts (pull request 986 there),
+        `--num-continuous-decode-steps` for DeepSeek-R1 on AMD parts. In TensorRT-LLM, for Llama with 70 B parameters at
+        1,024 tokens in and out on fewer than eight ranks, all of those that it waits for further prompts,
+        `batch_wait_timeout_iters`.
         """
         if self.two_pools:
             return 0.0
@@ -117,7 +121,8 @@ class Launch:
     def _between_looks(self) -> float:
         qwen, deepseek = self.model.startswith("qwen3.5"), self.model == "deepseek-r1"
         if self.vendor == "AMD":
-            return _SELDOM_POLLED if qwen and not self.four_bits else _CONTINUOUS if deepseek else 1.0
+            seldom = qwen and not self.four_bits and self.month >= _SELDOM_SINCE
+            return _SELDOM_POLLED if seldom else _CONTINUOUS if deepseek else 1.0
         if not (self.block_scales and (qwen or deepseek)):
             return 1.0
         return _OFTEN_POLLED if self.concurrency < _CROWD else _SELDOM_POLLED

@@ -256,6 +256,7 @@ def _launch(row: Row, concurrency: float) -> Launch:
     each_rank = concurrency / ranks
     four_bits = what.quantization.endswith("fp4")
     return Launch(
+        str(row.get("date") or "")[:7],
         what.runtime,
         described(what.model).name,
         part.vendor,
