@@ -73,16 +73,16 @@ class Runtime(BaseModel):
     that only takes prompts waits for `apart` · √(others in flight to the replica) passes [1]. `acceptance`: the
     probability that a drafted token was accepted in the measured rows that draft, which do not record it; whoever
     drafts gives an acceptance of their own [1].
-    `slower`: times as long as their class that kernels take on the parts of a vendor of whom no kernels are fitted
-    [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the scales
-    of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that kernels
-    scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in service, which
-    says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures of kernels that
-    the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all. `wide_caches_on`:
-    parts, by a word of their name, on which decode reads a cache in 8 bits no faster than one in 16, latents apart.
-    `fuses`: what it launches with another kernel: `norms` of hidden states wider than 4,096 behind a sum over tensor
-    ranks with that sum, and ungated `shared_experts` as wide as the routed ones with these, where no other rank has
-    whole ones. `tpot`, `ttft`: how far measured rows lie.
+    `slower`: times as long as their class that kernels take on the parts of a vendor of whom none are fitted, wires
+    apart [1]. `scaled_experts`: times as long as measured that experts in MXFP4 take on parts whose products take the
+    scales of blocks; `unscaled`: the same of all products in block-wise fp8 on parts whose products do not, so that
+    kernels scale what they sum [1]. `skew`: squared coefficient of variation of how often experts are chosen in
+    service, which says more of models and their tokens than of stacks, and is the same for all [1]. `kernels`: figures
+    of kernels that the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all.
+    `wide_caches_on`: parts, by a word of their name, on which decode reads a cache in fp8 no faster than one in 16
+    bits, latents apart. `fuses`: what it launches with another kernel: `norms` of hidden states wider than 4,096 behind
+    a sum over tensor ranks with that sum, and ungated `shared_experts` as wide as the routed ones with these, where no
+    other rank has whole ones. `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
     `slice`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
@@ -142,7 +142,7 @@ class Runtime(BaseModel):
         return self if self.kernels_on in ("", vendor) else self.model_copy(update={"kernels": None})
 
     def reads_wide_caches(self, part: str) -> bool:
-        """Whether a cache in 8 bits is read no faster than one in 16 on a part, by the part's name.
+        """Whether a cache in fp8 is read no faster than one in 16 bits on a part, by the part's name.
 
         >>> [runtime(name).reads_wide_caches("NVIDIA H200 SXM 141GB") for name in ("vllm-2025", "vllm")]
         [True, False]

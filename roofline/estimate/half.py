@@ -71,7 +71,9 @@ class Half:
             settled.machine,
             vocabulary=self.vocabulary,
             host=host,
-            fused=settled.rates.fused,
+            fused=tuple(
+                each for each in settled.rates.fused if each != "norms"
+            ),  # what is normalised comes over a link
             skew=settled.skew,
         )
 

@@ -269,7 +269,8 @@ class TransferKernel:
         if self.fewest_row_bytes:
             fewest = size if self.fewest_row_bytes == self.row_bytes else rows * self.fewest_row_bytes
         if self.wide_row_bytes:
-            size = minimum(rows * self.wide_row_bytes, maximum(size, NARROWED))
+            widest = size * (self.wide_row_bytes / self.row_bytes)
+            size = minimum(widest, maximum(size, NARROWED))
         if self.copies == 1 or load.phase == "decode":
             return Transfer(self.term, self.collective, size, fewest, self.ranks)
         once = rows * self.once_row_bytes

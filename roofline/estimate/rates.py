@@ -206,7 +206,10 @@ class Rates:
         return operation.kernel_class == "experts" and operation.stored == "mxfp4" and self.accelerator.scales_blocks
 
     def _reads_wide(self, kernel_class: str, stored: str, computed: str) -> bool:
-        """Whether it is attention over a cache in 8 bits that the stack reads no faster than one in 16."""
+        """Whether it is attention over a cache in fp8 that the stack reads no faster than one in 16 bits.
+
+        That is known of heads of 128 (`Runtime.wide_caches_on`); others are taken to be read alike.
+        """
         if self.runtime is None or (self.given and "attention_decode" in self.own[0].kernels):
             return False
         narrow = kernel_class == "attention_decode" and stored == "fp8" and computed in ("bf16", "fp16")
@@ -230,7 +233,7 @@ class Rates:
         if self.faster_sums != 1:
             found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
         if any(self._reads_wide(*key) for key in self._kernels):
-            found.append(f"{self.runtime.name} reads a cache in 8 bits no faster than one in 16 on this part")
+            found.append(f"{self.runtime.name} reads a cache in fp8 no faster than one in 16 bits on this part")
         return found
 
     def _borrowed(self) -> list[str]:

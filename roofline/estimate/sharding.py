@@ -88,7 +88,8 @@ def _full_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
     """
     if getattr(mixer, "qk_norm", "none") != "full":
         return []
-    elements = (mixer.heads + mixer.kv_heads) * mixer.key_dim / tp  # type: ignore[attr-defined]
+    keys = float(kv_heads_per_rank(mixer.kv_heads, tp))  # type: ignore[attr-defined, arg-type]
+    elements = (mixer.heads / tp + keys) * mixer.key_dim  # type: ignore[attr-defined]
     found: list[StreamKernel | TransferKernel] = [StreamKernel("elementwise", 2 * elements * HIDDEN_WIDTH, 1)]
     if tp > 1:
         squares = 2 * exact_width("fp32")
@@ -106,8 +107,9 @@ def _parting(elements: float, ranks: int, quantization: Quantization) -> Transfe
     """The sum of the ranks' parts of each row, of which each rank gets its share of the rows: all that it must be sent
     where a switch sums.
     """
-    row = elements * exact_width(quantization.all_reduce)
-    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks)
+    row, wide = (elements * width for width in (exact_width(quantization.all_reduce), HIDDEN_WIDTH))
+    narrow = wide if row < wide else 0
+    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks, wide_row_bytes=narrow)
 
 
 def _joining(elements: float, ranks: int) -> TransferKernel:

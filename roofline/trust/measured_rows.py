@@ -43,6 +43,7 @@ _MTP = re.compile(r"mtp[-_ ]?([1-9])")
 _MTP_BESIDE = re.compile(r"\bmtp(?:\(nextn)?[-_ x×]*([1-9])?", re.IGNORECASE)
 _WITHOUT = re.compile(r"\b(?:no|without)\W+mtp|\bmtp\W+off\b", re.IGNORECASE)
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
+_PLAIN_VERSION = re.compile(r"v?\d+\.\d")
 _MONTH = re.compile(r"\d{4}(?:-\d{2})?")
 _OTHER_PARTS = (("LLM-Inference-Bench", "a100-sxm-80gb", "a100-sxm-40gb"),)
 """Parts that were other than a source's rows have it: source, part named and part measured on.
@@ -155,7 +156,7 @@ def lengths(row: Row) -> str:
 
 def served(row: Row) -> Served:
     """Model, part, formats and serving stack of a row."""
-    stack = stack_name(str(row.get("runtime") or ""), str(row.get("date") or ""))
+    stack = row_stack(row)
     return Served(
         str(row.get("model") or "").strip(),
         part_of(row),
@@ -190,6 +191,16 @@ def _from(row: Row, source: str) -> bool:
 
 def _scripted(row: Row) -> bool:
     return _from(row, "InferenceX") or str(row.get("id") or "").startswith("ix-")
+
+
+def row_stack(row: Row) -> str:
+    """The described serving stack of a row, of the version it states beside its runtime or plainly in its own column.
+
+    The version of an image may be that of something else in it.
+    """
+    named, version, date = (str(row.get(name) or "").strip() for name in ("runtime", "runtime_version", "date"))
+    plain = f" {version}" if named and _PLAIN_VERSION.match(version) else ""
+    return stack_name(f"{named}{plain}", date)
 
 
 @cache  # thousands of rows say the same few names, which are looked up in folders

@@ -69,7 +69,7 @@ def predict(row: Row, stacks: Mapping[str, Runtime | None] | None = None) -> Pre
             return replace(answer(row, what, stack), message=said)
         except DoesNotFit as error:  # it was measured, so that something is smaller than the row has it
             held = answer(row, replace(what, holds_all=True), stack)
-            return replace(held, status="does_not_fit", message=message(error))
+            return replace(held, status="does_not_fit", message=f"{message(error)}; predicted as if memory held it")
     except DoesNotFit as error:
         return Prediction(row, "does_not_fit", message(error))
     except RooflineError as error:

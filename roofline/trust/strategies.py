@@ -121,7 +121,7 @@ def attentions(window: Strategy[int | None] = windows) -> Strategy[Attention]:
         key_dim=narrow,
         value_dim=narrow,
         window=window,
-        qk_norm=st.sampled_from(["none", "head", "full"]),
+        qk_norm=st.sampled_from(["none", "head", "each", "full"]),
         biased=st.sampled_from([(), ("q", "k", "v")]),
         gate=st.sampled_from(["none", "head", "full"]),
     )

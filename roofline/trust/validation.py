@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from roofline.describe.runtimes import Runtime
 from roofline.errors import InvalidInput
-from roofline.trust.measured_rows import Row, part_of, stack_name
+from roofline.trust.measured_rows import Row, part_of, row_stack
 from roofline.trust.predictions import Prediction, floor_of, predict
 from roofline.trust.row_remarks import BETWEEN
 from roofline.trust.static_rows import is_time
@@ -89,11 +89,14 @@ class Validation:
     predictions: tuple[Prediction, ...]
 
     def compared(self, quantity: str = "tpot", *, kind: str | None = None, graded: bool = True) -> list[Compared]:
-        """Rows with a prediction and a measurement of `"tpot"`, `"ttft"`, `"throughput"` or `"value"`."""
+        """Rows with a prediction and a measurement of `"tpot"`, `"ttft"`, `"throughput"` or `"value"`.
+
+        Those that do not fit by what they say have a prediction, but say something else than was measured.
+        """
         found = []
         for each in self.predictions:
             row = each.row
-            if counts(row) != graded or (kind and str(row.get("kind") or "") != kind):
+            if each.status != "ok" or counts(row) != graded or (kind and str(row.get("kind") or "") != kind):
                 continue
             predicted, measured = _pair(each, quantity)
             if predicted is not None and measured:
@@ -278,7 +281,7 @@ def group(row: Row, what: str) -> str:
         return part_of(row) or "not stated"
     if what == "runtime":
         named = str(row.get(what) or "").strip()
-        return stack_name(named, str(row.get("date") or "")) or named or "not stated"
+        return row_stack(row) or named or "not stated"
     if what != "band":
         text = str(row.get(what) or "").strip()
         return (text.lower() if what in ("quantization", "speculation") else text) or "not stated"

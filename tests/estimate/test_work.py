@@ -366,6 +366,55 @@ def test_small_sums_cross_in_16_bits_whatever_the_format_of_large_ones(rows: flo
     assert float(pairs[0].fewest) == close(rows * 8192 * each)
 
 
+@pytest.mark.parametrize("prompt", [8.0, 4096.0])
+def test_the_sums_of_a_prompt_s_experts_are_never_larger_in_4_bits(prompt: float) -> None:
+    """Experts cut over tensor ranks, of whose tokens each is sent to a rank once; and rows that are parted."""
+    model, layout = load_model("deepseek-v3"), Layout(tp=4, dp=4, ep=4)
+    found = {
+        each: plan(model, layout, PRESETS["bf16"].with_(all_reduce=each)).prefill(batch=4.0, prompt=prompt, cached=0.0)
+        for each in ("bf16", "int4")
+    }
+    ratio = float(width("int4") / 2)
+    sums = [
+        (float(wide.size), float(narrow.size))
+        for wide, narrow in zip(transfers(found["bf16"]), transfers(found["int4"]), strict=True)
+        if wide.term in ("all_reduce", "reduce_scatter")
+    ]
+    assert len(sums) > 2
+    for wide, narrow in sums:
+        assert narrow == close(min(wide, max(wide * ratio, 2 * 2**20)))
+    assert any(narrow == wide for wide, narrow in sums) == (prompt == 8)
+    assert any(narrow < wide for wide, narrow in sums) == (prompt > 8)
+
+
+def test_a_full_norm_reads_and_writes_the_queries_and_keys_of_a_rank() -> None:
+    """In 16 bits; eight queries and two keys of 16 elements, of which four ranks have a key each."""
+    for tp, elements in ((1, 10 * 16), (2, 5 * 16), (4, 3 * 16)):
+        moved = []
+        for norm in ("none", "full"):
+            mixer = Attention(heads=8, kv_heads=2, key_dim=16, value_dim=16, qk_norm=norm)  # type: ignore[arg-type]
+            layers = (Layer(mixer=mixer, feed_forward=None),)
+            model = ModelShape(name="a toy", hidden=64, vocab=10, layers=layers, tied=False)
+            step = plan(model, Layout(tp=tp)).decode(batch=3.0, context=1.0)
+            moved.append(sum(float(item.activations) for item in term(step, "elementwise")))  # type: ignore[arg-type]
+        assert moved[1] - moved[0] == close(3 * 2 * elements * 2)
+
+
+@pytest.mark.parametrize(
+    ("shared", "latent", "alike"),
+    [(8, None, True), (16, None, True), (12, None, False), (0, None, False), (8, 4, False)],
+)
+def test_only_shared_experts_like_routed_ones_are_launched_with_them(
+    shared: int, latent: int | None, alike: bool
+) -> None:
+    mixture = MoE(experts=4, top_k=2, expert_width=8, shared_width=shared, latent_width=latent)
+    layers = (Layer(mixer=None, feed_forward=mixture),)
+    model = ModelShape(name="a toy", hidden=16, vocab=10, layers=layers, tied=False)
+    plain, fused = launches(Layout(), model), launches(Layout(), model, "shared_experts")
+    assert (plain != fused) == alike
+    assert fused.get("shared_experts", 0) == (0 if alike or not shared else plain["shared_experts"])
+
+
 def test_a_norm_over_all_heads_is_a_kernel_of_its_own_and_summed_over_ranks() -> None:
     """Head by head it runs within attention. Two squares in 32 bits for each token cross between tensor ranks."""
     steps = {}

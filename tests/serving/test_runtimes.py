@@ -256,9 +256,29 @@ def test_a_cache_in_8_bits_is_read_as_slowly_as_one_in_16_where_a_stack_does() -
         Deployment("llama-3.1-70b", "h200-sxm", 2, tp=2, quantization="fp8", runtime=each) for each in (older, newer)
     ]
     assert held[0].capacity(8192).max_batch == held[1].capacity(8192).max_batch
-    said = "reads a cache in 8 bits no faster than one in 16"
+    said = "reads a cache in fp8 no faster than one in 16 bits"
     told = [any(said in each for each in gpu.decode(8, 1024).assumptions) for gpu in held]
     assert told == [True, False]
+
+
+def test_every_hopper_part_of_the_catalogue_reads_caches_as_vllm_did_on_hopper() -> None:
+    older = runtime("vllm-2025")
+    hopper = [name for name in rl.accelerators() if name.startswith(("h100", "h20", "h800", "gh200"))]
+    assert len(hopper) > 8
+    for name in rl.accelerators():
+        assert older.reads_wide_caches(rl.accelerator(name).name) == (name in hopper), name
+
+
+def test_a_half_of_a_split_model_has_no_sums_to_normalise_in() -> None:
+    """What it normalises comes over the link."""
+    fusing = HOST.model_copy(update={"fuses": ("norms",)})
+    whole, halves = [], []
+    for stack in (HOST, fusing):
+        gpu = Deployment("llama-3.1-70b", "h100-sxm", devices=4, tp=4, quantization="fp8", runtime=stack)
+        whole.append(float(gpu.decode(8, 1024).seconds))
+        halves.append(serve(AttentionFfn(gpu, gpu, WIRE, micro_batches=1), Traffic(1024, 129, concurrency=8)).tpot)
+    assert whole[1] < whole[0]
+    assert halves[1] == halves[0]
 
 
 def test_a_caller_who_measured_attention_reads_caches_as_measured() -> None:

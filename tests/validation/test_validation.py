@@ -122,6 +122,12 @@ def test_service_that_does_not_fit_by_its_row_is_predicted_as_if_memory_held_it(
         floor, tpot, ttft = (float(time or 0) for time in (each.floor, each.tpot, each.ttft))
         assert 0 < floor <= tpot < ttft
     assert "GB" in tight.message
+    assert tight.message.endswith("; predicted as if memory held it")
+    assert [
+        each.rows
+        for each in (validate([row | {"accelerator": "h200-sxm"}, row | {"accelerator": "b200-sxm"}]).figures(),)
+        if each
+    ] == [1]
     row["accelerator"] = "b200-sxm"
     asked, stack = load(row), runtime("vllm")
     told, all_held = (decode_pool(row, replace(served(row), holds_all=each), stack, asked) for each in (False, True))
