@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,11 @@ class Earlier:
     outside: Mapping[str, Mapping[str, float | None]]
 
 
+def said(stack: Runtime) -> dict[str, Any]:
+    """What a stack's file says that is not fitted."""
+    return {name: getattr(stack, name) for name in SAID}
+
+
 def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
     """A stack with the constants that rows give; what they do not tell is as `usual`, of all stacks with service.
 
@@ -78,10 +84,9 @@ def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
 
 def _bare(name: str, usual: Runtime) -> Runtime:
     """A stack as it is described, that adds nothing yet."""
-    shipped, free = runtime(name), {"slower": {}, **dict.fromkeys(HOST, 0.0)}
-    said = {each: getattr(shipped, each) for each in SAID}
+    free = {"slower": {}, **dict.fromkeys(HOST, 0.0)}
     kernels = {"kernels": own_kernels()} if name in FIGURES else {}
-    return usual.model_copy(update={**said, **free, **kernels, "source": SOURCE, "told_by": "batches"})
+    return usual.model_copy(update={**said(runtime(name)), **free, **kernels, "source": SOURCE, "told_by": "batches"})
 
 
 def own_kernels() -> Efficiency:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measured.earlier_stacks import GROUPS, claimed, earlier, spread_of, without
+from benchmarks.measured.earlier_stacks import GROUPS, claimed, earlier, said, spread_of, without
 from benchmarks.measured.validation_page import BEYOND, EARLIER, STACKS, SUMMARY, page, summary
 from roofline.describe.catalog import accelerator, part_class
 from roofline.describe.efficiency import Efficiency
@@ -55,10 +55,9 @@ def bare(name: str) -> Runtime:
     fits = {each: usual.model_copy(update={"compute": measured[own].compute}) for each, own in FOUR_BITS.items()}
     experts = Efficiency(name="experts in 4 bits", source=source, kernels={"experts": fits})
     fitted_by = f"{COMMAND}, benchmarks/measured/serving.csv"
-    free: dict[str, Any] = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
-    if name in runtimes():
-        free |= {each: getattr(runtime(name), each) for each in ("note", "fuses")}
-    return Runtime(name=name, source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **free)
+    told: dict[str, Any] = said(runtime(name)) if name in runtimes() else {"name": name}
+    free = {**dict.fromkeys(CONSTANTS, 0.0), "scaled_experts": 1.0, "unscaled": 1.0}
+    return Runtime(source=fitted_by, tpot=NOTHING, ttft=NOTHING, kernels=experts, **told, **free)
 
 
 def with_generations(stacks: Mapping[str, Runtime]) -> dict[str, Runtime]:
@@ -67,8 +66,7 @@ def with_generations(stacks: Mapping[str, Runtime]) -> dict[str, Runtime]:
     for name, stack in stacks.items():
         for each in generations(name):
             if each.told_by == "service":
-                said = {one: getattr(each, one) for one in ("name", "note", "of", "below", "until", "wide_caches_on")}
-                found[each.name] = stack.model_copy(update=said)
+                found[each.name] = stack.model_copy(update=said(each))
     return found
 
 
@@ -203,11 +201,11 @@ def capped(rows: Sequence[Row]) -> tuple[int, int]:
 
 def to_toml(stack: Runtime) -> str:
     """A stack's file."""
-    said = {
+    texts = {
         name: getattr(stack, name)
         for name in ("name", "source", "note", "of", "below", "until", "told_by", "kernels_on")
     }
-    lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in said.items() if text)]
+    lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in texts.items() if text)]
     if stack.wide_caches_on:
         lines.append(f"wide_caches_on = {json.dumps(list(stack.wide_caches_on))}")
     if stack.fuses:
@@ -251,8 +249,8 @@ def main() -> None:
         tpot = spread(judged, name, lambda each: each.tpot, "tpot_ms")
         ttft = spread(judged, name, lambda each: each.ttft, "ttft_ms")
         stack = stack.model_copy(update={"tpot": tpot, "ttft": ttft})
-        for each in with_generations({name: stack}).values():
-            (SPECS / f"{each.name}.toml").write_text(to_toml(each), encoding="utf-8")
+        for generation in with_generations({name: stack}).values():
+            (SPECS / f"{generation.name}.toml").write_text(to_toml(generation), encoding="utf-8")
     phases = read_rows(PHASES)
     usual = constants("all", known, shared)
     found_earlier = [earlier(name, usual, [row for row in phases if counts(row)]) for name in EARLIER]

@@ -99,17 +99,22 @@ def _full_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
 
 def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row; what compressing it takes is not counted."""
-    row, wide = (elements * width for width in (exact_width(quantization.all_reduce), HIDDEN_WIDTH))
-    return TransferKernel("all_reduce", "all_reduce", row, row, ranks, wide_row_bytes=wide if row < wide else 0)
+    row, wide = _summed_row(elements, quantization)
+    return TransferKernel("all_reduce", "all_reduce", row, row, ranks, wide_row_bytes=wide)
 
 
 def _parting(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:
     """The sum of the ranks' parts of each row, of which each rank gets its share of the rows: all that it must be sent
     where a switch sums.
     """
+    row, wide = _summed_row(elements, quantization)
+    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks, wide_row_bytes=wide)
+
+
+def _summed_row(elements: float, quantization: Quantization) -> tuple[float, float]:
+    """Bytes of a row that is summed [B], and of the wider one that crosses while few do; 0 if no wider."""
     row, wide = (elements * width for width in (exact_width(quantization.all_reduce), HIDDEN_WIDTH))
-    narrow = wide if row < wide else 0
-    return TransferKernel("reduce_scatter", "all_gather", row, row / ranks, ranks, wide_row_bytes=narrow)
+    return row, wide if row < wide else 0
 
 
 def _joining(elements: float, ranks: int) -> TransferKernel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -100,7 +100,12 @@ class Part:
     def of(cls, settled: Resolved, point: Point, seconds: float, share: float = 1.0) -> Part:
         """A share of the pass at a point, which is known to take so long [s]."""
         step = settled.step(point)
-        products, wires = _unscaled(settled, step), _on_wires(settled, step)
+
+        def unscaled(item: Operation | Transfer) -> bool:
+            return isinstance(item, Operation) and item.kernel_class == "matmul" and settled.rates.unscaled(item)
+
+        products = _seconds(settled, step, unscaled)
+        wires = _seconds(settled, step, lambda item: isinstance(item, Transfer))
         return cls(seconds, Experts.of(settled, step, share), share * products, share * wires)
 
 
@@ -203,20 +208,11 @@ def _crossing(settled: Resolved, step: Step) -> float:
     return seconds
 
 
-def _on_wires(settled: Resolved, step: Step) -> float:
-    """Seconds of the exchanges of a step between ranks, latencies and all [s]."""
+def _seconds(settled: Resolved, step: Step, counts: Callable[[Operation | Transfer], bool]) -> float:
+    """Seconds of those items of a step that count, latencies and all [s]."""
     seconds = 0.0
     for item, count in zip(step.items, step.path, strict=True):
-        if isinstance(item, Transfer):
-            seconds += count * float(item_seconds(item, settled.machine, settled.rates))  # type: ignore[arg-type]
-    return seconds
-
-
-def _unscaled(settled: Resolved, step: Step) -> float:
-    """Seconds of the products of a step, experts apart, that kernels scale [s]."""
-    seconds = 0.0
-    for item, count in zip(step.items, step.path, strict=True):
-        if isinstance(item, Operation) and item.kernel_class == "matmul" and settled.rates.unscaled(item):
+        if counts(item):
             seconds += count * float(item_seconds(item, settled.machine, settled.rates))  # type: ignore[arg-type]
     return seconds
 
