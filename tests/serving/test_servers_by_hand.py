@@ -166,6 +166,7 @@ def test_one_s_own_prompt_holds_one_up_until_the_first_token() -> None:
     assert mix.rate(4.0, 0.01) == pytest.approx(4 / (100 * 0.01 + 4 * 1.0))
     assert mix.decoding(4 / 5, 4.0, 0.01) == pytest.approx(4 * 4 / 5)
     assert mix.in_a_step(4 * 4 / 5, 4 / 5) == pytest.approx(4)
+    assert mix.in_a_step(2.0, 4 / 5) == pytest.approx(2 / (1 - 4 / 5 * 1.0 / 4))  # of each one's time, a prompt is 0.2
     assert mix.in_a_step(3.9, 4 / 5) == 4  # no more than there are
     assert replace(mix, most=2.0).in_a_step(3.9, 4 / 5) == 4  # whatever is thought to be the room for them
     drafted = replace(mix, prompt=Prompt(0.4, mix.prompt.passes))
