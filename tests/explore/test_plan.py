@@ -83,11 +83,17 @@ def test_nodes_and_odd_numbers_of_replicas_are_tried() -> None:
 
 
 @pytest.mark.parametrize("parts", [("h100-sxm",), ("h100-sxm", "h100-sxm")])
-def test_the_fewest_devices_that_do_are_found_between_those_tried_first(parts: tuple[str, ...]) -> None:
-    """Seven replicas, or devices of two pools: six are too few, and eight are tried next."""
+@pytest.mark.parametrize(("rate", "fewest", "most"), [(75, 7, 8), (98, 9, 16)])
+def test_the_fewest_devices_that_do_are_found_between_those_tried_first(
+    rate: float, fewest: int, most: int, parts: tuple[str, ...]
+) -> None:
+    """Seven or nine replicas, or devices of two pools: one less is too few, and what is tried next does.
+
+    Nine take more than one halving.
+    """
     part, link = "h100-sxm", "400 Gbit/s, 2 us" if len(parts) == 2 else None
-    slo, asked = Slo(ttft=1, tpot=0.05), Traffic(isl=2048, osl=256, rate=75)
-    asking: dict[str, Any] = {"accelerators": [part], "slo": slo, "link": link, "most_devices": 8}
+    slo, asked = Slo(ttft=1, tpot=0.05), Traffic(isl=2048, osl=256, rate=rate)
+    asking: dict[str, Any] = {"accelerators": [part], "slo": slo, "link": link, "most_devices": most}
 
     def does(devices: int) -> bool:
         one = rl.Deployment("llama-3.1-8b", part, tp=1)
@@ -97,13 +103,13 @@ def test_the_fewest_devices_that_do_are_found_between_those_tried_first(parts: t
             service = rl.balance(rl.PrefillDecode(one, one, link), asked, devices).service
         return bool(service.ttft <= 1 and service.tpot <= 0.05)
 
-    assert [does(devices) for devices in (6, 7, 8)] == [False, True, True]
+    assert [does(devices) for devices in (fewest - 1, fewest, most)] == [False, True, True]
     found = plan("llama-3.1-8b", asked, **asking)
     of_kind = [option.devices for option in found.options if option.parts == parts and option.meets]
-    assert min(of_kind) == 7
+    assert min(of_kind) == fewest
     if link is None:
         quick = plan("llama-3.1-8b", asked, **asking, minimize="ttft")
-        assert 7 not in {option.devices for option in quick.options}
+        assert fewest not in {option.devices for option in quick.options}
 
 
 def test_of_pools_that_cost_the_same_the_faster_is_first() -> None:
