@@ -61,7 +61,7 @@ def said(stack: Runtime) -> dict[str, Any]:
 def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
     """A stack with the constants that rows give; what they do not tell is as `usual`, of all stacks with service.
 
-    In a pool that only decodes it has no other step, since no row tells one.
+    In a pool that only decodes it has no other step, since no row tells one; and none tells what a launch takes it.
     """
     figures, bare = FIGURES.get(name, HOST), _bare(name, usual)
     own = measured((row for row in rows if row["kind"] in KINDS and served(row).stack == name), bare, figures)
@@ -84,7 +84,7 @@ def earlier(name: str, usual: Runtime, rows: Sequence[Row]) -> Earlier:
 
 def _bare(name: str, usual: Runtime) -> Runtime:
     """A stack as it is described, that adds nothing yet."""
-    free = {"slower": {}, **dict.fromkeys(HOST, 0.0)}
+    free = {"slower": {}, "launch": 0.0, **dict.fromkeys(HOST, 0.0)}
     kernels = {"kernels": own_kernels()} if name in FIGURES else {}
     return usual.model_copy(update={**said(runtime(name)), **free, **kernels, "source": SOURCE, "told_by": "batches"})
 

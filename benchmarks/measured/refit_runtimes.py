@@ -35,7 +35,7 @@ PHASES = ROOT / "benchmarks/measured/phases.csv"
 SPECS = ROOT / "hardware_specs/runtimes"
 PAGE = ROOT / "docs/validation.md"
 COMMAND = "python -m benchmarks.measured.refit_runtimes"
-NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence", "skew")
+NUMBERS = ("step", "prompt", "slower", "scaled_experts", "unscaled", "sequence", "skew", "launch")
 """What `fitted` gives, in its order."""
 WAITS = ("request", "first", "aligned", "bunch", "in_step")
 """What `fitted_waits` gives, in its order."""

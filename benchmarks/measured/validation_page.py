@@ -187,6 +187,7 @@ def page(found: Mapping[str, Any]) -> str:
         "waits_held": str(WAITS_HELD),
         "alone": f"{shared.alone * 1e3:.2g} ms",
         "sequence": f"{shared.sequence * 1e6:.2g} μs",
+        "launch": f"{shared.launch * 1e6:.2g} μs",
         "acceptance": f"{shared.acceptance:.2g}",
         "asked": f"{ASKED:g}",
         "capped": str(found["capped"][0]),

@@ -28,6 +28,7 @@ KernelClass = Literal[
     "host_prompt",
     "host_request",
     "host_verify",
+    "host_launch",
 ]
 CollectiveClass = Literal["all_reduce", "all_to_all"]
 KERNEL_CLASSES: tuple[KernelClass, ...] = (
@@ -39,9 +40,16 @@ KERNEL_CLASSES: tuple[KernelClass, ...] = (
     "experts",
     "elementwise",
 )
-HOST_CLASSES: tuple[KernelClass, ...] = ("host_step", "host_sequence", "host_prompt", "host_request", "host_verify")
+HOST_CLASSES: tuple[KernelClass, ...] = (
+    "host_step",
+    "host_sequence",
+    "host_prompt",
+    "host_request",
+    "host_verify",
+    "host_launch",
+)
 """What a serving stack's host adds: per decode step, sequence in it, pass of prompts, request before its first token,
-and sequence whose drafts are verified; overheads, no kernels."""
+sequence whose drafts are verified, and kernel of a pass of prompts while devices wait for it; overheads, no kernels."""
 COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
 
 

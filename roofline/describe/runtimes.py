@@ -24,6 +24,7 @@ CONSTANTS = (
     "sequence",
     "verified",
     "prompt",
+    "launch",
     "request",
     "first",
     "aligned",
@@ -64,7 +65,8 @@ class Runtime(BaseModel):
 
     `step` [s] once per decode step, `alone` [s] in its place in a pool that only decodes, `sequence` [s] for each
     sequence in it on any rank, `verified` [s] for each on one rank whose drafts it verifies, `prompt` [s] of the
-    devices' time for each pass of prompts beside its kernels, and `request` [s] that each request waits in the host
+    devices' time for each pass of prompts beside its kernels, `launch` [s] of the host for each of these kernels, which
+    devices wait for where it takes longer than they do, and `request` [s] that each request waits in the host
     before its first token. `first` decode steps pass before that token is seen (requests are looked for and tokens sent
     every few steps), and `aligned` more in which prompts of all attention-data ranks are gathered, so that they share
     passes; a lone request waits for nobody [1]. Requests come in bunches: before one's own prompt, `bunch` · √(others
@@ -108,6 +110,7 @@ class Runtime(BaseModel):
     sequence: float = Field(ge=0, lt=1)
     verified: float = Field(ge=0, lt=1)
     prompt: float = Field(ge=0, lt=1)
+    launch: float = Field(ge=0, lt=1)
     request: float = Field(ge=0, lt=10)
     first: float = Field(ge=0, lt=1000)
     aligned: float = Field(ge=0, lt=1000)
@@ -191,6 +194,7 @@ class Runtime(BaseModel):
             "step": self.step,
             "sequence": self.sequence,
             "prompt": self.prompt,
+            "launch": self.launch,
             "request": self.request,
             "verify": self.verified,
         }

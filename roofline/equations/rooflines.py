@@ -14,6 +14,7 @@ __all__ = [
     "fused_critical_batch",
     "fused_critical_context",
     "intensity",
+    "launched_time",
     "memory_time",
     "operation_time",
     "ridge_point",
@@ -213,6 +214,26 @@ def streaming_time(memory: Num, overhead: Num) -> Num:
     6
     """
     return overhead + memory
+
+
+def launched_time(passing: Num, host: Num, launches: Num, launch: Num) -> Num:
+    """The time of a pass whose kernels a host launches one by one, while those before are still running.
+
+    Arguments:
+        passing : time of all kernels in turn, and of the host beside them [s]
+        host : of it, the time of the host [s]
+        launches : kernels that are launched [1]
+        launch : time of the host for each of them [s]
+
+    Returns the time [s].
+
+    Source: NVIDIA, CUDA C++ Programming Guide, "Asynchronous Concurrent Execution": a launch returns before its kernel
+    is done, so that a host runs ahead of devices, unless they are faster than it launches.
+
+    >>> launched_time(25, 5, 10, 3)
+    35
+    """
+    return maximum(passing, host + launches * launch)
 
 
 def sweep_time(capacity: Num, bandwidth: Num) -> Num:

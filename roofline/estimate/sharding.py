@@ -60,7 +60,7 @@ def layer_kernels(
         kv_heads = getattr(mixer, "kv_heads", 1)
         projections = _matmuls("attention_projections", matrices, layout.tp, kv_heads, quantization)
         compiled.extend(projections[:-1])
-        compiled.extend(_full_norm(mixer, layout.tp))
+        compiled.extend(_head_norm(mixer, layout.tp))
         compiled.extend(_mixer_kernels(mixer, layout, quantization))
         compiled.extend(projections[-1:])
         if layout.tp > 1 and parted:
@@ -80,18 +80,19 @@ def layer_kernels(
     return tuple(compiled)
 
 
-def _full_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
-    """A norm over all heads of queries and of keys at once, which a kernel of their own head by head does not need.
+def _head_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
+    """A norm of queries and keys, a kernel before that of attention, in which rotary positions are measured.
 
-    Tensor ranks add up the squares that each has of a row's queries and keys, two numbers in 32 bits (MiniMax-M2 in
-    vllm-project/vllm, whose norms sum their variance over the ranks).
+    One over all heads at once is summed over tensor ranks: the squares that each has of a row's queries and keys, two
+    numbers in 32 bits (MiniMax-M2 in vllm-project/vllm, whose norms sum their variance over the ranks).
     """
-    if getattr(mixer, "qk_norm", "none") != "full":
+    norm = getattr(mixer, "qk_norm", "none")
+    if norm == "none":
         return []
     keys = float(kv_heads_per_rank(mixer.kv_heads, tp))  # type: ignore[attr-defined, arg-type]
     elements = (mixer.heads / tp + keys) * mixer.key_dim  # type: ignore[attr-defined]
     found: list[StreamKernel | TransferKernel] = [StreamKernel("elementwise", 2 * elements * HIDDEN_WIDTH, 1)]
-    if tp > 1:
+    if norm == "full" and tp > 1:
         squares = 2 * exact_width("fp32")
         found.append(TransferKernel("all_reduce", "all_reduce", squares, squares, tp))
     return found

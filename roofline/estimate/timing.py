@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
+from roofline.describe.efficiency import HOST_CLASSES
 from roofline.describe.machine import Machine, Wire
 from roofline.equations.pipelines import pipeline_makespan, token_interval
 from roofline.equations.rooflines import (
     compute_time,
     dealt_flops,
+    launched_time,
     memory_time,
     operation_time,
     streaming_time,
@@ -24,7 +26,7 @@ from roofline.equations.rooflines import (
 from roofline.estimate.network import hop_seconds, transfer_time
 from roofline.estimate.rates import Rates
 from roofline.estimate.times import NOTHING, RESOURCES, Resource, Times, below, winners
-from roofline.estimate.work import HAND_OVER, Item, Operation, Phase, exchanges
+from roofline.estimate.work import HAND_OVER, LAUNCH, Item, Operation, Phase, exchanges
 from roofline.numeric import SCALAR, Num, kind, maximum, minimum, sqrt
 
 
@@ -70,11 +72,11 @@ class Step:
 def step_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds of a step: between two tokens of a sequence in decode, from first token in to last out in prefill."""
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    whole = _compose(step, seconds, _hops(step, machine, rates))
-    return whole if step.turns is None else minimum(whole, overlapped_seconds(step.turns, machine, rates))
+    whole = _compose(step, seconds, _hops(step, machine, rates), rates)
+    return whole if step.turns is None else minimum(whole, overlapped_seconds(step, step.turns, machine, rates))
 
 
-def overlapped_seconds(turns: Turns, machine: Machine, rates: Rates) -> Num:
+def overlapped_seconds(step: Step, turns: Turns, machine: Machine, rates: Rates) -> Num:
     """Seconds of two halves that take turns: of layers all that is computed, or all that is sent, if that is longer.
 
     Sums of tensor ranks are waited for like what is computed, and keep the wires busy like what crosses to experts. As
@@ -84,7 +86,14 @@ def overlapped_seconds(turns: Turns, machine: Machine, rates: Rates) -> Num:
     counted = list(zip(turns.items, turns.inside, strict=True))
     waited = weighted([0 if exchanges(item) else count for item, count in counted], seconds)
     sent = weighted([0 if isinstance(item, Operation) else count for item, count in counted], seconds)
-    return maximum(waited, sent) + weighted(turns.outside, seconds)
+    whole = maximum(waited, sent) + weighted(turns.outside, seconds)
+    return _launched(step.phase, counted_turns(turns), whole, rates)
+
+
+def counted_turns(turns: Turns) -> list[tuple[Item, Num]]:
+    """Items of halves that take turns, and how often each occurs."""
+    often = map(operator.add, turns.inside, turns.outside)
+    return list(zip(turns.items, often, strict=True))
 
 
 def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
@@ -93,11 +102,49 @@ def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
         total = step_seconds(step, machine, rates)
         return total, 0, total
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    return (
-        weighted(step.path, seconds),
-        _hops(step, machine, rates),
-        maximum(*(weighted(counts, seconds) for counts in step.stages)),
-    )
+    return way(step, seconds, rates), _hops(step, machine, rates), slowest_stage(step, seconds, rates)
+
+
+def way(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
+    """Seconds of one micro-batch in all stages, of items that take so long each [s]."""
+    return _launched(step.phase, zip(step.items, step.path, strict=True), weighted(step.path, seconds), rates)
+
+
+def slowest_stage(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
+    """Seconds of one micro-batch in the stage that takes longest [s]."""
+    stages = [
+        _launched(step.phase, zip(step.items, counts, strict=True), weighted(counts, seconds), rates)
+        for counts in step.stages
+    ]
+    return maximum(*stages)
+
+
+def _launched(phase: Phase, counted: Iterable[tuple[Item, Num]], passing: Num, rates: Rates) -> Num:
+    """Seconds of items that take so long in turn, or of a host to launch their kernels, if that is longer [s]."""
+    if not launches(phase, rates):
+        return passing
+    host, kernels = hosted(counted, rates)
+    return launched_time(passing, host, kernels, rates.of_operation(LAUNCH)[1].overhead)
+
+
+def launches(phase: Phase, rates: Rates) -> bool:
+    """Whether a host launches the kernels of a pass one by one: those of a decode step are launched as one graph."""
+    return phase == "prefill" and not _absent(rates.of_operation(LAUNCH)[1].overhead)
+
+
+def hosted(counted: Iterable[tuple[Item, Num]], rates: Rates) -> tuple[Num, Num]:
+    """Seconds of a pass that a host takes beside its kernels [s], and how many of these it launches [1].
+
+    What collectives cost it counts as a part of the kernels.
+    """
+    host: Num = 0
+    kernels: Num = 0
+    for item, count in counted:
+        if isinstance(item, Operation) and item.kernel_class in HOST_CLASSES:
+            host = host + count * (item.kernels * rates.of_operation(item)[1].overhead)
+        elif isinstance(item, Operation):
+            kernels = kernels + count * item.kernels
+    return host, kernels
 
 
 def _hops(step: Step, machine: Machine, rates: Rates) -> Num:
@@ -106,11 +153,11 @@ def _hops(step: Step, machine: Machine, rates: Rates) -> Num:
     return hop_seconds(step.hops, step.hop_size, rates.of_transfer(HAND_OVER), machine.wires[0].name)
 
 
-def _compose(step: Step, seconds: Sequence[Num], hops: Num) -> Num:
-    total = weighted(step.path, seconds)
+def _compose(step: Step, seconds: Sequence[Num], hops: Num, rates: Rates) -> Num:
+    total = way(step, seconds, rates)
     if not step.pipelined:
         return total
-    slowest = maximum(*(weighted(counts, seconds) for counts in step.stages))
+    slowest = slowest_stage(step, seconds, rates)
     if step.phase == "prefill":
         return pipeline_makespan(total, hops, step.micro_batches, slowest)
     return token_interval(total, hops, step.micro_batches, slowest)
@@ -229,14 +276,38 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
     for item, count in zip(step.items, step.path, strict=True):
         times = _item_times(item, machine, rates).times(count)
         terms[item.term] = terms[item.term].plus(times) if item.term in terms else times
+    if launches(step.phase, rates):
+        terms[LAUNCH.term] = _launch_times(launch_seconds(step, machine, rates))
     if step.pipelined:
         terms["pipeline"] = _pipeline_times(terms, _hops(step, machine, rates), step_seconds(step, machine, rates))
     if step.turns is not None:
-        terms["overlap"] = _overlap_times(terms.values(), step.turns, machine, rates)
+        terms["overlap"] = _overlap_times(terms.values(), step, step.turns, machine, rates)
     return terms
 
 
-def _overlap_times(whole: Iterable[Times], turns: Turns, machine: Machine, rates: Rates) -> Times:
+def launch_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
+    """Seconds in which devices wait for a host that launches the kernels of a pass, on the way of a micro-batch [s].
+
+    Written as one sum over kernels, not as a difference of two: intervals then stay narrow.
+    """
+    if not launches(step.phase, rates):
+        return 0
+    each = rates.of_operation(LAUNCH)[1].overhead
+    behind: Num = 0
+    for item, count in zip(step.items, step.path, strict=True):
+        if isinstance(item, Operation):
+            if item.kernel_class not in HOST_CLASSES:
+                behind = behind + count * (item.kernels * each - item_seconds(item, machine, rates))
+        else:
+            behind = behind - count * item_seconds(item, machine, rates)
+    return maximum(0, behind)
+
+
+def _launch_times(seconds: Num) -> Times:
+    return Times(0, 0, 0, 0, seconds, seconds, {**dict.fromkeys(RESOURCES, 0), "overhead": seconds})
+
+
+def _overlap_times(whole: Iterable[Times], step: Step, turns: Turns, machine: Machine, rates: Rates) -> Times:
     """What turns of two halves save, below zero: nothing where they take longer than the batch at once.
 
     Seconds are owed to whatever the longer of computing and sending is owed to.
@@ -257,6 +328,9 @@ def _overlap_times(whole: Iterable[Times], turns: Turns, machine: Machine, rates
     hidden = below(sent.total, waited.total)
     longer = waited.times(hidden).plus(sent.times(1 - hidden)).plus(outside)
     both = waited.plus(crossed).plus(outside)
+    if launches(step.phase, rates):
+        behind = _launch_times(_launched(step.phase, counted_turns(turns), longer.total, rates) - longer.total)
+        longer, both = longer.plus(behind), both.plus(behind)
     taken = below(longer.total, alone.total)
     demanded, passing = (each.plus(alone.times(-1)).times(taken) for each in (both, longer))
     return replace(demanded, total=passing.total, attributed=passing.attributed)

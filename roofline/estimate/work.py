@@ -101,6 +101,8 @@ def exchanges(what: object) -> bool:
 
 HAND_OVER = Transfer("pipeline", "all_reduce", 0, 0, 2)
 """Stands for the hand-over between two stages where its rate on the wires is looked up."""
+LAUNCH = Operation("launches", "host_launch", "host", "host", 0, 0, 0, 0, 0, 0, 0)
+"""Stands for the launch of a kernel in a pass of prompts where the host's time for it is looked up."""
 
 
 @cache

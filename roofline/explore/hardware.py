@@ -16,8 +16,8 @@ from roofline.describe.machine import Machine, Wire
 from roofline.errors import UnknownName
 from roofline.estimate.network import measured_crossing, route, summed_overhead
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import Step
-from roofline.estimate.work import HAND_OVER, Operation, Transfer
+from roofline.estimate.timing import Step, launches
+from roofline.estimate.work import HAND_OVER, LAUNCH, Operation, Transfer
 
 Role = Literal["rate", "latency", "efficiency"]
 """Seconds fall with a rate or an efficiency, and rise with a latency: of a wire, or the overhead of a kernel."""
@@ -58,7 +58,7 @@ def numbers_used(resolved: Resolved, step: Step) -> dict[str, HardwareNumber]:
             add(
                 f"link.{wire.name}.latency", wire.latency, "s", "latency", f"latency of one hop on the {wire.name} link"
             )
-    for item in step.items:
+    for item in _launching(resolved, step):
         for path, (value, unit) in _fit_numbers(resolved, item).items():
             role: Role = "latency" if unit == "s" else "efficiency"
             add(path, value, unit, role, _meaning(path))
@@ -66,6 +66,11 @@ def numbers_used(resolved: Resolved, step: Step) -> dict[str, HardwareNumber]:
         for path, (value, unit) in _between_stages(resolved, step).items():
             add(path, value, unit, "latency" if unit == "s" else "efficiency", _meaning(path))
     return found
+
+
+def _launching(resolved: Resolved, step: Step) -> tuple[Operation | Transfer, ...]:
+    """Items of a step, and what stands for their launch where it counts."""
+    return (*step.items, LAUNCH) if launches(step.phase, resolved.rates) else step.items
 
 
 def _computes(item: Operation) -> bool:
@@ -215,7 +220,7 @@ def _efficiency(resolved: Resolved, step: Step, values: Mapping[str, Any]) -> Ef
     """Fits of the step's kernels and collectives with some numbers replaced; unchecked, so that symbols may enter."""
     kernels: dict[str, dict[str, Any]] = {}
     collectives: dict[str, Any] = {}
-    for item in (*step.items, HAND_OVER):
+    for item in (*_launching(resolved, step), HAND_OVER):
         if isinstance(item, Operation):
             base, kernel = f"kernels.{item.kernel_class}.{_format(item)}", resolved.rates.of_operation(item)[1]
             changed = _changed(base, ("compute", "memory", "overhead"), values)

@@ -12,13 +12,16 @@ from roofline.estimate.resolved import Resolved
 from roofline.estimate.times import RESOURCES
 from roofline.estimate.timing import (
     Step,
+    hosted,
     item_seconds,
+    launch_seconds,
+    launches,
     overlapped_seconds,
     resource_seconds,
     spill_seconds,
     step_seconds,
 )
-from roofline.estimate.work import HAND_OVER, Item, Operation
+from roofline.estimate.work import HAND_OVER, LAUNCH, Item, Operation
 from roofline.numeric import maximum, minimum
 
 Side = Callable[[Resolved, Step], Any]
@@ -30,9 +33,12 @@ TRAFFIC = ("weights", "cache")
 def sides(resolved: Resolved, step: Step, name: str) -> Side:
     """The quantity of that name; `UnknownName` where the phase has none, `InvalidInput` for traffic of several tiers.
 
-    Resources and traffic count what a token passes; the wait for other micro-batches of a pipeline is its own term.
+    Resources and traffic count what a token passes; the wait for other micro-batches of a pipeline is its own term,
+    and so is that for a host's launches.
     """
     terms = list(dict.fromkeys(item.term for item in step.items))
+    if launches(step.phase, resolved.rates):
+        terms.append(LAUNCH.term)
     if step.pipelined:
         terms.append("pipeline")
     if step.turns is not None:
@@ -45,6 +51,8 @@ def sides(resolved: Resolved, step: Step, name: str) -> Side:
         raise InvalidInput("side", given=name, expected=expected)
     if name in TRAFFIC:
         return lambda deployed, taken: _over(taken, lambda item: _traffic(deployed, item, name))
+    if name == LAUNCH.term and name in terms:
+        return lambda deployed, taken: launch_seconds(taken, deployed.machine, deployed.rates)
     if name == "pipeline" and step.pipelined:
         return pipeline_seconds
     if name == "overlap" and step.turns is not None:
@@ -88,7 +96,7 @@ def overlap_seconds(resolved: Resolved, step: Step) -> Any:
     if step.turns is None:
         return 0.0
     at_once: Any = step_seconds(replace(step, turns=None), resolved.machine, resolved.rates)
-    return minimum(overlapped_seconds(step.turns, resolved.machine, resolved.rates) - at_once, 0.0)
+    return minimum(overlapped_seconds(step, step.turns, resolved.machine, resolved.rates) - at_once, 0.0)
 
 
 def pipeline_seconds(resolved: Resolved, step: Step) -> Any:
@@ -107,4 +115,7 @@ def pipeline_seconds(resolved: Resolved, step: Step) -> Any:
         for each, here, on_path in zip(seconds, stage, step.path, strict=True):
             wait = wait + each * (behind * here - passed * on_path)
         waits.append(wait)
+        if launches(step.phase, resolved.rates):
+            host, kernels = hosted(zip(step.items, stage, strict=True), resolved.rates)
+            waits.append(behind * (host + kernels * resolved.rates.of_operation(LAUNCH)[1].overhead))
     return hops + maximum(0.0, *waits)

@@ -14,8 +14,8 @@ import sympy
 
 from roofline.errors import InvalidInput, UnknownName
 from roofline.estimate.resolved import Resolved
-from roofline.estimate.timing import Step, item_seconds, step_seconds
-from roofline.estimate.work import Operation
+from roofline.estimate.timing import Step, item_seconds, launch_seconds, launches, step_seconds
+from roofline.estimate.work import LAUNCH, Operation
 from roofline.explore.asking import Asked, scalars
 from roofline.explore.hardware import HardwareNumber, canonical, numbers_used, placed
 from roofline.explore.sides import overlap_seconds, pipeline_seconds, sides
@@ -59,6 +59,8 @@ def closed_form(phase: Any, *, terms: bool = False, hardware: Iterable[str] | st
     for item, count in zip(form.step.items, form.step.path, strict=True):
         seconds: Any = item_seconds(item, form.resolved.machine, form.resolved.rates)
         found[item.term] = found.get(item.term, 0) + count * seconds
+    if launches(form.step.phase, form.resolved.rates):
+        found[LAUNCH.term] = launch_seconds(form.step, form.resolved.machine, form.resolved.rates)
     if form.step.pipelined:
         found["pipeline"] = pipeline_seconds(form.resolved, form.step)
     if form.step.turns is not None:
@@ -153,7 +155,10 @@ class _Form:
         asked = Asked.of(phase)
         resolved = asked.deployment.settled()
         given = _given(asked, fixed or {})
-        sample = resolved.step(asked.point({**_PROBE, **given}))
+        probe = {**_PROBE, **given}
+        if "prompt" not in given:
+            probe["prompt"] += probe["cached_tokens"]  # some of it is to be computed
+        sample = resolved.step(asked.point(probe))
         numbers = _selected(numbers_used(resolved, sample), hardware, resolved)
         free = [name for name in asked.axes if name not in given]
         positive = {name: sympy.Symbol(_identifier(name), positive=True) for name in (*free, *numbers)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from roofline.equations.experts import fullest_rank_rows
 from roofline.errors import RooflineError
 from roofline.estimate.expert_kernels import ExpertKernel, touched_experts
 from roofline.estimate.resolved import Point, Resolved
-from roofline.estimate.timing import Step, item_seconds, step_terms
+from roofline.estimate.timing import Step, hosted, item_seconds, step_terms
 from roofline.estimate.work import Load as Rows
 from roofline.estimate.work import Operation, Transfer, exchanges
 from roofline.trust.measured_rows import Load, Row, Served, has_two_pools, load, number, served
@@ -113,7 +113,8 @@ class Part:
 class Evidence:
     """What one row says: a step and a prompt without a stack, its batch, and what was measured.
 
-    `prompt` is a pass of its own, `full` what one prompt takes of a pass that `most` share. `others`: prompts that are
+    `prompt` is a pass of its own, `full` what one prompt takes of a pass that `most` share; a host launches so many
+    `launches` in a pass, of one stage [1]. `others`: prompts that are
     computed while a sequence is decoded [1]. `scaled`, `unscaled`: whether the factor of the experts is
     `Runtime.scaled_experts`, or `unscaled`; `riding`: whether prompts share a pass with steps; `ranked`: whether those
     of several attention-data ranks do.
@@ -124,6 +125,7 @@ class Evidence:
     prompt: Part
     full: Part
     most: float
+    launches: float
     scaled: bool
     unscaled: bool
     batch: float
@@ -160,7 +162,7 @@ def _said(row: Row, what: Served, asked: Load, bare: Runtime) -> Evidence:
     batch, crowd = batch_of_a_step(row, asked, place) or 1.0, asked.concurrency / place.replicas
     decode = Point("decode", batch, mean_context(asked), 0)
     step = Part.of(settled, decode, float(place.seconds(np.array([batch]), decode.context, 0)[0]))
-    prompt, full, most = _prompts(place, asked)
+    prompt, full, most, kernels = _prompts(place, asked)
     operations = [item for item in settled.step(decode).items if isinstance(item, Operation)]
     experts = [item for item in operations if item.kernel_class == "experts"]
     own = len(place.deployment.rates.own) > 1
@@ -170,6 +172,7 @@ def _said(row: Row, what: Served, asked: Load, bare: Runtime) -> Evidence:
         prompt,
         full,
         most,
+        kernels,
         any(settled.rates.scaled_experts(item) for item in experts),
         any(settled.rates.unscaled(item) for item in experts),
         batch,
@@ -185,15 +188,17 @@ def _said(row: Row, what: Served, asked: Load, bare: Runtime) -> Evidence:
     )
 
 
-def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float]:
-    """What a prompt takes in a pass of its own, and of a full one; and how many are in that."""
+def _prompts(place: Station, asked: Load) -> tuple[Part, Part, float, float]:
+    """What a prompt takes in a pass of its own, and of a full one; how many are in that, and kernels in each."""
     settled, prompt = place.settled, place.prompt(asked)
     passes = prompt.passes
     # In a pipeline a pass is over once the slowest stage is: a share of one prompt's way through all of them.
     share, count = passes.one / prompt.computed, 1.0 if settled.layout.pp > 1 else passes.most
-    one = Part.of(settled, Point("prefill", 1.0, asked.isl, 0), passes.one, share)
+    alone = Point("prefill", 1.0, asked.isl, 0)
+    one, step = Part.of(settled, alone, passes.one, share), settled.step(alone)
     full = Part.of(settled, Point("prefill", count, asked.isl, 0), passes.share, share / passes.most)
-    return one, full, passes.most
+    kernels = hosted(zip(step.items, step.path, strict=True), settled.rates)[1]
+    return one, full, passes.most, share * float(kernels)  # type: ignore[arg-type]
 
 
 def _crossing(settled: Resolved, step: Step) -> float:
@@ -227,6 +232,7 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     """
     plain = (
         "most",
+        "launches",
         "batch",
         "generated",
         "others",
@@ -241,9 +247,9 @@ def columns(rows: Sequence[Evidence]) -> dict[str, Array]:
     for part in PARTS:
         for name in ("seconds", "products", "wires"):
             found[f"{part}.{name}"] = np.array([getattr(getattr(row, part), name) for row in rows], dtype=np.float64)
-        for field in fields(Experts):
-            values = [getattr(getattr(row, part).experts, field.name) for row in rows]
-            found[f"{part}.experts.{field.name}"] = np.array(values, dtype=np.float64)
+        for each in fields(Experts):
+            values = [getattr(getattr(row, part).experts, each.name) for row in rows]
+            found[f"{part}.experts.{each.name}"] = np.array(values, dtype=np.float64)
         found[f"{part}.experts.even"] = touched(found, part, 0.0)
     return found
 
@@ -270,3 +276,19 @@ def crowded(known: Mapping[str, Array], part: str, skew: float) -> tuple[Array, 
         np.asarray(fullest_rank_reached(ranks, chosen, groups, limit, times)) for times in (uneven * rows, uneven)
     )
     return rows, np.where(once > 0, reached / before, rows)
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """What skewed routing changes of rows, computed once for each part and skew: a fit moves few numbers at a time."""
+
+    known: Mapping[str, Array]
+    _found: dict[tuple[str, float], tuple[Array, Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, part: str, skew: float) -> tuple[Array, Array, Array]:
+        """As `crowded` has it, and the experts that are read over those that all alike would be [1]."""
+        key = part, skew
+        if key not in self._found:
+            even = self.known[f"{part}.experts.even"]
+            self._found[key] = *crowded(self.known, part, skew), touched(self.known, part, skew) / even
+        return self._found[key]

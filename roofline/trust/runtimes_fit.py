@@ -8,7 +8,8 @@ where `others` are the prompts computed meanwhile (`Mix.entering`), those that a
 (`Passes.occupied`) and `spared` is what a prompt need not read because the step that it rides in does
 (`Whole.spared`), with the batch from the row itself (`predictions.batch_of_a_step`). What a
 stack adds is shared by all models and parts. Shared by all stacks too are how much longer or shorter than measured
-kernels its experts in 4 bits and its products in block-wise fp8 take, and how unevenly experts are chosen.
+kernels its experts in 4 bits and its products in block-wise fp8 take, how unevenly experts are chosen, and how long a
+host takes to launch a kernel of a pass of prompts, for which devices wait where they are faster.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from roofline.equations.serving import passes_per_prompt
 from roofline.estimate.colocated import SELDOM
 from roofline.estimate.passes import shared_seconds
-from roofline.trust.evidence import Evidence, columns, crowded, touched
+from roofline.trust.evidence import Evidence, Uneven, columns
 from roofline.trust.stations import Array
 
 HUBER = 0.1
@@ -37,9 +38,10 @@ DOUBTED = 5
 """Rows that products as measured weigh as much as [1]."""
 FACTOR = 0.2
 """How far products in service are thought to lie from those measured, as a logarithm [1]."""
-START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.5])
-"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1]."""
-SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25, 0.0, 0.25)
+START = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.5, 5e-5])
+"""Where the search begins: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1], launch
+[s]."""
+SCALES = (1e-3, 5e-3, 0.25, 0.25, 0.25, 0.0, 0.25, 2.5e-5)
 """Its first steps, in the units of the numbers; what has none stays."""
 GATHERED = 20.0
 """Decode steps for which attention-data ranks gather prompts, where times per token are fitted [1].
@@ -63,7 +65,7 @@ class Kernels:
     working: Array
 
     @classmethod
-    def of(cls, known: Mapping[str, Array], numbers: Array, part: str) -> Kernels:
+    def of(cls, known: Mapping[str, Array], numbers: Array, part: str, uneven: Uneven | None = None) -> Kernels:
         """Experts never read faster than memory delivers."""
         slower, scaled, unscaled = numbers[2:5]
         times = np.where(known["borrowed"] > 0, slower, 1.0)
@@ -73,8 +75,9 @@ class Kernels:
             known[f"{part}.experts.{name}"]
             for name in ("overhead", "memory", "compute", "weights", "reached", "routing", "crossing")
         )
-        more, sent = (times - 1 for times in crowded(known, part, numbers[6]))
-        spared = weights * (touched(known, part, numbers[6]) / known[f"{part}.experts.even"] - 1)
+        found = (uneven or Uneven(known)).of(part, float(numbers[6]))
+        more, sent, fewer = (times - 1 for times in found)
+        spared = weights * fewer
         skewed = memory + spared + (memory - weights) * more
         reading = times * skewed * np.maximum(factor, reached / times)
         working = np.maximum(times * whole * compute * (1 + more), reading)
@@ -85,17 +88,20 @@ class Kernels:
         return cls(np.asarray(times * others + working + wires + crossing * sent), reading, working)
 
 
-def prompts(known: Mapping[str, Array], numbers: Array, prompt: Kernels) -> tuple[Array, Array]:
+def prompts(
+    known: Mapping[str, Array], numbers: Array, prompt: Kernels, uneven: Uneven | None = None
+) -> tuple[Array, Array]:
     """A replica's seconds for a prompt in a pass of its own, and those of them that a full pass would share [s]."""
-    host, most = numbers[1], known["most"]
-    one, full = prompt.seconds + host, most * Kernels.of(known, numbers, "full").seconds + host
+    host, most, launching = numbers[1], known["most"], known["launches"] * numbers[7]
+    both = prompt.seconds, most * Kernels.of(known, numbers, "full", uneven).seconds
+    one, full = (np.maximum(devices, launching) + host for devices in both)
     return one, shared_seconds(one, full, most)
 
 
-def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
+def predicted(known: Mapping[str, Array], numbers: Array, uneven: Uneven | None = None) -> Array:
     """Time per token of all rows under a stack's numbers [s]; attention-data ranks gather prompts for `GATHERED`."""
-    step, prompt = (Kernels.of(known, numbers, part) for part in ("step", "prompt"))
-    occupancy, shared = prompts(known, numbers, prompt)
+    step, prompt = (Kernels.of(known, numbers, part, uneven) for part in ("step", "prompt"))
+    occupancy, shared = prompts(known, numbers, prompt, uneven)
     per_step = known["others"] / known["generated"]
     due = np.maximum(per_step, SELDOM) * (1 + GATHERED * known["ranked"])
     added = occupancy - shared * (1 - np.asarray(passes_per_prompt(due, known["most"])))
@@ -104,9 +110,9 @@ def predicted(known: Mapping[str, Array], numbers: Array) -> Array:
     return np.asarray(step.seconds + numbers[0] + numbers[5] * known["batch"] + per_step * (added - spared))
 
 
-def loss(known: Mapping[str, Array], numbers: Array) -> float:
+def loss(known: Mapping[str, Array], numbers: Array, uneven: Uneven | None = None) -> float:
     """How far a stack's numbers leave times per token from those measured."""
-    return robust(predicted(known, numbers) / known["tpot"])
+    return robust(predicted(known, numbers, uneven) / known["tpot"])
 
 
 def robust(ratios: Array) -> float:
@@ -116,18 +122,20 @@ def robust(ratios: Array) -> float:
 
 
 def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: float = 0.0) -> Array:
-    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1].
+    """The numbers of one stack: step and prompt [s], slower, scaled_experts and unscaled [1], sequence [s], skew [1],
+    launch [s].
 
     `sequence` is given, from `fitted_alone`. `shared` are those of all stacks together, to which one with few rows is
     held: a number that is off them by its `APART` counts as `HELD` rows that are off by a tenth. The factors of
-    products and the skew are never a single stack's own; that a factor is off one by `FACTOR` counts as `DOUBTED` rows.
+    products, the skew and a launch are never a single stack's own; that a factor is off one by `FACTOR` counts as
+    `DOUBTED` rows.
     """
     known = columns(rows)
-    row = ROW / len(rows)
+    row, uneven = ROW / len(rows), Uneven(known)
 
     def common(numbers: Array) -> float:
         factors = np.log(np.maximum(numbers[3:5], 1e-3)) / FACTOR
-        return loss(known, numbers) + DOUBTED * row * float((factors**2).sum())
+        return loss(known, numbers, uneven) + DOUBTED * row * float((factors**2).sum())
 
     if shared is None:
         start = START.copy()
@@ -136,9 +144,9 @@ def fitted(rows: Sequence[Evidence], shared: Array | None = None, sequence: floa
     held = shared[:3]
 
     def own(numbers: Array) -> float:
-        return loss(known, numbers) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
+        return loss(known, numbers, uneven) + HELD * row * float((((numbers[:3] - held) / APART) ** 2).sum())
 
-    return search(own, shared, (*SCALES[:3], 0.0, 0.0, 0.0, 0.0))
+    return search(own, shared, (*SCALES[:3], *np.zeros(5)))
 
 
 def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], numbers: Array) -> tuple[float, float]:
@@ -147,13 +155,14 @@ def fitted_alone(two_pools: Sequence[Evidence], one_pool: Sequence[Evidence], nu
     Batches of one pool are too small to tell a sequence's cost, but they limit it.
     """
     apart, together = columns(two_pools), columns(one_pool)
+    uneven = [Uneven(known) for known in (apart, together)]
     shares = np.array([len(two_pools), len(one_pool)]) / (len(two_pools) + len(one_pool))
 
     def cost(own: Array) -> float:
         step, sequence = own
         losses = (
-            loss(apart, np.array([step, *numbers[1:5], sequence, numbers[6]])),
-            loss(together, np.array([*numbers[:5], sequence, numbers[6]])),
+            loss(apart, np.array([step, *numbers[1:5], sequence, *numbers[6:]]), uneven[0]),
+            loss(together, np.array([*numbers[:5], sequence, *numbers[6:]]), uneven[1]),
         )
         return float(shares @ losses)
 

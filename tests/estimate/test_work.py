@@ -415,8 +415,8 @@ def test_only_shared_experts_like_routed_ones_are_launched_with_them(
     assert fused.get("shared_experts", 0) == (0 if alike or not shared else plain["shared_experts"])
 
 
-def test_a_norm_over_all_heads_is_a_kernel_of_its_own_and_summed_over_ranks() -> None:
-    """Head by head it runs within attention. Two squares in 32 bits for each token cross between tensor ranks."""
+def test_a_norm_of_queries_and_keys_is_a_kernel_of_its_own_and_summed_over_ranks_where_it_is_over_all_heads() -> None:
+    """Two squares in 32 bits for each token cross between tensor ranks."""
     steps = {}
     norms: tuple[Literal["none", "head", "each", "full"], ...] = ("none", "head", "each", "full")
     for norm in norms:
@@ -434,9 +434,8 @@ def test_a_norm_over_all_heads_is_a_kernel_of_its_own_and_summed_over_ranks() ->
             sums = sorted(float(item.size) for item in transfers(step) if item.collective == "all_reduce")
             steps[norm, tp] = launched, sums
     for tp in (1, 2):
-        assert steps["none", tp] == steps["head", tp] == steps["each", tp]
-    for tp in (1, 2):
-        assert steps["full", tp][0] == steps["none", tp][0] + 1
+        assert steps["head", tp] == steps["each", tp] == (steps["none", tp][0] + 1, steps["none", tp][1])
+        assert steps["full", tp][0] == steps["head", tp][0]
     assert steps["full", 1][1] == steps["none", 1][1] == []
     assert steps["full", 2][1] == [3 * 8.0, *steps["none", 2][1]]
 

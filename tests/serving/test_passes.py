@@ -84,9 +84,9 @@ def test_stages_take_prompts_one_by_one() -> None:
 
 
 def test_a_stack_pays_once_for_a_pass() -> None:
-    hosted = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8", runtime="vllm")
+    stack = runtime("vllm").model_copy(update={"name": "at once", "launch": 0.0})
+    hosted = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8", runtime=stack)
     found, bare = passes(hosted, SHORT), passes(GPU, SHORT)
-    stack = runtime("vllm")
     assert found.one - bare.one == pytest.approx(stack.prompt)
     assert found.points[-1][1] - bare.points[-1][1] == pytest.approx(stack.prompt)
 

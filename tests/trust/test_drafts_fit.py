@@ -228,7 +228,7 @@ def test_waits_of_runs_are_known_before_those_of_stacks_are_fitted() -> None:
     row |= {"tpot_ms": "25", "ttft_ms": "200"}
     rows = [{**row, "source": "mine", "isl": "900", "osl": "900"}, {**row, "isl": "1000", "osl": "1000"}]
     free = {"sglang": bare("sglang")}
-    known = FirstTokens.of(evidence(rows, free), np.array([1e-3, 0.0, 1.3, 1.0, 1.0, 0.0, 0.0]))
+    known = FirstTokens.of(evidence(rows, free), np.array([1e-3, 0.0, 1.3, 1.0, 1.0, 0.0, 0.0, 0.0]))
     assert known.step[0] == pytest.approx(known.step[1])
     assert known.base[1] - known.base[0] == pytest.approx(1.5 * known.step[0])
 

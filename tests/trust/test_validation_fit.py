@@ -8,7 +8,7 @@ from roofline import Deployment
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.equations.experts import distinct_experts, skewed_experts
 from roofline.errors import UnknownName
-from roofline.trust.evidence import PARTS, columns, evidence, touched
+from roofline.trust.evidence import PARTS, Uneven, columns, evidence, touched
 from roofline.trust.measured_rows import draft_length, drafting, load, served, stack_name
 from roofline.trust.predictions import decode_pool, predict
 from roofline.trust.runtimes_fit import SCALES, Kernels, loss, predicted, prompts, search
@@ -30,6 +30,7 @@ def made(count: int) -> dict[str, np.ndarray]:
         "generated": np.full(count, 900.0),
         "ranked": GENERATOR.integers(0, 2, count).astype(float),
         "most": GENERATOR.choice([1.0, 4.0], count),
+        "launches": GENERATOR.uniform(200, 2000, count),
         "riding": GENERATOR.integers(0, 2, count).astype(float),
         "borrowed": GENERATOR.integers(0, 2, count).astype(float),
         "scaled": (kind == 1).astype(float),
@@ -55,25 +56,26 @@ def made(count: int) -> dict[str, np.ndarray]:
 
 
 def test_constants_are_found_again_in_times_made_with_them() -> None:
-    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4, 4e-6, 0.9])
+    true = np.array([1.5e-3, 6e-3, 1.3, 0.85, 1.4, 4e-6, 0.9, 8e-5])
     known = made(600)
-    known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.02, 600))
-    start = np.array([1e-3, 5e-3, 1.0, 1.0, 1.0, 4e-6, 0.5])
-    found = search(lambda numbers: loss(known, numbers), start, SCALES)
+    known["tpot"] = predicted(known, true) * np.exp(GENERATOR.normal(0, 0.01, 600))
+    start = np.array([1e-3, 5e-3, 1.0, 1.0, 1.0, 4e-6, 0.5, 5e-5])
+    uneven = Uneven(known)
+    found = search(lambda numbers: loss(known, numbers, uneven), start, SCALES)
     assert found == pytest.approx(true, rel=0.1)
     assert found[5] == start[5]  # without a scale it stays
 
 
 def test_each_sequence_costs_a_step_its_time() -> None:
     known = made(30)
-    none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each, 0.5])) for each in (0.0, 3e-6))
+    none, some = (predicted(known, np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, each, 0.5, 5e-5])) for each in (0.0, 3e-6))
     assert some - none == pytest.approx(3e-6 * known["batch"])
 
 
 def test_prompts_that_ride_in_a_step_do_not_read_its_experts_again() -> None:
     known = made(30)
     known["scaled"], known["unscaled"], known["borrowed"], known["ranked"] = np.zeros((4, 30))
-    numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.0])
+    numbers = np.array([1e-3, 5e-3, 1.2, 1.0, 1.0, 0.0, 0.0, 5e-5])
     riding, apart = (predicted({**known, "riding": np.full(30, share)}, numbers) for share in (1.0, 0.0))
     reading = known["step.experts.memory"]  # never more than a prompt's experts work here
     steps = 1 - np.exp(-known["batch"] / 900)  # that see a prompt
@@ -307,15 +309,18 @@ def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
         {**rows[0], **across, "id": part, "accelerator": part, "concurrency": "240"} for part in ("mi355x", "gb200")
     ]
     changes = {"unscaled": 1.4, "scaled_experts": 0.8, "slower": {"AMD": 1.3}, "prompt": 0.005, "skew": 0.7}
+    changes["launch"] = 6e-5
     stack = bare("vllm").model_copy(update=changes)
     known = evidence(
         [{**row, "runtime": "vllm", "runtime_version": "", "date": "", "speculation": "none"} for row in rows],
         {"vllm": bare("vllm")},
     )
-    numbers = np.array([0.0, 0.005, 1.3, 0.8, 1.4, 0.0, 0.7])
+    numbers = np.array([0.0, 0.005, 1.3, 0.8, 1.4, 0.0, 0.7, 6e-5])
     steps, prompt = (Kernels.of(columns(known), numbers, part) for part in ("step", "prompt"))
     both = prompts(columns(known), numbers, prompt)
     assert len(known) > 30
+    waited = prompts(columns(known), np.array([*numbers[:7], 0.0]), prompt)[0] < both[0]
+    assert 0.1 < waited.mean() < 0.9  # some prompts are faster than they are launched, others are not
     for each, step, occupancy, shared in zip(known, steps.seconds, *both, strict=True):
         place = decode_pool(each.row, served(each.row), stack, load(each.row))
         asked = load(each.row)
