@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -65,151 +65,210 @@ class Mix:
         """Whether steps take the prompts that came at random in the step before."""
         return self.crowd is None and self.generated > 0
 
+    def at(self, batch: Any, step: Any = 0.0) -> Mixed:
+        """All that is to be known of it at a decode batch, and at its step where that matters [s]."""
+        return Mixed(self, batch, step)
+
     def interval(self, batch: Any, step: Any) -> Any:
         """Time between two tokens of a sequence [s]."""
-        if not self.generated:
-            return step
-        return colocated_interval(step, self.entering(batch), self.added(batch), self.generated)
-
-    def whole(self, batch: Any, step: Any) -> Any:
-        """A step with the prompts in it, on average [s]."""
-        return self.tokens * self.interval(batch, step)
+        return self.at(batch, step).interval
 
     def entering(self, batch: Any) -> Any:
-        """Prompts of others that are computed while a sequence is decoded [1].
-
-        As many as are in a step with it, for each that leaves makes room for one; in a closed circle one's own apart,
-        and no more than there is room for beside it.
-        """
-        return minimum(minimum(batch, self.fellows + 1) * self.met, max(0.0, self.most - 1))
-
-    def added(self, batch: Any) -> Any:
-        """The replica's time that a prompt adds to the steps of a decode batch [s].
-
-        Prompts of one pass are spared once together; below one sequence, some find no step running, and a lone
-        request's never does.
-        """
-        with_a_step = minimum(self.entering(batch), 1) * passes_per_prompt(self.gathered(batch), math.inf)
-        return self.each(0.0, batch) - self.spared(batch) * with_a_step
-
-    def due(self, batch: Any) -> Any:
-        """Prompts that are due in a step of a decode batch on average, one's own apart [1]."""
-        return maximum(self.tokens * self.entering(batch) / self.generated, SELDOM)
-
-    def gathered(self, batch: Any) -> Any:
-        """Prompts that are taken together at a decode batch on average, one's own apart [1]."""
-        return self.due(batch) * (1 + self.aligned)
+        """Prompts of others that are computed while a sequence is decoded [1]."""
+        return self.at(batch).entering
 
     def rate(self, batch: Any, step: Any) -> Any:
-        """Requests that a replica finishes at a decode batch [1/s].
-
-        Steps and prompts take all of its time: a batch is answered in the steps of one answer and a prompt for each of
-        its sequences, of which the time between tokens has those of others already.
-        """
-        own = (batch - self.entering(batch)) * self.own(batch)
-        return batch / (self.generated * self.interval(batch, step) + own)
-
-    def own(self, batch: Any) -> Any:
-        """How long one's own prompt holds one up [s]: until the first token, also where a draft takes it after that."""
-        return minimum(self.added(batch), self.prompt.latency)
+        """Requests that a replica finishes at a decode batch [1/s]."""
+        return self.at(batch, step).rate
 
     def decoding(self, rate: Any, batch: Any, step: Any) -> Any:
         """Sequences in decode averaged over all time, also that of prompts, in which no step is taken [1]."""
-        return rate * self.generated * self.interval(batch, step)
+        return self.at(batch, step).decoding(rate)
 
     def in_a_step(self, decoding: Any, rate: Any) -> Any:
         """The batch at which so many are in decode on average, at a rate of requests; at most all in flight [1]."""
         if self.crowd is None:
             return decoding
-        between = 1 - rate * self.own(decoding) / self.crowd
+        between = 1 - rate * self.at(decoding).own / self.crowd
         return decoding / maximum(between, minimum(1.0, decoding / self.crowd))
 
     def first_token(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Time to first token [s]: room, the step that is running, prompts before, the prompt, steps between chunks.
-
-        `step` is the time per token of a sequence, of which a step yields several where tokens are drafted.
-        """
-        between = (self.chunks + self.aligned * self.met) * minimum(batch, 1) * step * self.tokens
-        running, others = self.running(batch, step), self.others(rate, batch, step)
-        return self.prompt.latency + between + running + others + self.room(rate, batch, step)
-
-    def room(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Wait of requests at random for room to be decoded in [s]; in a closed circle those beyond it are counted."""
-        if not self.gates or self.most == math.inf:
-            return 0.0
-        stay = self.each(0.0, batch) + self.generated * self.interval(batch, step)
-        return pool_wait(int(self.most), minimum(rate, self.most / stay * NEARLY), float(stay))
-
-    def longer(self, batch: Any, step: Any) -> Any:
-        """How much longer than the mean a step is that a request at random finds running, over the mean [1]."""
-        if not self.gates:
-            return 0.0
-        return gated_spread(self.due(batch), self.each(0.0, batch), self.whole(batch, step))
-
-    def come(self, batch: Any, step: Any) -> Any:
-        """Prompts of others that are taken together with one's own on average [1]."""
-        return self.met * self.gathered(batch) * (1 + self.longer(batch, step))
-
-    def running(self, batch: Any, step: Any) -> Any:
-        """What is left of the step that a request finds running, with the prompts in it [s].
-
-        A step that prompts make longer is found more often by requests at random, whose prompts ride in the next one.
-        In a closed circle requests come as others finish, and wait for half of a step of any length.
-        """
-        left = self.whole(batch, step) * (1 + self.longer(batch, step)) / 2
-        ridden = self.tokens * step if self.crowd is None else 0.0
-        return self.met * minimum(batch, 1) * (left + ridden)
-
-    def aftermath(self, batch: Any, step: Any) -> Any:
-        """What the steps after one's prompt are longer than the mean, all together, for requests at random [s].
-
-        More prompts come in the long step of one's own, which make the next one longer, and so on.
-        """
-        if not self.gates:
-            return 0.0
-        whole, each = self.whole(batch, step), self.each(0.0, batch)
-        busy = self.due(batch) * each / whole
-        own = self.tokens * step + each * (1 + self.come(batch, step))
-        return busy / (1 - busy) * maximum(own - whole, 0.0)
+        """Time to first token [s]."""
+        return self.at(batch, step).first_token(rate)
 
     def others(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Time of the prompts of others that come before one's own, or share its pass [s].
-
-        Where nothing is generated, they queue as before a pool that only takes prompts.
-        """
-        each, passes = self.each(rate, batch), self.prompt.passes
-        if self.generated:
-            come = self.come(batch, step)
-            within = minimum(come, passes.most - 1)
-            before = (come - within) / (2 * passes.most) * passes.points[-1][1]
-            ahead = within * (passes.one - passes.shared) + before
-        else:
-            met = self.met * rate
-            ahead = passes.seconds(met) - passes.one + passes.wait(1, met)
-        if self.crowd is None:
-            return ahead
-        return minimum(ahead + self.bunch * sqrt(self.fellows) * each, self.fellows * passes.one)
+        """Time of the prompts of others that come before one's own, or share its pass [s]."""
+        return self.at(batch, step).others(rate)
 
     def each(self, rate: Any, batch: Any) -> Any:
         """The replica's time that a prompt takes, nothing spared [s]."""
-        passes = self.prompt.passes
-        return passes.occupied(self.gathered(batch)) if self.generated else passes.each(self.met * rate)
-
-    def held(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Requests in flight at a decode batch [1]."""
-        return self.decoding(rate, batch, step) + rate * self.first_token(rate, batch, step)
-
-    def slots(self, rate: Any, batch: Any, step: Any) -> Any:
-        """Sequences that have room at a decode batch [1]: those in decode, and those whose prompt is computed."""
-        return self.decoding(rate, batch, step) + rate * self.each(rate, batch)
+        return self.at(batch).each(rate)
 
     def reached(self, batch: Any, step: Any, offered: float | None = None) -> Any:
         """The share of the requests in flight that a decode batch has, or of those `offered` per second that it
         finishes, or of the room that it takes: whichever is the largest [1].
         """
-        rate = self.rate(batch, step)
-        share = self.held(rate, batch, step) / (self.crowd or 1.0) if offered is None else rate / offered
-        return maximum(share, self.slots(rate, batch, step) / self.most)
+        at = self.at(batch, step)
+        share = at.held(at.rate) / (self.crowd or 1.0) if offered is None else at.rate / offered
+        return maximum(share, at.slots(at.rate) / self.most)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A mix at one decode batch, whose step takes so long by itself [s]; what many of its times rest on is computed
+    once.
+
+    The step is the time per token of a sequence, of which a step yields several where tokens are drafted.
+    """
+
+    mix: Mix
+    batch: Any
+    step: Any
+
+    @cached_property
+    def interval(self) -> Any:
+        """Time between two tokens of a sequence [s]."""
+        if not self.mix.generated:
+            return self.step
+        return colocated_interval(self.step, self.entering, self.added, self.mix.generated)
+
+    @cached_property
+    def whole(self) -> Any:
+        """A step with the prompts in it, on average [s]."""
+        return self.mix.tokens * self.interval
+
+    @cached_property
+    def entering(self) -> Any:
+        """Prompts of others that are computed while a sequence is decoded [1].
+
+        As many as are in a step with it, for each that leaves makes room for one; in a closed circle one's own apart,
+        and no more than there is room for beside it.
+        """
+        mix = self.mix
+        return minimum(minimum(self.batch, mix.fellows + 1) * mix.met, max(0.0, mix.most - 1))
+
+    @cached_property
+    def added(self) -> Any:
+        """The replica's time that a prompt adds to the steps of a decode batch [s].
+
+        Prompts of one pass are spared once together; below one sequence, some find no step running, and a lone
+        request's never does.
+        """
+        with_a_step = minimum(self.entering, 1) * passes_per_prompt(self.gathered, math.inf)
+        return self.each(0.0) - self.mix.spared(self.batch) * with_a_step
+
+    @cached_property
+    def due(self) -> Any:
+        """Prompts that are due in a step on average, one's own apart [1]."""
+        return maximum(self.mix.tokens * self.entering / self.mix.generated, SELDOM)
+
+    @cached_property
+    def gathered(self) -> Any:
+        """Prompts that are taken together on average, one's own apart [1]."""
+        return self.due * (1 + self.mix.aligned)
+
+    @cached_property
+    def rate(self) -> Any:
+        """Requests that a replica finishes [1/s].
+
+        Steps and prompts take all of its time: a batch is answered in the steps of one answer and a prompt for each of
+        its sequences, of which the time between tokens has those of others already.
+        """
+        own = (self.batch - self.entering) * self.own
+        return self.batch / (self.mix.generated * self.interval + own)
+
+    @cached_property
+    def own(self) -> Any:
+        """How long one's own prompt holds one up [s]: until the first token, also where a draft takes it after that."""
+        return minimum(self.added, self.mix.prompt.latency)
+
+    @cached_property
+    def occupied(self) -> Any:
+        """The replica's time that a prompt takes in steps, nothing spared [s]."""
+        return self.mix.prompt.passes.occupied(self.gathered)
+
+    def each(self, rate: Any) -> Any:
+        """The replica's time that a prompt takes, nothing spared [s]."""
+        mix = self.mix
+        return self.occupied if mix.generated else mix.prompt.passes.each(mix.met * rate)
+
+    def decoding(self, rate: Any) -> Any:
+        """Sequences in decode averaged over all time, also that of prompts, in which no step is taken [1]."""
+        return rate * self.mix.generated * self.interval
+
+    def first_token(self, rate: Any) -> Any:
+        """Time to first token [s]: room, the step that is running, prompts before, the prompt, steps between chunks."""
+        mix = self.mix
+        between = (mix.chunks + mix.aligned * mix.met) * minimum(self.batch, 1) * self.step * mix.tokens
+        return mix.prompt.latency + between + self.running + self.others(rate) + self.room(rate)
+
+    def room(self, rate: Any) -> Any:
+        """Wait of requests at random for room to be decoded in [s]; in a closed circle those beyond it are counted."""
+        mix = self.mix
+        if not mix.gates or mix.most == math.inf:
+            return 0.0
+        stay = self.each(0.0) + mix.generated * self.interval
+        return pool_wait(int(mix.most), minimum(rate, mix.most / stay * NEARLY), float(stay))
+
+    @cached_property
+    def longer(self) -> Any:
+        """How much longer than the mean a step is that a request at random finds running, over the mean [1]."""
+        return gated_spread(self.due, self.each(0.0), self.whole) if self.mix.gates else 0.0
+
+    @cached_property
+    def come(self) -> Any:
+        """Prompts of others that are taken together with one's own on average [1]."""
+        return self.mix.met * self.gathered * (1 + self.longer)
+
+    @cached_property
+    def running(self) -> Any:
+        """What is left of the step that a request finds running, with the prompts in it [s].
+
+        A step that prompts make longer is found more often by requests at random, whose prompts ride in the next one.
+        In a closed circle requests come as others finish, and wait for half of a step of any length.
+        """
+        mix = self.mix
+        left = self.whole * (1 + self.longer) / 2
+        ridden = mix.tokens * self.step if mix.crowd is None else 0.0
+        return mix.met * minimum(self.batch, 1) * (left + ridden)
+
+    @cached_property
+    def aftermath(self) -> Any:
+        """What the steps after one's prompt are longer than the mean, all together, for requests at random [s].
+
+        More prompts come in the long step of one's own, which make the next one longer, and so on.
+        """
+        if not self.mix.gates:
+            return 0.0
+        each = self.each(0.0)
+        busy = self.due * each / self.whole
+        own = self.mix.tokens * self.step + each * (1 + self.come)
+        return busy / (1 - busy) * maximum(own - self.whole, 0.0)
+
+    def others(self, rate: Any) -> Any:
+        """Time of the prompts of others that come before one's own, or share its pass [s].
+
+        Where nothing is generated, they queue as before a pool that only takes prompts.
+        """
+        mix, passes = self.mix, self.mix.prompt.passes
+        if mix.generated:
+            within = minimum(self.come, passes.most - 1)
+            before = (self.come - within) / (2 * passes.most) * passes.points[-1][1]
+            ahead = within * (passes.one - passes.shared) + before
+        else:
+            met = mix.met * rate
+            ahead = passes.seconds(met) - passes.one + passes.wait(1, met)
+        if mix.crowd is None:
+            return ahead
+        return minimum(ahead + mix.bunch * sqrt(mix.fellows) * self.each(rate), mix.fellows * passes.one)
+
+    def held(self, rate: Any) -> Any:
+        """Requests in flight [1]."""
+        return self.decoding(rate) + rate * self.first_token(rate)
+
+    def slots(self, rate: Any) -> Any:
+        """Sequences that have room [1]: those in decode, and those whose prompt is computed."""
+        return self.decoding(rate) + rate * self.each(rate)
 
 
 def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: float | None) -> Service:
@@ -238,24 +297,25 @@ def colocated(server: Server, traffic: Traffic, chunk: float | None, max_batch: 
         return server.step(batch, context)
 
     batch, seconds, rate = _settled(mix, step, limit, offered)
-    tpot = float(mix.interval(batch, seconds))
+    at = mix.at(batch, seconds)
+    tpot = float(at.interval)
     if traffic.generated:
-        tpot += float(mix.aftermath(batch, seconds)) / traffic.generated
+        tpot += float(at.aftermath) / traffic.generated
     if crowd is None:
         overloaded = offered is not None and rate < offered
-        ttft = float("inf") if overloaded else float(mix.first_token(rate, batch, seconds))
+        ttft = float("inf") if overloaded else float(at.first_token(rate))
         queued = float("inf") if overloaded else rate * (ttft - mix.prompt.latency)
     else:
         ttft = crowd / rate - mix.generated * tpot
         queued = max(0.0, crowd - rate * (mix.generated * tpot + mix.prompt.latency))
     # What decode takes of the device: a step is shared by its batch.
     decoding = mix.generated * seconds / max(batch, 1.0)
-    adding = float(mix.added(batch) if traffic.generated else mix.each(rate, batch))
+    adding = float(at.added if traffic.generated else at.each(rate))
     input_share = adding / (adding + decoding)
     busier = server.prompt_attributed(traffic) if input_share > 1 / 2 else server.attributed(batch, context)
     uses = server.uses(batch, context)
     told = measured(stack)
-    full = allowed.full(float(mix.slots(rate, batch, seconds)) if traffic.generated else batch, queued)
+    full = allowed.full(float(at.slots(rate)) if traffic.generated else batch, queued)
     entering = _PROMPTS if prompt.passes.most > 1 else _ONE_BY_ONE
     if chunk is not None:
         entering = f"prompts enter in chunks of {chunk:,g} tokens, a decode step each"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -62,7 +63,7 @@ class Passes:
         """The replica's time that a prompt takes in a full pass [s]."""
         return self.points[-1][1] / self.most
 
-    @property
+    @cached_property
     def shared(self) -> float:
         """What prompts share of a pass: what does not grow with their number [s]."""
         return float(shared_seconds(self.one, self.points[-1][1], self.most))

@@ -195,7 +195,8 @@ def _said(row: Row, known: Efficiency | None) -> tuple[list[Observation], list[s
 def _between_tokens(place: Station, asked: Load, batch: float, seconds: float) -> Observation:
     """The time between two tokens of a sequence, with the prompts of others in it."""
     mix, prompt = mixed(place, asked), place.prompt(asked)
-    others, due = float(mix.entering(batch)), mix.due(batch)
+    at = mix.at(batch)
+    others, due = float(at.entering), at.due
     passes: Any = passes_per_prompt(due, prompt.passes.most)
     riding: Any = min(others, 1.0) * passes_per_prompt(due, math.inf)
     return Observation(

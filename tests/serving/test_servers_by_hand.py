@@ -151,7 +151,7 @@ def test_half_a_step_passes_before_a_prompt_that_finds_one_running() -> None:
     """
     mix = Mix(Prompt(1.0, Passes(((1.0, 0.5),))), generated=100, crowd=2, chunks=3, tokens=2)
     with_prompts = 0.02 + 2 / 100 * 0.5
-    assert mix.running(batch=4, step=0.01) == pytest.approx(with_prompts / 2 / 2)
+    assert mix.at(batch=4, step=0.01).running == pytest.approx(with_prompts / 2 / 2)
     before = 0.5 * 2 / 100 / 2 * 0.5
     assert mix.first_token(rate=0.0, batch=4, step=0.01) == pytest.approx(1 + 3 * 0.02 + with_prompts / 2 / 2 + before)
 
@@ -177,20 +177,20 @@ def test_one_s_own_prompt_holds_one_up_until_the_first_token() -> None:
     assert replace(mix, most=8.0).rate(4.0, 0.01) == mix.rate(4.0, 0.01)  # a cap that binds nobody changes nothing
     capped = replace(mix, crowd=64.0, most=4.0)
     assert capped.rate(4.0, 0.01) == mix.rate(4.0, 0.01)
-    assert capped.slots(4 / 5, 4.0, 0.01) == pytest.approx(4)
+    assert capped.at(4.0, 0.01).slots(4 / 5) == pytest.approx(4)
 
 
 def test_requests_at_random_find_long_steps_more_often() -> None:
     """A step of 0.1 s without prompts, and half of all time for prompts of 1 s."""
     mix = Mix(taking(1.0), 100.0, None, 0.0)
-    assert mix.due(10.0) == pytest.approx(0.1)
+    assert mix.at(10.0).due == pytest.approx(0.1)
     mean = 0.1 + 0.1 * 1.0
     spread = 0.1 * 1.0**2 / mean**2 / (1 - 0.5**2)
-    assert mix.running(10.0, 0.1) == pytest.approx(mean * (1 + spread) / 2 + 0.1)
-    assert mix.aftermath(10.0, 0.1) == pytest.approx(0.1 + 1 + 0.1 * (1 + spread) - mean)  # 0.5 / (1 - 0.5) times
+    assert mix.at(10.0, 0.1).running == pytest.approx(mean * (1 + spread) / 2 + 0.1)
+    assert mix.at(10.0, 0.1).aftermath == pytest.approx(0.1 + 1 + 0.1 * (1 + spread) - mean)  # 0.5 / (1 - 0.5) times
     closed = replace(mix, crowd=1e9)
-    assert closed.running(10.0, 0.1) == pytest.approx(mean / 2, rel=1e-6)
-    assert closed.aftermath(10.0, 0.1) == 0
+    assert closed.at(10.0, 0.1).running == pytest.approx(mean / 2, rel=1e-6)
+    assert closed.at(10.0, 0.1).aftermath == 0
 
 
 def test_prompts_of_others_come_in_one_s_own_pass_and_in_full_ones_before() -> None:
@@ -254,11 +254,11 @@ def test_ranks_whose_prompts_are_gathered_share_passes() -> None:
     mix = Mix(Prompt(1.0, SHARED), 100.0, 10.0, 0.0)
     gathered = replace(mix, aligned=19.0)
     due = 8 * 0.9 / 100  # of ten in a circle, nine are others
-    assert gathered.gathered(8.0) == pytest.approx(20 * due)
+    assert gathered.at(8.0).gathered == pytest.approx(20 * due)
     assert gathered.each(0.0, 8.0) == pytest.approx(SHARED.occupied(20 * due))
     waits = gathered.first_token(0.0, 8.0, 0.01) - mix.first_token(0.0, 8.0, 0.01)
     within = gathered.others(0.0, 8.0, 0.01) - mix.others(0.0, 8.0, 0.01)
-    shorter = mix.running(8.0, 0.01) - gathered.running(8.0, 0.01)
+    shorter = mix.at(8.0, 0.01).running - gathered.at(8.0, 0.01).running
     assert waits == pytest.approx(19 * 0.9 * 0.01 + within - shorter)
     assert within == pytest.approx(0.9 * 19 * due * 0.6)
 
@@ -292,10 +292,10 @@ def test_prompts_add_what_they_are_not_spared() -> None:
     """
     mix = Mix(taking(1.0), 100.0, None, 0.0, spared=lambda batch: np.full_like(batch, 0.2))
     added = [1 - 0.1 * 0.997504, 1 - 0.2 * 0.632121, 1 - 0.2 * 0.245421]
-    assert mix.added(np.array([0.5, 100.0, 400.0])) == pytest.approx(added, rel=1e-6)
+    assert mix.at(np.array([0.5, 100.0, 400.0])).added == pytest.approx(added, rel=1e-6)
     assert mix.interval(np.array([400.0]), 0.01)[0] == pytest.approx(0.01 + 4 * added[2])
     drafting = replace(mix, tokens=4.0)
-    assert drafting.added(np.array([25.0, 100.0])) == pytest.approx(added[1:])  # four times as many are due in a step
+    assert drafting.at(np.array([25.0, 100.0])).added == pytest.approx(added[1:])  # four times as many are due
     lone = Mix(taking(1.0), 100.0, 1.0, 0.0, spared=np.ones_like)
     assert lone.interval(np.array([1.0]), 0.01)[0] == 0.01
 
@@ -304,12 +304,12 @@ def test_prompts_that_are_due_together_share_what_a_pass_costs_once() -> None:
     """1 s each, 0.4 s of it shared by up to four."""
     mix = Mix(Prompt(1.0, SHARED), 100.0, None, 0.0)
     assert SHARED.shared == pytest.approx(0.4)
-    few, one, many = mix.added(np.array([1e-6, 100.0, 1e6]))  # none, one and thousands due in a step
+    few, one, many = mix.at(np.array([1e-6, 100.0, 1e6])).added  # none, one and thousands due in a step
     assert few == pytest.approx(1.0)
     assert one == pytest.approx(0.6 + 0.4 * 0.632121, rel=1e-6)
     assert many == pytest.approx(SHARED.share)
     closed = replace(mix, crowd=91.0)  # as many others as are computed meanwhile
-    assert closed.added(np.array([100.0]))[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
+    assert closed.at(np.array([100.0])).added[0] == pytest.approx(0.6 + 0.4 * (1 - math.exp(-0.9)) / 0.9, rel=1e-9)
 
 
 def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
@@ -321,7 +321,7 @@ def test_prompts_whose_answers_are_one_token_gather_while_others_pass() -> None:
     for rate in (0.5, 1.25):
         waited = SHARED.seconds(rate) - 1.0 + pool_wait(1, rate, 1.0, SHARED.share)
         assert mix.others(rate, 0.0, 0.01) == pytest.approx(waited)
-    assert mix.running(0.0, 0.01) == 0
+    assert mix.at(0.0, 0.01).running == 0
 
 
 @pytest.mark.parametrize("deployment", [WIDE, RANKED])
