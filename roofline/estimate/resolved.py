@@ -162,9 +162,15 @@ class Resolved:
     def _fastest_slice(self, point: Point) -> Num:
         rows = float(self.plan.prompts_at_once(np.max(point.batch)) * np.max(point.new))
         tokens = 2.0 ** np.arange(math.ceil(math.log2(rows)), -1, -1)
-        seconds: list[Any] = [step_seconds(self._sliced(point, each), self.machine, self.rates) for each in tokens]
-        _refuse_symbols(*seconds)
-        return cast("Num", tokens[np.argmin(np.stack(np.broadcast_arrays(*seconds)), axis=0)])
+        at = {"batch": point.batch, "context": point.context, "cached": point.cached}
+
+        def taken(slice: Any, **block: Any) -> Num:
+            return step_seconds(self._sliced(Point(point.phase, **block), slice), self.machine, self.rates)
+
+        _refuse_symbols(taken(tokens[0], **at))  # those of the part, which may not meet arrays
+        dimensions = max(np.ndim(value) for value in at.values())
+        seconds = in_blocks(taken, float, slice=tokens.reshape(-1, *[1] * dimensions), **at)
+        return cast("Num", tokens[np.argmin(seconds, axis=0)])
 
     def sliced_as_at(self, point: Point) -> Resolved:
         """The same with the slices that one point's prompts are taken in, everywhere."""
