@@ -146,7 +146,7 @@ class Rates:
 
     def _kernel_fit(self, operation: Operation) -> KernelFit:
         if self._reads_wide(operation.kernel_class, operation.stored, operation.computed):
-            wide = self._kernel_fit(replace(operation, stored=operation.computed))
+            wide = self._kernel_fit(operation._replace(stored=operation.computed))
             narrower = float(width(operation.stored) / width(operation.computed))
             return wide.model_copy(update={"memory": wide.memory * narrower})
         for source in self.sources:

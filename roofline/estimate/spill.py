@@ -29,7 +29,7 @@ def spilled(step: Step, shares: Shares) -> Step:
 
 def _spread(operation: Operation, shares: Shares) -> Operation:
     far = tuple(operation.weights * weights + operation.cache * caches for weights, caches in shares)
-    return replace(operation, far=far)
+    return operation._replace(far=far)
 
 
 def sentence(names: Sequence[str], shares: Sequence[tuple[Any, Any]]) -> str:

@@ -230,7 +230,7 @@ def _no_more(last: Item, every: Item) -> Item:
     """What is done for the last token of a prompt, which need not read what is made for the others in the same pass."""
     if not isinstance(last, Operation) or not isinstance(every, Operation):
         return last
-    return replace(last, fewest_cache=minimum(last.fewest_cache, every.fewest_cache))
+    return last._replace(fewest_cache=minimum(last.fewest_cache, every.fewest_cache))
 
 
 def _returning(hops: Hops) -> Hops:

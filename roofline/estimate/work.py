@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from roofline.describe.efficiency import KernelClass
 from roofline.describe.formats import number_format
@@ -44,9 +44,8 @@ class Load:
         return self.rows if self.phase == "decode" else self.sequences
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One kernel, or a run of them, on one device.
+class Operation(NamedTuple):
+    """One kernel, or a run of them, on one device; a tuple, since estimates make them by the hundred thousand.
 
     `flops` [FLOP] in format `computed`; `weights` read [B], stored as `stored`; `cache` read and written [B];
     `activations` moved [B], which a fused implementation could keep on the chip; `kernels` launched. `fewest_flops` and

@@ -241,8 +241,7 @@ def _tidied(item: Any, symbols: list[sympy.Symbol], together: bool) -> Any:
     if not isinstance(item, Operation):
         return replace(item, size=_short(item.size, symbols))
     cache, activations = (item.cache + item.activations, 0) if together else (item.cache, item.activations)
-    return replace(
-        item,
+    return item._replace(
         flops=_short(item.flops, symbols),
         longest=_short(item.longest, symbols),
         cache=_short(cache, symbols),

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from roofline.describe.attention import Attention, LatentAttention
 from roofline.describe.efficiency import CollectiveClass
@@ -177,7 +177,7 @@ def _experts(shape: Shape, dtype: str, devices: int) -> Item:
         touched = float(distinct_experts(count, top_k, shape("num_tokens"))) * local / count  # type: ignore[arg-type]
     else:
         touched = min(rows, local)
-    return replace(work, weights=expert_weight_bytes(row.hidden, row.inner, 3, exact_width(stored), touched))
+    return work._replace(weights=expert_weight_bytes(row.hidden, row.inner, 3, exact_width(stored), touched))
 
 
 def _routed(shape: Shape) -> tuple[float, ExpertRow, float]:

@@ -83,7 +83,7 @@ def test_the_largest_of_three_counts_and_is_named(
 
 def test_cores_that_wait_for_the_last_block_count_as_if_they_worked() -> None:
     """100 of which the longest block takes 10, on four cores: 130; nothing where blocks are alike or not measured."""
-    dealt = replace(operation(100.0, 0.0, 0.0), longest=10.0)
+    dealt = operation(100.0, 0.0, 0.0)._replace(longest=10.0)
     for cores, work, seconds in ((4.0, dealt, 130.0), (None, dealt, 100.0), (4.0, operation(100.0, 0.0, 0.0), 100.0)):
         rates = Plain()
         rates.fit = rates.fit.model_copy(update={"cores": cores})
