@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,8 +51,22 @@ class Shape(BaseModel):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other fields, checked as any shape is; what was counted of this one is not taken over."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, **(update or {})})
+        return type(self)(**{**self._fields(), **(update or {})})
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Computed once: a search for a layout looks up what is known of the same layers again and again."""
+        return hash(tuple(self._fields().values()))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Fields alone: hashes of text are others in another process."""
+        return {**super().__getstate__(), "__dict__": self._fields()}
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,27 +94,11 @@ class Memory:
         quantization: Quantization,
     ) -> Memory:
         """Count what every distinct stage holds."""
-        groups = model.groups()
-        ranks = (layout.tp, layout.tp // layout.sharing, layout.ep, layout.expert_tp)
-        held = [_layer_bytes(layer, model.hidden, *ranks, quantization) for layer, _ in groups]
-        table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
-        bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
-        outside = _outside_bytes(model, layout, quantization)
-        rooms = []
-        for stage, count in stages(model, layout):
-            weights = sum(each * number for each, number in zip(held, stage.layers, strict=True))
-            weights += (table + outside) * stage.embedding
-            weights += table * (stage.head and not (model.tied and stage.embedding)) + bias * stage.head
-            mixers = tuple(
-                (layer.mixer, number)
-                for (layer, _), number in zip(groups, stage.layers, strict=True)
-                if number and layer.mixer is not None
-            )
-            rooms.append(Room(weights, mixers, count * layout.expert_group))
+        rooms = _rooms(model, layout, quantization)
         activations = _activation_bytes(model, layout) if accelerator.kind == "sram" else 0.0
         nearest, *others = accelerator.numbers().tiers
         further = tuple(float(tier.usable) for tier in others)  # type: ignore[arg-type]
-        return cls(layout, quantization, usable_bytes(accelerator.kind, nearest), activations, tuple(rooms), further)
+        return cls(layout, quantization, usable_bytes(accelerator.kind, nearest), activations, rooms, further)
 
     @property
     def room(self) -> float:
@@ -203,6 +187,29 @@ def sequence_bytes(model: ModelShape, quantization: Quantization, context: Num) 
     """Bytes of one copy of a sequence's caches: keys and values and index keys in the cache's format, states [B]."""
     cached, state = quantization.kv_cache, quantization.state
     return model.kv_bytes(context, cached) + model.index_bytes(context, cached) + model.state_bytes(state)
+
+
+@lru_cache(maxsize=4096)  # a search for a layout asks of the same few for every batch
+def _rooms(model: ModelShape, layout: Layout, quantization: Quantization) -> tuple[Room, ...]:
+    """What every distinct stage holds."""
+    groups = model.groups()
+    ranks = (layout.tp, layout.tp // layout.sharing, layout.ep, layout.expert_tp)
+    held = [_layer_bytes(layer, model.hidden, *ranks, quantization) for layer, _ in groups]
+    table = _elements(model.head, layout.tp * layout.vocab, 1) * exact_width(quantization.lm_head)
+    bias = -(-model.vocab // (layout.tp * layout.vocab)) * exact_width(quantization.lm_head) * model.head_bias
+    outside = _outside_bytes(model, layout, quantization)
+    rooms = []
+    for stage, count in stages(model, layout):
+        weights = sum(each * number for each, number in zip(held, stage.layers, strict=True))
+        weights += (table + outside) * stage.embedding
+        weights += table * (stage.head and not (model.tied and stage.embedding)) + bias * stage.head
+        mixers = tuple(
+            (layer.mixer, number)
+            for (layer, _), number in zip(groups, stage.layers, strict=True)
+            if number and layer.mixer is not None
+        )
+        rooms.append(Room(weights, mixers, count * layout.expert_group))
+    return tuple(rooms)
 
 
 @lru_cache(maxsize=4096)  # a search for a layout asks of the same few layers at every length of a pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from roofline.describe.formats import Quantization
 from roofline.describe.machine import Machine, Wire
@@ -20,6 +21,8 @@ from roofline.estimate.timing import Step, Turns
 from roofline.estimate.work import HIDDEN_WIDTH, Item, Load, Operation, Phase, exchanges
 from roofline.numeric import Num, ceil, maximum, minimum
 
+Counts = tuple[int, ...]
+"""How often each of some kernels occurs."""
 Hops = tuple[tuple[Wire, int], ...]
 """Wires that carry activations from stage to stage, with how many hand-overs each carries."""
 
@@ -64,33 +67,10 @@ class Plan:
         `skew`: squared coefficient of variation of how often experts are chosen [1]. `overlap` has no effect where no
         rows cross to experts of other ranks, nor in a pipeline, whose stages are kept busy by other micro-batches.
         """
-        layers = [
-            Counter(layer_kernels(layer, model.hidden, layout, quantization, skew, fused))
-            for layer, _ in model.groups()
-        ]
-        embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
-        head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
-        head.update([HostKernel("pass"), HostKernel("sequence"), HostKernel("verified")] if host else [])
-        units = [*layers, embedding, head]
-        kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
-
-        def counts(occurrences: Sequence[int]) -> tuple[int, ...]:
-            pairs = list(zip(units, occurrences, strict=True))
-            return tuple(sum(unit[kernel] * number for unit, number in pairs) for kernel in kernels)
-
-        last, cut = _last_layers(model), [stage for stage, _ in stages(model, layout)]
-        return cls(
-            layout,
-            model.hidden,
-            kernels,
-            counts([*(number for _, number in model.groups()), 1, 1]),
-            counts([*(number for _, number in model.groups()), 0, 0]),
-            tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage in cut),
-            counts([*last, 0, 0]),
-            tuple(counts([*_in_stage(last, stage), 0, 0]) for stage in cut),
-            stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name),
-            overlap and layout.pp == 1 and any(map(exchanges, kernels)),
-        )
+        counted = _counted(model, layout, quantization, vocabulary, host, fused, skew)
+        hops = stage_hops(layout.expert_group, layout.pp, machine.wires, machine.name)
+        turns = overlap and layout.pp == 1 and any(map(exchanges, counted[0]))
+        return cls(layout, model.hidden, *counted, hops, turns)
 
     def decode(self, *, batch: Num, context: Num, new: Num = 1) -> Step:
         """A step of `batch` sequences with `new` tokens each, whose caches cover `context` tokens with the new ones."""
@@ -203,6 +183,41 @@ class Plan:
             self.hops,
             load.rows * (self.hidden * HIDDEN_WIDTH),
         )
+
+
+@lru_cache(maxsize=1024)  # replicas of any number, and parts with other figures, run the same
+def _counted(
+    model: ModelShape,
+    layout: Layout,
+    quantization: Quantization,
+    vocabulary: bool,
+    host: bool,
+    fused: tuple[Fused, ...],
+    skew: float,
+) -> tuple[tuple[Kernel, ...], Counts, Counts, tuple[Counts, ...], Counts, tuple[Counts, ...]]:
+    """Distinct kernels, and how often each occurs: the fields of `Plan` from `kernels` to `stages_last`."""
+    layers = [
+        Counter(layer_kernels(layer, model.hidden, layout, quantization, skew, fused)) for layer, _ in model.groups()
+    ]
+    embedding = Counter[Kernel](embedding_kernels(model, layout, quantization) if vocabulary else ())
+    head = Counter[Kernel](head_kernels(model, layout, quantization) if vocabulary else ())
+    head.update([HostKernel("pass"), HostKernel("sequence"), HostKernel("verified")] if host else [])
+    units = [*layers, embedding, head]
+    kernels = tuple(dict.fromkeys(kernel for unit in units for kernel in unit))
+
+    def counts(occurrences: Sequence[int]) -> Counts:
+        pairs = list(zip(units, occurrences, strict=True))
+        return tuple(sum(unit[kernel] * number for unit, number in pairs) for kernel in kernels)
+
+    last, cut = _last_layers(model), [stage for stage, _ in stages(model, layout)]
+    return (
+        kernels,
+        counts([*(number for _, number in model.groups()), 1, 1]),
+        counts([*(number for _, number in model.groups()), 0, 0]),
+        tuple(counts([*stage.layers, stage.embedding, stage.head]) for stage in cut),
+        counts([*last, 0, 0]),
+        tuple(counts([*_in_stage(last, stage), 0, 0]) for stage in cut),
+    )
 
 
 def _last_layers(model: ModelShape) -> list[int]:

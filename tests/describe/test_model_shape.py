@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import sympy
@@ -42,6 +44,17 @@ def test_parts_sum_to_the_total() -> None:
     assert counts.active == counts.total - counts.experts * 3 // 4
     assert counts.active_nonembedding == counts.active - 2 * 1000 * HIDDEN
     assert counts.active_matmul == counts.active_nonembedding + 1000 * HIDDEN
+
+
+def test_equal_shapes_are_found_by_each_other_and_leave_their_hash_behind() -> None:
+    """A hash that crossed to another process would be that of no equal shape there."""
+    one, same, other = (model(Layer(mixer=attention(), feed_forward=Dense(width=width))) for width in (128, 128, 64))
+    assert hash(one) == hash(same)
+    assert {one: 1}[same] == 1
+    assert other not in {one}
+    crossed = pickle.loads(pickle.dumps(one))
+    assert (crossed, hash(crossed)) == (one, hash(one))
+    assert pickle.loads(pickle.dumps(one)).__dict__.keys() == ModelShape.model_fields.keys()
 
 
 def test_a_tied_table_is_counted_once_and_multiplied_once() -> None:
