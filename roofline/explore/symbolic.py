@@ -180,7 +180,19 @@ class _Form:
         plain: dict[Any, Any] = {symbol: sympy.Symbol(symbol.name) for symbol in self.positive.values()}
         plain[_NEW] = sympy.Symbol("prompt") - sympy.Symbol("cached_tokens")
         expression = sympy.sympify(expression)
-        return expression.xreplace({**_whole(expression), **plain})
+        return _renamed(expression, {**_whole(expression), **plain})
+
+
+def _renamed(expression: Any, names: dict[Any, Any]) -> Any:
+    """As `xreplace`, but which of several is the largest is not asked again: of plain symbols less is known.
+
+    `names` keeps what is done already.
+    """
+    if expression not in names:
+        parts = [_renamed(part, names) for part in expression.args]
+        undecided = {"evaluate": False} if isinstance(expression, sympy.Max | sympy.Min) else {}
+        names[expression] = expression.func(*parts, **undecided) if parts else expression
+    return names[expression]
 
 
 def _given(asked: Asked, fixed: Mapping[str, float]) -> dict[str, float]:
