@@ -38,10 +38,11 @@ def _euler(case: Case) -> Iterator[Claim]:
 
 
 def _paid_for(case: Case) -> Iterator[Claim]:
+    phase, values = case.serving.asked(case.point)
+    seconds = sensitivity(phase, **values)
     for of, paid in _PAID.items():
-        answers, _ = _answers(case, of)
+        answers = sensitivity(phase, of=of, **values)
         yield equal(f"the elasticity of {of} in {paid}", answers[paid], "one", 1.0)
-        seconds, _ = _answers(case, "seconds")
         for path, value in seconds.items():
             yield equal(f"the elasticity of {of} in {path}", answers[path], "that of the seconds", value)
 

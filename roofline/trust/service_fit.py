@@ -268,9 +268,9 @@ class Form:
             together, part = self._column("together")[chosen], self._column("part")[chosen]
             step, prompt = Point("decode", batch, context, 0), Point("prefill", together, isl, 0)
             decode[chosen] = settled.evaluate(step, step_seconds)
-            prefill[chosen] = part * settled.evaluate(prompt, step_seconds)
             count = most if settled.layout.pp == 1 else together
-            full = part * settled.evaluate(Point("prefill", count, isl, 0), step_seconds)
+            passes = Point("prefill", np.array([together, count]), isl, 0)
+            prefill[chosen], full = part * settled.evaluate(passes, step_seconds)
             shared[chosen] = shared_seconds(prefill[chosen], full, most)
             spared[chosen] = read_once(settled, step, prompt)
         return decode, prefill, shared, spared
