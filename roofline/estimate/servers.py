@@ -273,7 +273,11 @@ class Whole:
         one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * filled])).seconds)
         # One more micro-batch takes the slowest stage once.
         stage = one if filled == 1 else max((all_ - one) / (filled - 1), one / filled)
-        return Passes(tuple((count, stage) for count in sorted({1.0, ranks})))
+        if ranks == 1:
+            return Passes(((1.0, stage),))
+        # A prompt that is alone sends less to other ranks, and takes a stage no longer than its whole way.
+        alone = min(stage, float(self.prefill(traffic).seconds))
+        return Passes(((1.0, alone), (ranks, stage)) if ranks * alone > stage else ((1.0, alone),))
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:
         """One pool, busy in both phases; in a pipeline that is not full, stages without a micro-batch are not."""

@@ -83,6 +83,22 @@ def test_stages_take_prompts_one_by_one() -> None:
     assert found.one == found.share == Whole.for_prompts(STAGES, STAGES, SHORT).prompt(SHORT).passes.one
 
 
+def test_a_prompt_alone_takes_a_stage_of_ranks_that_share_experts_no_longer_than_its_own_way() -> None:
+    """Four prompts send four times as much over PCIe as one, and their stage takes longer than it does altogether."""
+    ranked = Deployment("qwen3-30b-a3b", "l40s", devices=8, tp=1, pp=2, dp=4, ep=1, quantization="fp8")
+    traffic = Traffic(isl=8192, osl=64, concurrency=1)
+    prompt = Whole(ranked, ranked.settled()).prompt(traffic)
+    (_, alone), (ranks, stage) = prompt.passes.points
+    assert ranks == 4
+    assert alone == prompt.computed < stage < 4 * alone
+    together, apart = serve(ranked, traffic), serve(PrefillDecode(ranked, ranked, LINK), traffic)
+    worked = [
+        sum(pool.utilisation * pool.devices for pool in each.pools.values()) / each.requests_per_second
+        for each in (together, apart)
+    ]
+    assert worked[0] == pytest.approx(worked[1], rel=0.01)  # the link takes some time
+
+
 def test_a_stack_pays_once_for_a_pass() -> None:
     stack = runtime("vllm").model_copy(update={"name": "at once", "launch": 0.0})
     hosted = Deployment("llama-3.1-8b", "h100-sxm", devices=1, tp=1, quantization="fp8", runtime=stack)
