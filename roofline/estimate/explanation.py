@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from roofline.estimate.times import RESOURCES, Times
+from roofline.estimate.work import LAUNCH
 from roofline.numeric import SCALAR
 from roofline.units import format_quantity, significant
 
@@ -80,6 +81,8 @@ def _table(estimate: Estimate) -> list[str]:
     note = f"in {unit}"
     if len(overlapping) > 1:
         note += f"; {_and(overlapping)} of an operation overlap: the longest counts, the rest is added"
+    if LAUNCH.term in dict(taken):
+        note += "; launches: what devices wait for the host that launches their kernels"
     if "overlap" in dict(taken):
         note += "; overlap: what halves that take turns save, and what they read and launch twice"
     return [*lines, *_wrapped(note)]

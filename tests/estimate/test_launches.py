@@ -170,3 +170,11 @@ def test_where_launches_end_to_be_waited_for_is_found() -> None:
     assert float(at.terms[LAUNCH.term].total) == pytest.approx(
         sum(float(times.compute) for times in at.terms.values()), rel=1e-3
     )
+
+
+def test_an_explanation_says_what_launches_are_where_they_are_waited_for() -> None:
+    served = deployed("one", 5e-5)
+    short, long = (" ".join(served.prefill(tokens).explain().split()) for tokens in (128, 16_384))
+    said = "launches: what devices wait for the host that launches their kernels"
+    assert said in short
+    assert said not in long
