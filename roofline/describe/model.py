@@ -137,6 +137,18 @@ class ModelShape(Shape):
         kinds = {layer: kind for kind, (layer, _) in enumerate(self._groups)}
         return tuple(kinds[layer] for layer in self.layers)
 
+    @cached_property
+    def _told(self) -> tuple[object, ...]:
+        """All that tells it from others; layers that are alike count once, for there may be a hundred of them."""
+        fields = self._fields()
+        del fields["layers"]
+        return (*fields.values(), self._groups, self.pattern)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, ModelShape) and self._told == other._told)
+
+    __hash__ = Shape.__hash__
+
     @property
     def head(self) -> Matrix:
         """The output head as a matrix, tied or not."""

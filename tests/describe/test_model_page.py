@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,12 @@ def example(name: str) -> str:
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty catalogue in place of the real one."""
     monkeypatch.setattr(model_catalog, "_FOLDER", tmp_path)
     for cached in (*CACHES, model_catalog._catalogued):
-        cached.cache_clear()
-    yield tmp_path
-    for cached in (*CACHES, model_catalog._catalogued):
-        cached.cache_clear()
+        monkeypatch.setattr(model_catalog, cached.__name__, cache(cached.__wrapped__))
+    return tmp_path
 
 
 def test_a_file_in_the_folder_is_a_model_by_name(catalogue: Path) -> None:

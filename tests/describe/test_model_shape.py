@@ -52,6 +52,7 @@ def test_equal_shapes_are_found_by_each_other_and_leave_their_hash_behind() -> N
     assert hash(one) == hash(same)
     assert {one: 1}[same] == 1
     assert other not in {one}
+    assert one not in (other, model(*one.layers, *one.layers), model(*one.layers, tied=True), one.layers[0])
     crossed = pickle.loads(pickle.dumps(one))
     assert (crossed, hash(crossed)) == (one, hash(one))
     assert pickle.loads(pickle.dumps(one)).__dict__.keys() == ModelShape.model_fields.keys()
