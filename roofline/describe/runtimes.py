@@ -38,7 +38,8 @@ CONSTANTS = (
 )
 """Names of a stack's numbers, in the order of its file."""
 
-
+HOST_COSTS = CONSTANTS[: CONSTANTS.index("acceptance")]
+"""Those of a host: seconds that it adds, and how long it lets requests wait."""
 Fused = Literal["norms", "shared_experts"]
 _VERSION = r"^(\d+(\.\d+)*)?$"
 _MONTH = r"^(\d{4}-\d{2})?$"
@@ -139,6 +140,10 @@ class Runtime(BaseModel):
     def decoding_alone(self) -> Runtime:
         """The stack of a pool that only decodes."""
         return self.model_copy(update={"step": self.alone})
+
+    def without_host(self) -> Runtime:
+        """The stack's kernels alone, for what runs within a step or a pass whose host is counted already."""
+        return self.model_copy(update=dict.fromkeys(HOST_COSTS, 0.0))
 
     def on(self, vendor: str) -> Runtime:
         """The stack on parts of a vendor: without kernels that are another's."""

@@ -239,6 +239,13 @@ class Deployment:
         """This deployment without the costs of a serving stack."""
         return self._changed(runtime=None, rates=self.rates.under(None))
 
+    def without_host(self) -> Deployment:
+        """This deployment with the kernels of its serving stack, if any, and without the costs of its host."""
+        if self.runtime is None:
+            return self
+        alone = self.runtime.without_host()
+        return self._changed(runtime=alone, rates=self.rates.under(alone))
+
     def varied(self, accelerator: HbmAccelerator | SramAccelerator | None = None, **ranks: int) -> Deployment:
         """This deployment with some of its ranks given anew, or on its own part with some numbers changed."""
         changes: dict[str, Any] = {"_given": {**self._given, **{name: _count(name, ranks[name]) for name in ranks}}}

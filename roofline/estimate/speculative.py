@@ -112,7 +112,7 @@ class SpeculativeServer:
         """Layouts as each would have alone."""
         target = Whole.of(system.target, traffic, "target")
         # On shared devices one host drives both within one step, and its costs are the target's.
-        draft = system.draft.without_stack() if system.shared else system.draft
+        draft = system.draft.without_host() if system.shared else system.draft
         return cls(system, target, Whole.of(draft, traffic, "draft"))
 
     @property

@@ -62,8 +62,7 @@ class Station:
     @cached_property
     def draft(self) -> Resolved:
         """One more layer, drafting within the step whose host costs are counted already."""
-        draft = Speculative.mtp(self.deployment, self.acceptance).draft.settled()
-        return Resolved(**{**_fields(draft), "rates": draft.rates.under(None)})
+        return Speculative.mtp(self.deployment, self.acceptance).draft.without_host().settled()
 
     @property
     def acceptance(self) -> float:

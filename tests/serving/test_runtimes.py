@@ -52,6 +52,18 @@ def test_a_step_with_a_shared_draft_pays_its_host_once() -> None:
     assert float(hosted.step(1.0, 2048.0) - bare.step(1.0, 2048.0)) == pytest.approx(STEP / per_step)
 
 
+def test_a_shared_draft_runs_the_kernels_of_the_stack_and_no_host_of_its_own() -> None:
+    """On a part of a vendor whose kernels take twice as long under it."""
+    steps = []
+    for times in (1.0, 2.0):
+        stack = HOST.model_copy(update={"name": f"{times:g} times", "slower": {"AMD": times}})
+        target = Deployment("llama-3.1-8b", "mi300x", devices=1, tp=1, runtime=stack)
+        draft = SpeculativeServer.of(Speculative.mtp(target, acceptance=0.8, length=2), ALONE).draft
+        steps.append(float(draft.step(1.0, 2048.0)))
+        assert draft.decode(1.0, 2048.0).terms["runtime"].total == 0
+    assert steps[1] == pytest.approx(2 * steps[0], rel=1e-12)
+
+
 def test_a_draft_on_devices_of_its_own_pays_for_each_of_its_steps() -> None:
     def drafting(stack: object) -> Speculative:
         return Speculative(deployed(stack), deployed(stack), 2, 0.8)
