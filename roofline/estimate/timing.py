@@ -87,10 +87,10 @@ def overlapped_seconds(step: Step, turns: Turns, machine: Machine, rates: Rates)
     waited = weighted([0 if exchanges(item) else count for item, count in counted], seconds)
     sent = weighted([0 if isinstance(item, Operation) else count for item, count in counted], seconds)
     whole = maximum(waited, sent) + weighted(turns.outside, seconds)
-    return _launched(step.phase, counted_turns(turns), whole, rates)
+    return _launched(step.phase, _counted_turns(turns), whole, rates)
 
 
-def counted_turns(turns: Turns) -> list[tuple[Item, Num]]:
+def _counted_turns(turns: Turns) -> list[tuple[Item, Num]]:
     """Items of halves that take turns, and how often each occurs."""
     often = map(operator.add, turns.inside, turns.outside)
     return list(zip(turns.items, often, strict=True))
@@ -102,15 +102,15 @@ def passage(step: Step, machine: Machine, rates: Rates) -> tuple[Num, Num, Num]:
         total = step_seconds(step, machine, rates)
         return total, 0, total
     seconds = [item_seconds(item, machine, rates) for item in step.items]
-    return way(step, seconds, rates), _hops(step, machine, rates), slowest_stage(step, seconds, rates)
+    return _way(step, seconds, rates), _hops(step, machine, rates), _slowest_stage(step, seconds, rates)
 
 
-def way(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
+def _way(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
     """Seconds of one micro-batch in all stages, of items that take so long each [s]."""
     return _launched(step.phase, zip(step.items, step.path, strict=True), weighted(step.path, seconds), rates)
 
 
-def slowest_stage(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
+def _slowest_stage(step: Step, seconds: Sequence[Num], rates: Rates) -> Num:
     """Seconds of one micro-batch in the stage that takes longest [s]."""
     stages = [
         _launched(step.phase, zip(step.items, counts, strict=True), weighted(counts, seconds), rates)
@@ -154,10 +154,10 @@ def _hops(step: Step, machine: Machine, rates: Rates) -> Num:
 
 
 def _compose(step: Step, seconds: Sequence[Num], hops: Num, rates: Rates) -> Num:
-    total = way(step, seconds, rates)
+    total = _way(step, seconds, rates)
     if not step.pipelined:
         return total
-    slowest = slowest_stage(step, seconds, rates)
+    slowest = _slowest_stage(step, seconds, rates)
     if step.phase == "prefill":
         return pipeline_makespan(total, hops, step.micro_batches, slowest)
     return token_interval(total, hops, step.micro_batches, slowest)
@@ -329,7 +329,7 @@ def _overlap_times(whole: Iterable[Times], step: Step, turns: Turns, machine: Ma
     longer = waited.times(hidden).plus(sent.times(1 - hidden)).plus(outside)
     both = waited.plus(crossed).plus(outside)
     if launches(step.phase, rates):
-        behind = _launch_times(_launched(step.phase, counted_turns(turns), longer.total, rates) - longer.total)
+        behind = _launch_times(_launched(step.phase, _counted_turns(turns), longer.total, rates) - longer.total)
         longer, both = longer.plus(behind), both.plus(behind)
     taken = below(longer.total, alone.total)
     demanded, passing = (each.plus(alone.times(-1)).times(taken) for each in (both, longer))
