@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import roofline as rl
 from roofline.describe.efficiency import HOST_CLASSES
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.estimate.resolved import Point
+from roofline.estimate.timing import overlapped_seconds
 from roofline.estimate.work import LAUNCH, Operation
 from roofline.explore.sensitivity import sensitivity
 from roofline.explore.symbolic import closed_form, glossary
@@ -39,7 +41,7 @@ def deployed(name: str, seconds: float) -> rl.Deployment:
     return rl.Deployment(ranks.pop("model"), "h100-sxm", ranks.pop("devices"), runtime=launching(seconds), **ranks)
 
 
-def counted(deployment: rl.Deployment, prompt: float, batch: float) -> tuple[float, float]:
+def counted_of(deployment: rl.Deployment, prompt: float, batch: float) -> tuple[float, float]:
     """Kernels of a pass that devices run [1], and seconds of the host beside them [s]."""
     settled = deployment.settled()
     step = settled.step(Point("prefill", batch, prompt, 0))
@@ -62,13 +64,13 @@ def test_a_pass_takes_as_long_as_its_devices_or_as_its_launches(
     name: str, prompt: int, batch: int, launch: float
 ) -> None:
     at_once, one_by_one = (float(deployed(name, each).prefill(prompt, batch=batch).seconds) for each in (0.0, launch))
-    kernels, host = counted(deployed(name, launch), prompt, batch)
+    kernels, host = counted_of(deployed(name, launch), prompt, batch)
     assert one_by_one == pytest.approx(max(at_once, host + kernels * launch), rel=1e-12)
 
 
 def test_an_8b_model_launches_eight_kernels_a_layer_and_three_around_them() -> None:
     """Norm, queries to values, attention, output; norm, both ups, their product, down. Lookup, norm, head."""
-    assert counted(deployed("one", 1e-5), 512, 1)[0] == 32 * 8 + 3
+    assert counted_of(deployed("one", 1e-5), 512, 1)[0] == 32 * 8 + 3
 
 
 @every_layout
@@ -125,8 +127,28 @@ def test_each_stage_has_a_host_that_launches_its_own_kernels() -> None:
     assert float(served.prefill(64, batch=batch).seconds) == pytest.approx(launched, rel=0.02)
 
 
+def test_halves_that_take_turns_are_launched_each_by_itself() -> None:
+    """What is done once for both, before and after all layers, is launched once."""
+    launch = 1e-2
+    settled = deployed("turns", launch).settled()
+    step = settled.step(Point("prefill", 16.0, 64.0, 0))
+    assert step.turns is not None
+    halves = zip(step.turns.items, map(add, step.turns.inside, step.turns.outside), strict=True)
+    counted = [
+        float(count) * float(item.kernels)  # type: ignore[arg-type]
+        for item, count in halves
+        if isinstance(item, Operation) and item.kernel_class not in HOST_CLASSES
+    ]
+    taken = overlapped_seconds(step, step.turns, settled.machine, settled.rates)
+    kernels, host = sum(counted), VLLM.prompt
+    assert float(taken) == pytest.approx(kernels * launch + host, rel=1e-9)  # type: ignore[arg-type]
+    outside = 3  # lookup, norm and head
+    once, _ = counted_of(deployed("turns", launch), 64, 16)
+    assert kernels == pytest.approx(2 * once - outside)
+
+
 @pytest.mark.parametrize("name", ["one", "pipeline", "turns"])
-@pytest.mark.parametrize("launch", [2e-7, 3e-4])
+@pytest.mark.parametrize("launch", [2e-7, 1e-2])
 def test_closed_forms_launch_too(name: str, launch: float) -> None:
     served = deployed(name, launch)
     point = {"prompt": 300.0, "batch": 32.0, "cached_tokens": 40.0}
