@@ -334,7 +334,15 @@ def test_a_row_s_evidence_is_what_the_library_predicts() -> None:
 def test_a_stage_launches_its_share_of_a_model_s_kernels(isl: str) -> None:
     """Shares are those of devices' seconds, so that stages which are not alike are only nearly right."""
     row = {**PLAIN, "model": "meta-llama/Llama-3.1-70B", "accelerator": "h100-sxm", "quantization": "fp8", "isl": isl}
-    row |= {"runtime": "vllm", "devices": "8", "tp": "2", "pp": "4", "concurrency": "8", "ttft_ms": "500", "tpot_ms": "20"}
+    row |= {
+        "runtime": "vllm",
+        "devices": "8",
+        "tp": "2",
+        "pp": "4",
+        "concurrency": "8",
+        "ttft_ms": "500",
+        "tpot_ms": "20",
+    }
     (each,) = evidence([row], {"vllm": bare("vllm")})
     stack = bare("vllm").model_copy(update={"prompt": 0.005, "launch": 6e-5})
     known, numbers = columns([each]), np.array([0.0, 0.005, 1.0, 1.0, 1.0, 0.0, 0.0, 6e-5])
