@@ -11,11 +11,11 @@ measured kernels they were fitted to and how far those lie from the form. The fo
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-KernelClass = Literal[
+DeviceClass = Literal[
     "matmul",
     "attention_prefill",
     "attention_decode",
@@ -23,34 +23,15 @@ KernelClass = Literal[
     "latent_decode",
     "experts",
     "elementwise",
-    "host_step",
-    "host_sequence",
-    "host_prompt",
-    "host_request",
-    "host_verify",
-    "host_launch",
 ]
+HostClass = Literal["host_step", "host_sequence", "host_prompt", "host_request", "host_verify", "host_launch"]
+KernelClass = Literal[DeviceClass, HostClass]
 CollectiveClass = Literal["all_reduce", "all_to_all"]
-KERNEL_CLASSES: tuple[KernelClass, ...] = (
-    "matmul",
-    "attention_prefill",
-    "attention_decode",
-    "latent_prefill",
-    "latent_decode",
-    "experts",
-    "elementwise",
-)
-HOST_CLASSES: tuple[KernelClass, ...] = (
-    "host_step",
-    "host_sequence",
-    "host_prompt",
-    "host_request",
-    "host_verify",
-    "host_launch",
-)
+KERNEL_CLASSES: tuple[KernelClass, ...] = get_args(DeviceClass)
+HOST_CLASSES: tuple[KernelClass, ...] = get_args(HostClass)
 """What a serving stack's host adds: per decode step, sequence in it, pass of prompts, request before its first token,
 sequence whose drafts are verified, and kernel of a pass of prompts while devices wait for it; overheads, no kernels."""
-COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = ("all_reduce", "all_to_all")
+COLLECTIVE_CLASSES: tuple[CollectiveClass, ...] = get_args(CollectiveClass)
 
 
 class _Fit(BaseModel):

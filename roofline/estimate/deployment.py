@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,10 +230,7 @@ class Deployment:
 
     def decoding_alone(self) -> Deployment:
         """This deployment as a pool that only decodes: its serving stack has no prompts to schedule between steps."""
-        if self.rates.runtime is None:
-            return self
-        stack = self.rates.runtime.decoding_alone()
-        return self._changed(runtime=stack, rates=self.rates.under(stack))
+        return self._running(Runtime.decoding_alone)
 
     def without_stack(self) -> Deployment:
         """This deployment without the costs of a serving stack."""
@@ -241,10 +238,14 @@ class Deployment:
 
     def without_host(self) -> Deployment:
         """This deployment with the kernels of its serving stack, if any, and without the costs of its host."""
-        if self.runtime is None:
+        return self._running(Runtime.without_host)
+
+    def _running(self, change: Callable[[Runtime], Runtime]) -> Deployment:
+        """This deployment with its serving stack changed; as it is where no costs of one are counted."""
+        if self.rates.runtime is None:
             return self
-        alone = self.runtime.without_host()
-        return self._changed(runtime=alone, rates=self.rates.under(alone))
+        stack = change(self.rates.runtime)
+        return self._changed(runtime=stack, rates=self.rates.under(stack))
 
     def varied(self, accelerator: HbmAccelerator | SramAccelerator | None = None, **ranks: int) -> Deployment:
         """This deployment with some of its ranks given anew, or on its own part with some numbers changed."""

@@ -270,13 +270,12 @@ class Whole:
         room = max(1.0, float(settled.memory.largest_batch(traffic.isl)))
         ranks = min(float(layout.dp), room)
         filled = max(1.0, min(float(layout.pp), room // ranks))
-        one, all_ = (float(each) for each in self.prefill(traffic, np.array([ranks, ranks * filled])).seconds)
+        batches = np.array([1.0, ranks, ranks * filled])
+        alone, one, all_ = (float(each) for each in self.prefill(traffic, batches).seconds)
         # One more micro-batch takes the slowest stage once.
         stage = one if filled == 1 else max((all_ - one) / (filled - 1), one / filled)
-        if ranks == 1:
-            return Passes(((1.0, stage),))
         # A prompt that is alone sends less to other ranks, and takes a stage no longer than its whole way.
-        alone = min(stage, float(self.prefill(traffic).seconds))
+        alone = min(stage, alone)
         return Passes(((1.0, alone), (ranks, stage)) if ranks * alone > stage else ((1.0, alone),))
 
     def uses(self, batch: float, context: float) -> tuple[Use, ...]:

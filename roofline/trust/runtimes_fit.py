@@ -20,6 +20,7 @@ from itertools import product
 
 import numpy as np
 
+from roofline.equations.rooflines import launched_time
 from roofline.equations.serving import passes_per_prompt
 from roofline.estimate.colocated import SELDOM
 from roofline.estimate.passes import shared_seconds
@@ -92,9 +93,9 @@ def prompts(
     known: Mapping[str, Array], numbers: Array, prompt: Kernels, uneven: Uneven | None = None
 ) -> tuple[Array, Array]:
     """A replica's seconds for a prompt in a pass of its own, and those of them that a full pass would share [s]."""
-    host, most, launching = numbers[1], known["most"], known["launches"] * numbers[7]
+    host, most = numbers[1], known["most"]
     both = prompt.seconds, most * Kernels.of(known, numbers, "full", uneven).seconds
-    one, full = (np.maximum(devices, launching) + host for devices in both)
+    one, full = (np.asarray(launched_time(each + host, host, known["launches"], numbers[7])) for each in both)
     return one, shared_seconds(one, full, most)
 
 

@@ -64,6 +64,17 @@ def test_a_shared_draft_runs_the_kernels_of_the_stack_and_no_host_of_its_own() -
     assert steps[1] == pytest.approx(2 * steps[0], rel=1e-12)
 
 
+def test_a_shared_draft_that_loses_nothing_has_no_kernels_of_a_stack_either() -> None:
+    """Experts in MXFP4 take others under a stack."""
+    ideal = (
+        Deployment("gpt-oss-120b", "b200-sxm", devices=1, tp=1, efficiency="ideal", runtime=stack)
+        for stack in (None, "vllm")
+    )
+    drafts = [SpeculativeServer.of(Speculative.mtp(each, acceptance=0.8), ALONE).draft for each in ideal]
+    plain, under = (float(each.step(1.0, 2048.0)) for each in drafts)
+    assert plain == under
+
+
 def test_a_draft_on_devices_of_its_own_pays_for_each_of_its_steps() -> None:
     def drafting(stack: object) -> Speculative:
         return Speculative(deployed(stack), deployed(stack), 2, 0.8)
