@@ -25,7 +25,21 @@ ENOUGH = 20
 SOURCE = "python -m benchmarks.measured.refit_runtimes, benchmarks/measured/phases.csv"
 UNTOLD = Spread(points=0, error=0, low=1, high=1)
 """Of times that no row measures."""
-SAID = ("name", "note", "of", "below", "until", "stages", "slice", "sums", "kernels_on", "fuses", "wide_caches_on")
+SAID = (
+    "name",
+    "note",
+    "of",
+    "below",
+    "until",
+    "stages",
+    "slice",
+    "sums",
+    "kernels_on",
+    "fuses",
+    "wide_caches_on",
+    "reduces_as",
+    "reduces_as_on",
+)
 """What a stack's file says that is not fitted."""
 OWN: tuple[tuple[KernelClass, str], ...] = (
     ("matmul", "bf16"),

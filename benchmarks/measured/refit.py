@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from roofline.describe.efficiency import COLLECTIVE_CLASSES, KERNEL_CLASSES, Col
 from roofline.trust.calibration import Calibration, calibrate, calibrate_file, catalogue_name, to_toml
 from roofline.trust.class_default import class_default
 from roofline.trust.fitting import evidence, rounded
-from roofline.trust.kernels import Kernel, Measured, read_kernels
-from roofline.trust.part_fits import by_format, predicted
+from roofline.trust.kernels import Kernel, Measured, by_format, read_kernels
+from roofline.trust.part_fits import predicted
 from roofline.trust.published_rates import Rate, fitted, rates_default, rates_fit, read_rates
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +131,8 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
     """Every fit of some efficiencies; a column says whose where there are several."""
     part = len(efficiencies) > 1
     lines = [
-        f"| class | format |{' part |' * part} overhead | compute | memory | rows | error | measured / predicted |",
+        f"| class | format or stack |{' part |' * part} overhead | compute | memory | rows | error "
+        "| measured / predicted |",
         "|---|---|" + "---|" * part + "---|---|---|---|---|---|",
     ]
     for kernel_class in KERNEL_CLASSES:
@@ -143,15 +145,18 @@ def _fits(efficiencies: dict[str, Efficiency]) -> str:
                     lines.append(
                         f"| {kernel_class} | {formats} |{f' {name} |' * part} {numbers} | {_evidence(kernel)} |"
                     )
-    for collective in COLLECTIVE_CLASSES:
+    stacks = sorted({stack for efficiency in efficiencies.values() for stack in efficiency.stacks})
+    for collective, stack in product(COLLECTIVE_CLASSES, ("", *stacks)):
         for name, efficiency in efficiencies.items():
-            wires = efficiency.collectives.get(collective)
+            fits = efficiency.stacks.get(stack, {}) if stack else efficiency.collectives
+            wires = fits.get(collective)
             if wires is not None:
                 staged = f"{wires.staged_overhead * 1e6:.2f} us staged" if collective == "all_reduce" else ""
                 staged += "" if wires.summed_overhead is None else f", {wires.summed_overhead * 1e6:.2f} us summed"
                 staged += "" if wires.crossing is None else f", {wires.crossing * 1e6:.2f} us crossing"
                 numbers = f"{wires.overhead * 1e6:.2f} us | {staged} | {wires.bandwidth:.3f} of the link"
-                lines.append(f"| {collective} | any |{f' {name} |' * part} {numbers} | {_evidence(wires)} |")
+                title = f"| {collective} | {stack or 'any'} |{f' {name} |' * part}"
+                lines.append(f"{title} {numbers} | {_evidence(wires)} |")
     return "\n".join(lines)
 
 

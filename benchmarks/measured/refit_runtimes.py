@@ -203,13 +203,11 @@ def to_toml(stack: Runtime) -> str:
     """A stack's file."""
     texts = {
         name: getattr(stack, name)
-        for name in ("name", "source", "note", "of", "below", "until", "told_by", "kernels_on")
+        for name in ("name", "source", "note", "of", "below", "until", "told_by", "kernels_on", "reduces_as")
     }
+    listed = {name: getattr(stack, name) for name in ("wide_caches_on", "reduces_as_on", "fuses")}
     lines = [f"# Made by `{COMMAND}`.", *(f'{name} = "{text}"' for name, text in texts.items() if text)]
-    if stack.wide_caches_on:
-        lines.append(f"wide_caches_on = {json.dumps(list(stack.wide_caches_on))}")
-    if stack.fuses:
-        lines.append(f"fuses = {json.dumps(list(stack.fuses))}")
+    lines += [f"{name} = {json.dumps(list(words))}" for name, words in listed.items() if words]
     if stack.stages:
         lines.append("stages = true")
     if stack.sums != "fp32":

@@ -87,7 +87,8 @@ class Efficiency(BaseModel):
     """Fitted figures of one part, or of a class of parts, by operation class and number format.
 
     Formats are keyed `"stored-computed"` (`"int4-bf16"`) where weights are stored otherwise than they are computed,
-    else by the one format; `"any"` stands for every format without an entry.
+    else by the one format; `"any"` stands for every format without an entry. `stacks`: collectives that a serving stack
+    brings and was measured with, by its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +98,7 @@ class Efficiency(BaseModel):
     note: str = ""
     kernels: dict[KernelClass, dict[str, KernelFit]] = {}
     collectives: dict[CollectiveClass, CollectiveFit] = {}
+    stacks: dict[str, dict[CollectiveClass, CollectiveFit]] = {}
 
     def kernel(self, kernel_class: KernelClass, stored: str, computed: str) -> KernelFit | None:
         """The fit for a class and format, else the class's `"any"`, else None."""
@@ -106,6 +108,10 @@ class Efficiency(BaseModel):
             if name in by_format:
                 return by_format[name]
         return None
+
+    def collective(self, name: CollectiveClass, stack: str) -> CollectiveFit | None:
+        """The fit for a class of collectives as a stack brings it, else as measured whatever the stack, else None."""
+        return self.stacks.get(stack, {}).get(name) or self.collectives.get(name)
 
     @classmethod
     def ideal(cls) -> Self:

@@ -159,6 +159,11 @@ class _Part(BaseModel):
         """Whether its products take the scales of blocks, as those in 4-bit formats do."""
         return not {"mxfp4", "nvfp4"}.isdisjoint(self.peak)
 
+    def computes_like(self, other: _Part) -> bool:
+        """Whether both have the same kind of memory and the same peaks: one die beside another memory, for instance."""
+        rates, others = ({name: rate.value for name, rate in part.peak.items()} for part in (self, other))
+        return type(self) is type(other) and rates == others
+
     def peak_for(self, format_name: str) -> str:
         """As `runs`, but `UnsupportedFormat` naming the formats this part has where it has no such peak."""
         runs = self.runs(format_name)

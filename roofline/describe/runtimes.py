@@ -40,7 +40,7 @@ CONSTANTS = (
 
 HOST_COSTS = CONSTANTS[: CONSTANTS.index("acceptance")]
 """Those of a host: seconds that it adds, and how long it lets requests wait."""
-Fused = Literal["norms", "shared_experts"]
+Fused = Literal["norms", "narrow_norms", "shared_experts"]
 _VERSION = r"^(\d+(\.\d+)*)?$"
 _MONTH = r"^(\d{4}-\d{2})?$"
 
@@ -84,8 +84,10 @@ class Runtime(BaseModel):
     of kernels that the stack runs in place of the measured ones, on parts of the vendor `kernels_on`, or on all.
     `wide_caches_on`: parts, by a word of their name, on which decode reads a cache in fp8 no faster than one in 16
     bits, latents apart. `fuses`: what it launches with another kernel: `norms` of hidden states wider than 4,096 behind
-    a sum over tensor ranks with that sum, and ungated `shared_experts` as wide as the routed ones with these, where no
-    other rank has whole ones. `tpot`, `ttft`: how far measured rows lie.
+    a sum over tensor ranks with that sum, `narrow_norms` those of others too, and ungated `shared_experts` as wide as
+    the routed ones with these, where no other rank has whole ones. `reduces_as`: the stack whose all-reduces it
+    launches, norms of any width with them, on parts `reduces_as_on`, by a word of their name; elsewhere its own.
+    `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
     `slice`: tokens of prompts that a rank takes at a time, if prompts are cut [token].
@@ -129,6 +131,8 @@ class Runtime(BaseModel):
     fuses: tuple[Fused, ...] = ()
     slice: int | None = Field(default=None, ge=1)
     sums: Literal["fp32", "fp16"] = "fp32"
+    reduces_as: str = ""
+    reduces_as_on: tuple[str, ...] = ()
     tpot: Spread
     ttft: Spread
     kernels: Efficiency | None = None
@@ -156,6 +160,21 @@ class Runtime(BaseModel):
         [True, False]
         """
         return not set(self.wide_caches_on).isdisjoint(part.split())
+
+    def reduces_with(self, part: str) -> str:
+        """The stack whose all-reduces it launches on a part, by the part's name.
+
+        >>> [runtime("vllm").reduces_with(name) for name in ("NVIDIA H200 SXM 141GB", "AMD Instinct MI300X")]
+        ['tensorrt-llm', 'vllm']
+        """
+        return self.reduces_as if self._reduces_otherwise(part) else self.of or self.name
+
+    def fused_on(self, part: str) -> tuple[Fused, ...]:
+        """What it launches with another kernel on a part, by the part's name."""
+        return (*self.fuses, "norms", "narrow_norms") if self._reduces_otherwise(part) else self.fuses
+
+    def _reduces_otherwise(self, part: str) -> bool:
+        return not set(self.reduces_as_on).isdisjoint(part.split())
 
     @property
     def has_own_products(self) -> bool:

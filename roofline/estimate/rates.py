@@ -77,7 +77,7 @@ class Rates:
     @property
     def fused(self) -> tuple[Fused, ...]:
         """What the serving stack launches with another kernel."""
-        return () if self.runtime is None else self.runtime.fuses
+        return () if self.runtime is None else self.runtime.fused_on(self.accelerator.name)
 
     @property
     def ideal(self) -> Rates:
@@ -134,10 +134,12 @@ class Rates:
         return found
 
     def _collective_fit(self, name: CollectiveClass) -> CollectiveFit:
-        known = [source.collectives[name] for source in self.sources if name in source.collectives]
+        stack = "" if self.runtime is None else self.runtime.reduces_with(self.accelerator.name)
+        known = [fit for source in self.sources if (fit := source.collective(name, stack)) is not None]
         if not known:
             raise self._missing(f"collectives.{name}")
-        crossing = next((fit.crossing for fit in known if fit.crossing is not None), None)
+        whatever_stack = [source.collectives[name] for source in self.sources if name in source.collectives]
+        crossing = next((fit.crossing for fit in (*known, *whatever_stack) if fit.crossing is not None), None)
         return known[0].model_copy(update={"crossing": crossing})
 
     def _peak(self, operation: Operation) -> str:
@@ -232,6 +234,9 @@ class Rates:
         found = [self.runtime.sentence]
         if self.faster_sums != 1:
             found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
+        whose = self.runtime.reduces_with(self.accelerator.name)
+        if "all_reduce" in self._collectives and whose == self.runtime.reduces_as:
+            found.append(f"{self.runtime.name} launches the all-reduces of {whose} on this part, norms with them")
         if any(self._reads_wide(*key) for key in self._kernels):
             found.append(f"{self.runtime.name} reads a cache in fp8 no faster than one in 16 bits on this part")
         return found

@@ -51,7 +51,7 @@ def layer_kernels(
     parted = isinstance(feed_forward, MoE) and layout.dp > 1
     parallel = layer.parallel and feed_forward is not None
     reduce = _all_reduce(hidden, layout.tp, quantization)
-    summed = layout.tp > 1 and not parted and "norms" in fused and hidden > NARROW
+    summed = layout.tp > 1 and not parted and "norms" in fused and (hidden > NARROW or "narrow_norms" in fused)
     norm = StreamKernel("elementwise", 4 * hidden * HIDDEN_WIDTH, 0 if summed else 1)
     compiled.extend(_projections(layer.projections, layout.tp, quantization))
     if mixer is not None:
@@ -91,11 +91,12 @@ def _head_norm(mixer: Mixer, tp: int) -> list[StreamKernel | TransferKernel]:
         return []
     keys = float(kv_heads_per_rank(mixer.kv_heads, tp))  # type: ignore[attr-defined, arg-type]
     elements = (mixer.heads / tp + keys) * mixer.key_dim  # type: ignore[attr-defined]
-    found: list[StreamKernel | TransferKernel] = [StreamKernel("elementwise", 2 * elements * HIDDEN_WIDTH, 1)]
-    if norm == "full" and tp > 1:
-        squares = 2 * exact_width("fp32")
-        found.append(TransferKernel("all_reduce", "all_reduce", squares, squares, tp))
-    return found
+    normed = StreamKernel("elementwise", 2 * elements * HIDDEN_WIDTH, 1)
+    if norm != "full" or tp == 1:
+        return [normed]
+    squares = 2 * exact_width("fp32")
+    summed = TransferKernel("all_reduce", "all_reduce", squares, squares, tp)
+    return [StreamKernel("elementwise", elements * HIDDEN_WIDTH, 1), summed, normed]
 
 
 def _all_reduce(elements: float, ranks: int, quantization: Quantization) -> TransferKernel:

@@ -9,8 +9,8 @@ from typing import Any
 from roofline.errors import InvalidInput
 from roofline.trust import calibration
 from roofline.trust.calibration import Calibration, Source, to_toml
+from roofline.trust.collective_fits import Part
 from roofline.trust.kernels import Measured
-from roofline.trust.part_fits import Part
 from roofline.trust.results.reading import OPTIONS, is_kernels, named, present, read_results, together
 from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
 

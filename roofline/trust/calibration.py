@@ -18,16 +18,9 @@ from roofline.describe.catalog import accelerators
 from roofline.describe.efficiency import CollectiveFit, Efficiency, KernelFit
 from roofline.describe.hardware import HbmAccelerator, SramAccelerator
 from roofline.errors import InvalidInput
-from roofline.trust.kernels import Kernel, Measured, measured_of, read_kernels
-from roofline.trust.part_fits import (
-    KernelFits,
-    Part,
-    by_format,
-    cited,
-    fitted_collectives,
-    fitted_kernels,
-    fuse_quantisation,
-)
+from roofline.trust.collective_fits import Part, fitted_collectives, fitted_stacks
+from roofline.trust.kernels import Kernel, Measured, by_format, cited, measured_of, read_kernels
+from roofline.trust.part_fits import KernelFits, fitted_kernels, fuse_quantisation, with_mxfp4
 
 Source = str | Path | Measured | Iterable[Kernel] | Iterable[Mapping[str, str]]
 
@@ -59,10 +52,10 @@ class Calibration:
             numbers = f"{kernel.overhead * 1e6:6.2f} us  compute {kernel.compute:.3f}  memory {kernel.memory:.3f}"
             numbers += "" if kernel.cores is None else f"  cores {kernel.cores:.0f}"
             lines.append(f"{name:28s} {numbers}  {_evidence_text(kernel)}")
-        for collective, wires in self.efficiency.collectives.items():
+        for name, wires in _collective_fits(self.efficiency):
             shots = f"{wires.overhead * 1e6:6.2f} us  staged {wires.staged_overhead * 1e6:.2f} us"
             shots += "" if wires.summed_overhead is None else f"  summed {wires.summed_overhead * 1e6:.2f} us"
-            lines.append(f"{collective:28s} {shots}  bandwidth {wires.bandwidth:.3f}  {_evidence_text(wires)}")
+            lines.append(f"{name:28s} {shots}  bandwidth {wires.bandwidth:.3f}  {_evidence_text(wires)}")
         lines += [f"left out: {count} rows, {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
 
@@ -75,6 +68,12 @@ def _evidence_text(figures: KernelFit | CollectiveFit) -> str:
 def _kernel_fits(efficiency: Efficiency) -> list[tuple[str, KernelFit]]:
     named = efficiency.kernels.items()
     return [(f"{name} {key}", kernel) for name, formats in named for key, kernel in formats.items()]
+
+
+def _collective_fits(efficiency: Efficiency) -> list[tuple[str, CollectiveFit]]:
+    """Those of all rows, and of each serving stack's."""
+    stacks = [(f" {stack}", fits) for stack, fits in efficiency.stacks.items()]
+    return [(name + of, wires) for of, fits in [("", efficiency.collectives), *stacks] for name, wires in fits.items()]
 
 
 def calibrate(rows: Source, accelerator: str | Path | Part | None = None) -> Calibration:
@@ -90,19 +89,24 @@ def calibrate(rows: Source, accelerator: str | Path | Part | None = None) -> Cal
     unused = {
         reason: count for (part_name, reason), count in measured.left_out.items() if catalogue_name(part_name) == name
     }
-    as_measured, unidentified = fitted_kernels(part, own)
-    collectives, more = fitted_collectives(part, own)
+    alike = kernels_alike(measured.kernels, name, part)
+    as_measured, unidentified = fitted_kernels(part, own, alike)
+    collectives, more = fitted_collectives(part, own, alike)
     left_out = {**unused, **unidentified, **more}
     kernels = fuse_quantisation(as_measured, by_format(own, "matmul"))
+    note = FUSED if kernels != as_measured else ""
+    if "matmul" in kernels:
+        kernels = {**kernels, "matmul": with_mxfp4(kernels["matmul"])}
     if not kernels and not collectives:
         given = "; ".join(left_out) or "no row of it"
         raise InvalidInput(f"measured kernels of {name}", given=given, expected="rows that identify a class")
     efficiency = Efficiency(
         name=name,
         source=f"{len(own)} measured kernels: {cited(own, 12)}",
-        note=FUSED if kernels != as_measured else "",
+        note=note,
         kernels=kernels,
         collectives=collectives,
+        stacks=fitted_stacks(part, own, alike),
     )
     fitted = len(own) - sum(unidentified.values()) - sum(more.values())
     return Calibration(efficiency, as_measured, part, fitted + sum(left_out.values()), fitted, left_out)
@@ -141,6 +145,15 @@ def _measured(rows: Source) -> Measured:
     kernels = [row for row in given if isinstance(row, Kernel)]
     read = measured_of((f"row {n}", row) for n, row in enumerate(given, 1) if not isinstance(row, Kernel))
     return Measured((*kernels, *read.kernels), read.left_out)
+
+
+def kernels_alike(kernels: Iterable[Kernel], name: str, part: Part) -> dict[str, list[Kernel]]:
+    """Kernels of other parts of the catalogue with the same arithmetic, by part."""
+    found: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        found.setdefault(catalogue_name(kernel.accelerator), []).append(kernel)
+    others = sorted(found.keys() & set(accelerators()) - {name})
+    return {other: found[other] for other in others if described(other).computes_like(part)}
 
 
 def _part(measured: Measured, accelerator: str | Path | Part | None) -> tuple[Part, str]:
@@ -182,6 +195,8 @@ def to_toml(efficiency: Efficiency, extra: str = "") -> str:
     for name, formats in efficiency.kernels.items():
         blocks += [_table(f"kernels.{name}.{key}", figures) for key, figures in formats.items()]
     blocks += [_table(f"collectives.{name}", figures) for name, figures in efficiency.collectives.items()]
+    for stack, fits in efficiency.stacks.items():
+        blocks += [_table(f"stacks.{stack}.{name}", figures) for name, figures in fits.items()]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from roofline.describe.catalog import accelerator as described
+from roofline.describe.catalog import accelerators
 from roofline.describe.efficiency import (
     COLLECTIVE_CLASSES,
     KERNEL_CLASSES,
@@ -23,8 +24,8 @@ from roofline.describe.efficiency import (
 from roofline.errors import InvalidInput
 from roofline.trust.calibration import FUSED, Calibration, catalogue_name
 from roofline.trust.fitting import Array, evidence, rounded
-from roofline.trust.kernels import Kernel, Measured
-from roofline.trust.part_fits import KernelFits, by_format, fuse_quantisation, predicted
+from roofline.trust.kernels import Kernel, Measured, by_format
+from roofline.trust.part_fits import KernelFits, fuse_quantisation, predicted, with_mxfp4
 
 _Fit = TypeVar("_Fit", KernelFit, CollectiveFit)
 _EVIDENCE = ("points", "error", "low", "high", "source")
@@ -49,18 +50,15 @@ def class_default(name: str, calibrations: Sequence[Calibration], measured: Meas
         formats = _formats_of(kernel_class, fitted, rows)
         if formats:
             kernels[kernel_class] = formats
-    collectives = {
-        collective: figures
-        for collective in COLLECTIVE_CLASSES
-        if (figures := _collective(collective, fitted, rows)) is not None
-    }
+    collectives = {part: calibration.efficiency.collectives for part, calibration in fitted.items()}
     others = sorted(part for part in rows if part not in fitted)
     return Efficiency(
         name=name,
         source=f"medians of {', '.join(fitted)}; spread over each of them left out and {', '.join(others)}",
         note=FUSED,
         kernels=kernels,
-        collectives=collectives,
+        collectives=_collectives_of(collectives, rows),
+        stacks=_stacks(fitted, rows),
     )
 
 
@@ -81,7 +79,20 @@ def _formats_of(
     if kernel_class == "matmul":
         together = {key: [kernel for group in groups.values() for kernel in group.get(key, ())] for key in found}
         class_fits = fuse_quantisation(class_fits, together)
-    return _with_any(dict(class_fits[kernel_class]), groups)
+    with_any = _with_any(dict(class_fits[kernel_class]), groups)
+    return _with_mxfp4(with_any, groups) if kernel_class == "matmul" else with_any
+
+
+def _with_mxfp4(
+    formats: dict[str, KernelFit], groups: Mapping[str, Mapping[str, Sequence[Kernel]]]
+) -> dict[str, KernelFit]:
+    """As `with_mxfp4`, judged by the products in mxfp4 that were measured."""
+    lent = with_mxfp4(formats)
+    if lent == formats:
+        return formats
+    missed = [miss for part, group in groups.items() for miss in _miss(part, group.get("mxfp4", ()), lent["mxfp4"])]
+    judged = _with_evidence(lent["mxfp4"], {}, missed).model_copy(update={"source": lent["mxfp4"].source})
+    return {**lent, "mxfp4": judged}
 
 
 def _with_any(
@@ -108,25 +119,40 @@ def _with_any(
     return {**found, "any": any_format}
 
 
-def _collective(
-    collective: CollectiveClass, fitted: Mapping[str, Calibration], rows: Mapping[str, Sequence[Kernel]]
-) -> CollectiveFit | None:
-    by_part = {
-        part: calibration.efficiency.collectives[collective]
-        for part, calibration in fitted.items()
-        if collective in calibration.efficiency.collectives
+def _collectives_of(
+    fitted: Mapping[str, Mapping[CollectiveClass, CollectiveFit]], rows: Mapping[str, Sequence[Kernel]]
+) -> dict[CollectiveClass, CollectiveFit]:
+    """Every class of collective that was fitted on a part."""
+    found: dict[CollectiveClass, CollectiveFit] = {}
+    for collective in COLLECTIVE_CLASSES:
+        by_part = {part: fits[collective] for part, fits in fitted.items() if collective in fits}
+        if by_part:
+            groups = {part: by_format(kernels, collective).get("any", []) for part, kernels in rows.items()}
+            found[collective] = _with_evidence(_median(by_part), by_part, _missed(by_part, groups))
+    return found
+
+
+def _stacks(
+    fitted: Mapping[str, Calibration], rows: Mapping[str, Sequence[Kernel]]
+) -> dict[str, dict[CollectiveClass, CollectiveFit]]:
+    """The same for every serving stack whose own collectives were fitted on a part, judged by rows of its own."""
+    stacks = sorted({stack for calibration in fitted.values() for stack in calibration.efficiency.stacks})
+    own = {
+        stack: {part: [kernel for kernel in kernels if kernel.stack == stack] for part, kernels in rows.items()}
+        for stack in stacks
     }
-    if not by_part:
-        return None
-    groups = {part: by_format(kernels, collective).get("any", []) for part, kernels in rows.items()}
-    return _with_evidence(_median(by_part), by_part, _missed(by_part, groups))
+    of_stack = {
+        stack: {part: calibration.efficiency.stacks.get(stack, {}) for part, calibration in fitted.items()}
+        for stack in stacks
+    }
+    return {stack: _collectives_of(of_stack[stack], own[stack]) for stack in stacks}
 
 
 def _missed(by_part: Mapping[str, _Fit], groups: Mapping[str, Sequence[Kernel]]) -> list[_Miss]:
-    """Every part's kernels under the median of the other fitted parts."""
+    """Every part's kernels under the median of the other fitted parts, but for those that it shares figures with."""
     missed: list[_Miss] = []
     for part, group in groups.items():
-        others = {name: figures for name, figures in by_part.items() if name != part}
+        others = {name: figures for name, figures in by_part.items() if name != part and not _alike(name, part)}
         if others:
             missed += _miss(part, group, _median(others))
     return missed
@@ -139,8 +165,25 @@ def _miss(part: str, group: Sequence[Kernel], figures: KernelFit | CollectiveFit
 
 
 def _median(by_part: Mapping[str, _Fit]) -> _Fit:
-    """The median of each number over the parts where it was fitted; of an even count, the mean of the middle two."""
-    figures = list(by_part.values())
+    """The median of each number over what was fitted; parts with the same arithmetic share figures, and count once."""
+    dies: list[list[str]] = []
+    for name in by_part:
+        alike = next((die for die in dies if _alike(die[0], name)), None)
+        if alike is None:
+            dies.append([name])
+        else:
+            alike.append(name)
+    return _middle([_middle([by_part[name] for name in die]) for die in dies])
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether both are parts with the same arithmetic; names of formats are none."""
+    known = accelerators()
+    return one in known and other in known and described(one).computes_like(described(other))
+
+
+def _middle(figures: Sequence[_Fit]) -> _Fit:
+    """The median of each number over the fits that have it; of an even count, the mean of the middle two."""
     known: dict[str, list[float]] = {}
     for key in type(figures[0]).model_fields:
         if key not in _EVIDENCE:

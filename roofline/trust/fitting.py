@@ -6,7 +6,7 @@ kernels weigh alike, under Huber's loss, so that a few odd rows do not decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -93,6 +93,11 @@ def evidence(predicted: Array, measured: Array) -> Evidence:
     return Evidence(len(measured), rounded(error), rounded(float(low)), rounded(float(high)))
 
 
+def column(values: Iterable[Any]) -> Array:
+    """An array of floats."""
+    return np.array([float(value) for value in values])
+
+
 def rounded(value: float) -> float:
     """To the digits that a fit can claim.
 
@@ -102,19 +107,36 @@ def rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def fit_kernels(rows: Rows, compute: float | None = None) -> tuple[float, ...]:
+def fit_kernels(rows: Rows, compute: float | None = None, alike: Sequence[Rows] = ()) -> tuple[float, ...]:
     """Overhead [s], and reached fractions of peak and bandwidth [1]; `compute` fixes the second.
 
-    Where blocks are unequal and rows depend on it, a fourth: the cores that they are dealt to [1].
+    Where blocks are unequal and rows depend on it, a fourth: the cores that they are dealt to [1]. Rows of parts
+    `alike` tell of all but the bandwidth, of which each part reaches a fraction of its own.
     """
-    largest = 1.5 * float(np.median(np.sort(rows.seconds)[: max(3, len(rows.seconds) // 5)]))
-    scales = [(0.0, largest), (LEAST_REACHED, 1.0), (LEAST_REACHED, 1.0)]
-    if compute is None and not rows.compute.any():
+    parts = sorted((rows, *alike), key=lambda each: float(each.seconds.sum()))  # whosever fit it is, the same
+    own = next(place for place, each in enumerate(parts) if each is rows)
+    largest = min(_longest_overhead(each) for each in parts)
+    scales = [(0.0, largest), *[(LEAST_REACHED, 1.0)] * (1 + len(parts))]
+    if compute is None and not any(each.compute.any() for each in parts):
         compute = 1.0
     if compute is not None:
         scales[1] = (compute, compute)
-    further = (1.0, MOST_CORES) if rows.longest.any() and compute is None else None
-    return tuple(rounded(each) for each in fit_with(rows.predicted, rows.seconds, scales, further))
+
+    def form(overhead: Any, compute: Any, *numbers: Any) -> Array:
+        memories, cores = numbers[: len(parts)], numbers[len(parts) :]
+        seconds = [
+            each.predicted(overhead, compute, memory, *cores) for each, memory in zip(parts, memories, strict=True)
+        ]
+        return np.concatenate(seconds, axis=-1)
+
+    further = (1.0, MOST_CORES) if any(each.longest.any() for each in parts) and compute is None else None
+    found = fit_with(form, np.concatenate([each.seconds for each in parts]), scales, further)
+    return tuple(rounded(each) for each in (*found[:2], found[2 + own], *found[2 + len(parts) :]))
+
+
+def _longest_overhead(rows: Rows) -> float:
+    """The longest that the shortest rows leave room for [s]."""
+    return 1.5 * float(np.median(np.sort(rows.seconds)[: max(3, len(rows.seconds) // 5)]))
 
 
 def depend(shown: Array, changed: Array) -> bool:

@@ -18,6 +18,8 @@ from roofline.errors import InvalidInput, RooflineError, UnknownName
 from roofline.estimate.work import Item, Transfer
 from roofline.trust.kernel_work import READERS, Shape, bytes_beside
 
+_STACKS = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
+"""Serving stacks by the word with which a source names them, before their version."""
 COLUMNS = ("id", "hardware", "op", "dtype", "shape", "num_devices", "latency_us", "source", "notes")
 
 
@@ -35,6 +37,16 @@ class Kernel:
     source: str
     notes: str
     beside: float = 0.0
+
+    @property
+    def collection(self) -> str:
+        """Who measured: the first part of the source. Different ones run different kernels and read other clocks."""
+        return self.source.split("/")[0].strip()
+
+    @property
+    def stack(self) -> str:
+        """The serving stack that it was measured in, by the last part of the source; empty where that is none."""
+        return _STACKS.get(self.source.split("/")[-1].split("-")[0].strip(), "")
 
     @property
     def quantises(self) -> bool:
@@ -150,3 +162,26 @@ def _number(text: str, what: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise InvalidInput(what, given=text, expected="a positive number")
     return value
+
+
+def by_format(kernels: Iterable[Kernel], kernel_class: KernelClass | CollectiveClass) -> dict[str, list[Kernel]]:
+    """The kernels of a class by the format key of their fit, sorted."""
+    found: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        own_class, formats = kernel.fitted_as
+        if own_class == kernel_class:
+            found.setdefault(formats, []).append(kernel)
+    return dict(sorted(found.items()))
+
+
+def cited(kernels: Iterable[Kernel], most: int = 3) -> str:
+    """The sources of kernels, the first few by name."""
+    names = list(dict.fromkeys(kernel.source.strip() or "no source given" for kernel in kernels))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def collected_with(group: Iterable[Kernel], kernels: Iterable[Kernel]) -> list[Kernel]:
+    """The kernels of the collections that a group is of."""
+    collections = {kernel.collection for kernel in group}
+    return [kernel for kernel in kernels if kernel.collection in collections]

@@ -146,7 +146,8 @@ def changed(
 
     kernels = {name: {each: kernel(fit) for each, fit in fits.items()} for name, fits in efficiency.kernels.items()}
     collectives = {name: collective(fit) for name, fit in efficiency.collectives.items()}
-    return efficiency.model_copy(update={"kernels": kernels, "collectives": collectives})
+    stacks = {stack: {name: collective(fit) for name, fit in fits.items()} for stack, fits in efficiency.stacks.items()}
+    return efficiency.model_copy(update={"kernels": kernels, "collectives": collectives, "stacks": stacks})
 
 
 # -- a fixed set of cases ---------------------------------------------------------------------------------------------

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from roofline.describe.catalog import accelerator as described
 from roofline.describe.catalog import part_class
-from roofline.describe.efficiency import (
-    COLLECTIVE_CLASSES,
-    KERNEL_CLASSES,
-    CollectiveClass,
-    CollectiveFit,
-    KernelClass,
-    KernelFit,
-)
-from roofline.describe.hardware import HbmAccelerator, SramAccelerator
-from roofline.estimate.network import SUMMING, transfer_time
-from roofline.estimate.work import Operation, Transfer
+from roofline.describe.efficiency import KERNEL_CLASSES, CollectiveFit, KernelClass, KernelFit
+from roofline.estimate.work import Operation
+from roofline.trust.collective_fits import Part, collective_seconds
 from roofline.trust.fitting import (
-    FEWEST_ROWS,
-    FEWEST_SEEN,
-    HARMLESS_DOUBT,
-    LEAST_REACHED,
     Array,
     Evidence,
     Rows,
-    Scale,
-    depend,
+    column,
     evidence,
     fit_kernels,
-    fit_with,
     near_compute,
-    rounded,
     unidentified,
 )
-from roofline.trust.kernels import Kernel
+from roofline.trust.kernels import Kernel, by_format, cited, collected_with
 
-Part = HbmAccelerator | SramAccelerator
 KernelFits = dict[KernelClass, dict[str, KernelFit]]
-CollectiveFits = dict[CollectiveClass, CollectiveFit]
 
 ASSUMED_DECODE_COMPUTE = 0.7
 """Compute efficiency of grouped decode attention where no latent attention was measured on the part [1].
@@ -52,26 +33,48 @@ _LENDING = ("elementwise", "latent_decode")
 """Classes to be fitted first: kernels beside others run as elementwise ones, grouped decode computes as latent does."""
 
 
-def fitted_kernels(part: Part, kernels: Sequence[Kernel]) -> tuple[KernelFits, dict[str, int]]:
-    """Fits by class and format as the rows have them, and the rows left out by reason."""
+def fitted_kernels(
+    part: Part, kernels: Sequence[Kernel], alike: Mapping[str, Sequence[Kernel]] | None = None
+) -> tuple[KernelFits, dict[str, int]]:
+    """Fits by class and format as the rows have them, and the rows left out by reason.
+
+    Overhead, compute and cores are of a part's arithmetic: kernels of other parts that are `alike` in it, by name, tell
+    of them too, where they were collected together. The part's own rows alone have to identify every number, and its
+    errors are those of its own rows.
+    """
     fits: KernelFits = {}
     left_out: dict[str, int] = {}
+    others = [(name, described(name), own, _streaming(name, own)) for name, own in (alike or {}).items()]
     for kernel_class in sorted(KERNEL_CLASSES, key=lambda name: name not in _LENDING):
         streaming = streaming_of(fits)
         for formats, group in by_format(kernels, kernel_class).items():
             rows, borrowed = rows_of(part, group, streaming), None
             if kernel_class == "attention_decode" and not near_compute(rows):
                 borrowed = _decode_compute(fits, formats)
-            numbers = fit_kernels(rows, borrowed[0] if borrowed else None)
+            shared = {
+                name: rows_of(other, same, reached)
+                for name, other, own, reached in others
+                if (same := collected_with(group, by_format(own, kernel_class).get(formats, ())))
+            }
+            numbers = fit_kernels(rows, borrowed[0] if borrowed else None, list(shared.values()))
             doubt = unidentified(rows, numbers, fixed_compute=borrowed is not None)
             if doubt:
                 left_out[f"{kernel_class} {formats} not identified: {doubt}"] = len(group)
                 continue
             source = cited(group) + (f"; compute not identified: {borrowed[1]}" if borrowed else "")
+            source += "".join(
+                f"; all but memory shared with {len(each.seconds)} rows of {name}" for name, each in shared.items()
+            )
             shown = evidence(rows.predicted(*numbers), rows.seconds)
             fits.setdefault(kernel_class, {})[formats] = _kernel_fit(numbers, shown, source)
     _lend_to_fp8_caches(fits)
     return {name: dict(sorted(fits[name].items())) for name in KERNEL_CLASSES if name in fits}, left_out
+
+
+def _streaming(name: str, kernels: Sequence[Kernel]) -> float | None:
+    """`streaming_of` the elementwise kernels of a part, where they identify it."""
+    elementwise = [kernel for kernel in kernels if kernel.fitted_as[0] == "elementwise"]
+    return streaming_of(fitted_kernels(described(name), elementwise)[0]) if elementwise else None
 
 
 def _decode_compute(fits: KernelFits, formats: str) -> tuple[float, str]:
@@ -125,81 +128,12 @@ def _lend_to_fp8_caches(fits: KernelFits) -> None:
             formats["fp8-bf16"] = formats["bf16"].model_copy(update={"points": 0, "source": source})
 
 
-def fitted_collectives(part: Part, kernels: Sequence[Kernel]) -> tuple[CollectiveFits, dict[str, int]]:
-    """Fits by class of collective, and the rows left out by reason."""
-    fits: CollectiveFits = {}
-    left_out: dict[str, int] = {}
-    for collective in COLLECTIVE_CLASSES:
-        group = by_format(kernels, collective).get("any", [])
-        if not group:
-            continue
-        found = _fit_collective(part, group, staged=collective == "all_reduce")
-        if isinstance(found, str):
-            left_out[f"{collective} not identified: {found}"] = len(group)
-        else:
-            fits[collective] = found
-    return fits, left_out
-
-
-def _fit_collective(part: Part, group: Sequence[Kernel], *, staged: bool) -> CollectiveFit | str:
-    """The fit, or which number the rows do not identify; exchanges in one stage have one overhead."""
-    if len(group) < FEWEST_ROWS:
-        return f"{len(group)} rows, and its numbers need {FEWEST_ROWS}"
-    measured = column(kernel.seconds for kernel in group)
-    sums = staged and part.numbers().wires[0].topology == SUMMING
-
-    def form(overhead: Any, second_stage: Any, bandwidth: Any, *summed: Any) -> Array:
-        return collective_seconds(part, group, overhead, overhead + second_stage, bandwidth, *summed)
-
-    shortest, longest = float(measured.min()), float(measured.max())
-    scales: list[Scale] = [
-        (0.0, 2 * shortest),
-        (shortest / 10, longest) if staged else (0.0, 0.0),
-        (LEAST_REACHED, 1.0),
-    ]
-    numbers = fit_with(form, measured, scales, (shortest, longest) if sums else None)
-    overhead, second_stage, bandwidth = (rounded(each) for each in numbers[:3])
-    summed = [rounded(each) for each in numbers[3:]]
-    shown = form(overhead, second_stage, bandwidth, *summed)
-    changes = {
-        "overhead": form(2 * overhead + HARMLESS_DOUBT, second_stage, bandwidth, *summed),
-        "bandwidth": form(overhead, second_stage, bandwidth / 2, *summed),
-        "staged_overhead": form(overhead, 2 * second_stage, bandwidth, *summed),
-    }
-    for name, changed in changes.items():
-        if (name != "staged_overhead" or staged) and not depend(shown, changed):
-            return f"{name}: fewer than {FEWEST_SEEN} of {len(group)} rows depend on it"
-    figures = (overhead, rounded(overhead + second_stage), bandwidth, *summed)
-    quality = evidence(collective_seconds(part, group, *figures), measured)
-    return CollectiveFit(
-        overhead=figures[0],
-        staged_overhead=figures[1],
-        bandwidth=figures[2],
-        summed_overhead=summed[0] if summed else None,
-        points=quality.points,
-        error=quality.error,
-        low=quality.low,
-        high=quality.high,
-        source=cited(group),
-    )
-
-
-def collective_seconds(
-    part: Part, kernels: Sequence[Kernel], overhead: Any, staged: Any, bandwidth: Any, summed: Any = None
-) -> Array:
-    """Seconds of measured collectives; columns of candidate numbers give one row of predictions each [s]."""
-    unchecked: Any = CollectiveFit.model_construct  # arrays of candidates, which no fit may hold
-    figures = unchecked(overhead=overhead, staged_overhead=staged, bandwidth=bandwidth, summed_overhead=summed)
-    wires = part.numbers().wires
-    work = [kernel.work for kernel in kernels if isinstance(kernel.work, Transfer)]
-    ranks = np.array([transfer.ranks for transfer in work])
-    seconds = np.empty((*np.shape(overhead)[:-1], len(work)))
-    for count in np.unique(ranks):
-        chosen = np.flatnonzero(ranks == count)
-        sizes = column(work[index].size for index in chosen)
-        together = Transfer(work[0].term, work[0].collective, sizes, 0, int(count))
-        seconds[..., chosen] = transfer_time(together, wires, figures, part.name)
-    return seconds
+def with_mxfp4(formats: dict[str, KernelFit]) -> dict[str, KernelFit]:
+    """Fits of products, those of mxfp4 weights as of nvfp4 ones: both have scales of short blocks beside 4 bits."""
+    if "nvfp4" not in formats or "mxfp4" in formats:
+        return formats
+    lent = {"points": 0, "source": "as matmul nvfp4: no fit of mxfp4"}
+    return dict(sorted({**formats, "mxfp4": formats["nvfp4"].model_copy(update=lent)}.items()))
 
 
 def streaming_of(fits: KernelFits) -> float | None:
@@ -237,21 +171,6 @@ def _peak(part: Part, operation: Operation) -> str:
     return part.peak_for(operation.computed)
 
 
-def column(values: Iterable[Any]) -> Array:
-    """An array of floats."""
-    return np.array([float(value) for value in values])
-
-
-def by_format(kernels: Iterable[Kernel], kernel_class: KernelClass | CollectiveClass) -> dict[str, list[Kernel]]:
-    """The kernels of a class by the format key of their fit, sorted."""
-    found: dict[str, list[Kernel]] = {}
-    for kernel in kernels:
-        own_class, formats = kernel.fitted_as
-        if own_class == kernel_class:
-            found.setdefault(formats, []).append(kernel)
-    return dict(sorted(found.items()))
-
-
 def predicted(
     part: Part, kernels: Sequence[Kernel], figures: KernelFit | CollectiveFit, streaming: float | None = None
 ) -> Array:
@@ -261,10 +180,3 @@ def predicted(
         return rows_of(part, kernels, streaming).predicted(*numbers, figures.cores or 1.0)
     shots = figures.overhead, figures.staged_overhead
     return collective_seconds(part, kernels, *shots, figures.bandwidth, figures.summed_overhead)
-
-
-def cited(kernels: Iterable[Kernel], most: int = 3) -> str:
-    """The sources of kernels, the first few by name."""
-    names = list(dict.fromkeys(kernel.source.strip() or "no source given" for kernel in kernels))
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

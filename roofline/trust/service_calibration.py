@@ -154,6 +154,7 @@ def _efficiency(name: str, rows: Sequence[Row], fit: Fitted, shown: Evidence, ad
         note=words,
         kernels={**known.kernels, **host},
         collectives=known.collectives,
+        stacks=known.stacks,
     )
 
 
@@ -168,7 +169,12 @@ def _over(own: Efficiency, default: Efficiency) -> Efficiency:
     kernels = dict(default.kernels)
     for name, formats in own.kernels.items():
         kernels[name] = formats if "any" in formats else {**default.kernels.get(name, {}), **formats}
-    return own.model_copy(update={"kernels": kernels, "collectives": {**default.collectives, **own.collectives}})
+    stacks = {
+        stack: {name: fit for name, fit in fits.items() if name not in own.collectives} | own.stacks.get(stack, {})
+        for stack, fits in {**own.stacks, **default.stacks}.items()
+    }
+    collectives = {**default.collectives, **own.collectives}
+    return own.model_copy(update={"kernels": kernels, "collectives": collectives, "stacks": stacks})
 
 
 def _host(figure: Figure, shown: Evidence, advised: Mapping[str, str]) -> KernelFit:

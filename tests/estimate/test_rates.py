@@ -149,6 +149,41 @@ def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
     assert len(rates.assumptions()) == 1
 
 
+@pytest.mark.parametrize(
+    ("part", "stack", "whose"),
+    [
+        ("h100-sxm", None, ""),
+        ("h100-sxm", "tensorrt-llm", "tensorrt-llm"),
+        ("h100-sxm", "tensorrt-llm-2024", "tensorrt-llm"),
+        ("h100-sxm", "vllm", "tensorrt-llm"),  # which it takes from FlashInfer on Hopper and Blackwell
+        ("b200-sxm", "vllm", "tensorrt-llm"),
+        ("h100-sxm", "vllm-2025", "vllm"),
+        ("a100-sxm-80gb", "vllm", "vllm"),
+        ("h100-sxm", "sglang", ""),  # none of its own are measured
+    ],
+)
+def test_a_stack_launches_its_own_all_reduces(part: str, stack: str | None, whose: str) -> None:
+    rates = Rates.of(accelerator(part), "calibrated", {"bf16": "bf16"}).under(stack and runtime(stack))
+    own, transfer = calibration(part), Transfer("t", "all_reduce", 1, 1, 2)
+    assert own is not None
+    fit = own.stacks[whose]["all_reduce"] if whose else own.collectives["all_reduce"]
+    crossing = part_class("hbm").efficiency.collectives["all_reduce"].crossing
+    assert crossing is not None
+    assert rates.of_transfer(transfer) == fit.model_copy(update={"crossing": crossing})
+    lent = stack == "vllm" and whose == "tensorrt-llm"
+    assert rates.fused == (("norms", "narrow_norms") if lent else runtime(stack).fuses if stack else ())
+    said = [line for line in rates.assumptions() if "all-reduces" in line]
+    assert said == ([f"vllm launches the all-reduces of {whose} on this part, norms with them"] if lent else [])
+    assert rates.ideal.of_transfer(transfer).overhead == 0
+
+
+def test_collectives_of_the_caller_go_before_those_of_a_stack_in_the_class() -> None:
+    mine = CollectiveFit(overhead=1e-3, staged_overhead=1e-3, bandwidth=1, **EVIDENCE)
+    given = Efficiency(name="mine", source="a test", collectives={"all_reduce": mine})
+    rates = Rates.of(accelerator("h100-sxm"), given, {}).under(runtime("tensorrt-llm"))
+    assert rates.of_transfer(Transfer("t", "all_reduce", 1, 1, 2)).overhead == 1e-3
+
+
 def test_ideal_loses_nothing_and_assumes_nothing() -> None:
     rates = Rates.of(accelerator("mi300x"), "ideal", {"bf16": "bf16"})
     for kernel_class in KERNEL_CLASSES:

@@ -387,8 +387,9 @@ def test_the_sums_of_a_prompt_s_experts_are_never_larger_in_4_bits(prompt: float
 
 
 def test_a_full_norm_reads_and_writes_the_queries_and_keys_of_a_rank() -> None:
-    """In 16 bits; eight queries and two keys of 16 elements, of which four ranks have a key each."""
-    for tp, elements in ((1, 10 * 16), (2, 5 * 16), (4, 3 * 16)):
+    """In 16 bits; eight queries and two keys of 16 elements, of which four ranks have a key each. Ranks read them once
+    more before, to sum their squares."""
+    for tp, elements, times in ((1, 10 * 16, 2), (2, 5 * 16, 3), (4, 3 * 16, 3)):
         moved = []
         for norm in ("none", "full"):
             mixer = Attention(heads=8, kv_heads=2, key_dim=16, value_dim=16, qk_norm=norm)  # type: ignore[arg-type]
@@ -396,7 +397,7 @@ def test_a_full_norm_reads_and_writes_the_queries_and_keys_of_a_rank() -> None:
             model = ModelShape(name="a toy", hidden=64, vocab=10, layers=layers, tied=False)
             step = plan(model, Layout(tp=tp)).decode(batch=3.0, context=1.0)
             moved.append(sum(float(item.activations) for item in term(step, "elementwise")))  # type: ignore[arg-type]
-        assert moved[1] - moved[0] == close(3 * 2 * elements * 2)
+        assert moved[1] - moved[0] == close(3 * times * elements * 2)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +416,7 @@ def test_only_shared_experts_like_routed_ones_are_launched_with_them(
 
 
 def test_a_norm_of_queries_and_keys_is_a_kernel_of_its_own_and_summed_over_ranks_where_it_is_over_all_heads() -> None:
-    """Two squares in 32 bits for each token cross between tensor ranks."""
+    """Two squares in 32 bits for each token cross between tensor ranks, after a kernel that sums those of a rank."""
     steps = {}
     norms: tuple[Literal["none", "head", "each", "full"], ...] = ("none", "head", "each", "full")
     for norm in norms:
@@ -434,7 +435,7 @@ def test_a_norm_of_queries_and_keys_is_a_kernel_of_its_own_and_summed_over_ranks
             steps[norm, tp] = launched, sums
     for tp in (1, 2):
         assert steps["head", tp] == steps["each", tp] == (steps["none", tp][0] + 1, steps["none", tp][1])
-        assert steps["full", tp][0] == steps["head", tp][0]
+        assert steps["full", tp][0] == steps["head", tp][0] + (tp - 1)
     assert steps["full", 1][1] == steps["none", 1][1] == []
     assert steps["full", 2][1] == [3 * 8.0, *steps["none", 2][1]]
 
@@ -464,6 +465,14 @@ def test_norms_may_be_launched_with_the_sums_before_them(name: str, layout: Layo
     plain, fused = launches(layout, model), launches(layout, model, "norms")
     assert plain.pop("elementwise") - fused.pop("elementwise") == spared
     assert plain == fused
+
+
+def test_norms_of_narrow_hidden_states_may_be_launched_so_too() -> None:
+    """Where a stack says it of them; by itself that says nothing."""
+    model, layout = load_model("llama-3.1-8b"), Layout(tp=4)
+    plain, fused = launches(layout, model), launches(layout, model, "norms", "narrow_norms")
+    assert plain["elementwise"] - fused["elementwise"] == 2 * 32
+    assert launches(layout, model, "narrow_norms") == plain
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from roofline.estimate.speculative import Speculative, SpeculativeServer
 
 FREE = dict.fromkeys(("sequence", "prompt", "request", "first", "aligned", "bunch", "in_step"), 0.0)
 STEP = 0.003
-HOST = runtime("vllm").model_copy(update={**FREE, "step": STEP, "slower": {}, "kernels": None})
+BARE = {"name": "a host", "slower": {}, "kernels": None, "reduces_as": "", "reduces_as_on": ()}
+HOST = runtime("vllm").model_copy(update={**FREE, **BARE, "step": STEP})
 WIRE = "400 Gbit/s, 2 us"
 ALONE = Traffic(isl=2048, osl=257, concurrency=1)
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from roofline.errors import InvalidInput, RooflineError
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.work import Operation
 from roofline.trust.calibration import calibrate, calibrate_file, catalogue_name, to_toml
+from roofline.trust.collective_fits import collective_seconds
 from roofline.trust.kernels import COLUMNS, measured_of
-from roofline.trust.part_fits import collective_seconds, rows_of
+from roofline.trust.part_fits import rows_of
+from tests.support.measured_kernels import GEMMS, PART, gemms, row, timed
 
-PART = accelerator("h100-sxm")
-GEMMS = [{"m": m, "n": n, "k": n} for m, n in product((1, 8, 32, 128, 512, 2048, 8192), (1024, 4096, 8192, 16384))]
 MANY = [{"m": 2**p, "n": n, "k": n} for p, n in product(range(15), (512, 1024, 2048, 4096, 8192, 16384))]
 DECODES = [
     {"batch": b, "kv_len": s, "num_heads": 32, "num_kv_heads": 8, "head_dim": 128}
@@ -31,33 +30,6 @@ efficiencies = st.floats(0.2, 1)
 quick = st.integers(0, 2**32 - 1)
 some = settings(max_examples=max(12, settings.default.max_examples // 4))
 """Every example is a whole fit that a wrong formula misses; the ends of the scales are given beside them."""
-
-
-def row(
-    op: str, shape: Mapping[str, float], seconds: float = 1e-3, dtype: str = "bf16", **changes: str
-) -> dict[str, str]:
-    return {
-        "id": f"{op}-1",
-        "hardware": "h100-sxm",
-        "op": op,
-        "dtype": dtype,
-        "shape": json.dumps(shape),
-        "num_devices": "1",
-        "latency_us": repr(seconds * 1e6),
-        "source": "made up",
-        "notes": "",
-    } | changes
-
-
-def timed(rows: list[dict[str, str]], seconds: Callable[..., np.ndarray]) -> list[dict[str, str]]:
-    """Rows with the latency that `seconds` of their kernels gives."""
-    kernels = measured_of((r["id"], r) for r in rows).kernels
-    return [r | {"latency_us": repr(float(t) * 1e6)} for r, t in zip(rows, seconds(kernels), strict=True)]
-
-
-def gemms(overhead: float, compute: float, memory: float, shapes: list[dict[str, int]] = GEMMS) -> list[dict[str, str]]:
-    rows = [row("gemm", shape) for shape in shapes]
-    return timed(rows, lambda kernels: rows_of(PART, kernels).predicted(overhead, compute, memory))
 
 
 @given(overhead=overheads, compute=efficiencies, memory=efficiencies)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roofline as rl
-from roofline.describe.catalog import calibration
+from roofline.describe.catalog import calibration, part_class
 from roofline.describe.efficiency import Efficiency
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import InvalidInput
@@ -212,6 +212,15 @@ def test_what_a_part_sustains_of_its_class_s_arithmetic_is_kept() -> None:
     assert found.efficiency.kernels["matmul"]["bf16"].compute == pytest.approx(own.compute)
 
 
+def test_all_reduces_stay_those_of_the_part_and_of_its_stacks() -> None:
+    """A part's own before its class's, of which one without any of its own has all."""
+    for part, own in (("h100-sxm", calibration("h100-sxm")), ("mi300x", part_class("hbm").efficiency)):
+        assert own is not None
+        found = calibrate_service([each | {"accelerator": part} for each in ROWS]).efficiency
+        for stack in ("", "tensorrt-llm", "vllm"):
+            assert found.collective("all_reduce", stack) == own.collective("all_reduce", stack)
+
+
 def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None:
     """Every third time per token is longer: what is missing are better times, not other ones."""
 
@@ -222,11 +231,11 @@ def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None
         ]
 
     report = calibrate_service(scattered(1.2)).report
-    step, few = ("moved from the usual 1 ms to 1.21 ms", "moved from the usual 0.003 ms to 0.00582 ms; twice as much")
+    step, few = ("moved from the usual 1 ms to 1.22 ms", "moved from the usual 0.003 ms to 0.00585 ms; twice as much")
     assert f"step       not identified, {step}; times that scatter less would tell it" in report
     assert f"sequence   not identified, {few} of it changes no time by more than" in report
     assert (
-        "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.96 ms, fitted 20.69 ms" in report
+        "the times: they scatter by 9.4%, repeated runs by 2%; the furthest off is 23.91 ms, fitted 20.65 ms" in report
     )
     assert "furthest" not in calibrate_service(ROWS).report
     expected = "expected times nearer to one fit: they scatter by .*%, repeated runs by 2%; the furthest off is"

@@ -15,8 +15,8 @@ from roofline.describe.formats import FORMATS
 from roofline.describe.runtimes import runtime
 from roofline.trust.calibration import Calibration, calibrate, calibrate_file, catalogue_name
 from roofline.trust.fitting import evidence
-from roofline.trust.kernels import Measured, read_kernels
-from roofline.trust.part_fits import by_format, predicted, streaming_of
+from roofline.trust.kernels import Measured, by_format, read_kernels
+from roofline.trust.part_fits import predicted, streaming_of
 from roofline.trust.published_rates import Rate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +50,11 @@ def same(left: Efficiency, right: Efficiency, tolerance: float) -> None:
         pairs += [(figures, right.kernels[kernel_class][key]) for key, figures in formats.items()]
     assert left.collectives.keys() == right.collectives.keys()
     pairs += [(figures, right.collectives[key]) for key, figures in left.collectives.items()]
+    assert {key: set(fits) for key, fits in left.stacks.items()} == {
+        key: set(fits) for key, fits in right.stacks.items()
+    }
+    for stack, fits in left.stacks.items():
+        pairs += [(figures, right.stacks[stack][key]) for key, figures in fits.items()]
     for one, other in pairs:
         numbers, others = one.model_dump(exclude_none=True), other.model_dump(exclude_none=True)
         assert numbers.pop("source") == others.pop("source")
@@ -65,6 +70,30 @@ def test_the_command_gives_the_shipped_file(part: str, tmp_path: Path, monkeypat
     lines = (ROOT / refit.SPECS / f"{part}.toml").read_text(encoding="utf-8").splitlines()
     again = (tmp_path / "part.toml").read_text(encoding="utf-8").splitlines()
     assert lines[1:] == again[1:]
+
+
+def test_one_die_has_one_set_of_figures_but_for_its_memory() -> None:
+    one, other = shipped("h100-sxm"), shipped("h200-sxm")
+    shared = [(one.kernels[name][key], fit) for name, fits in other.kernels.items() for key, fit in fits.items()]
+    assert len(shared) == 16
+    for left, right in shared:
+        assert (left.overhead, left.compute, left.cores) == (right.overhead, right.compute, right.cores)
+    evidence = {"points", "error", "low", "high", "source"}
+    for left, right in zip(
+        (one.collectives, *one.stacks.values()), (other.collectives, *other.stacks.values()), strict=True
+    ):
+        for name, fit in left.items():
+            assert fit.model_dump(exclude=evidence) == right[name].model_dump(exclude=evidence)
+
+
+def test_every_measured_part_has_the_all_reduces_of_both_stacks() -> None:
+    """TensorRT-LLM's start sooner, and vLLM's are closer to the rows of vLLM than the line through both is."""
+    for part in refit.FITTED:
+        stacks = shipped(part).stacks
+        assert set(stacks) == {"tensorrt-llm", "vllm"}
+        own, other = (stacks[name]["all_reduce"] for name in ("tensorrt-llm", "vllm"))
+        assert own.overhead < shipped(part).collectives["all_reduce"].overhead < other.overhead
+        assert max(own.error, other.error) < shipped(part).collectives["all_reduce"].error
 
 
 @fitted_part

@@ -188,9 +188,10 @@ def test_words_may_stand_beside_a_unit(unit: str) -> None:
 
 def test_engines_are_measured_without_their_front_ends() -> None:
     """What a sequence costs in service is not in a step that an engine took; what batches told of a host is."""
+    model, one = Deployment("llama-3.1-8b", "h100-sxm", 1), {"devices": "1", "tp": "1"}
     stack = runtime("vllm")
-    expected = 1e3 * (float(MODEL.decode(8, 1024).seconds) + stack.step)
-    assert milliseconds(runtime="vLLM 0.12") == pytest.approx(expected)
+    expected = 1e3 * (float(model.decode(8, 1024).seconds) + stack.step)
+    assert milliseconds(**one, runtime="vLLM 0.12") == pytest.approx(expected)
     older = runtime("vllm-2024")
-    expected = 1e3 * (float(MODEL.decode(8, 1024).seconds) + older.step + 8 * older.sequence)
-    assert milliseconds(runtime="vLLM 0.5") == pytest.approx(expected)
+    expected = 1e3 * (float(model.decode(8, 1024).seconds) + older.step + 8 * older.sequence)
+    assert milliseconds(**one, runtime="vLLM 0.5") == pytest.approx(expected)
