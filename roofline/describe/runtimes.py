@@ -254,7 +254,7 @@ def generation(name: str, version: str, month: str) -> str:
     """The name of a stack as it was in a version, or where none is stated in a month; its own name in later ones.
 
     >>> generation("vllm", "0.6.1", ""), generation("vllm", "", "2024-10"), generation("vllm", "0.12", "2024-10")
-    ('vllm-2024', 'vllm-2024', 'vllm')
+    ('vllm-2024', 'vllm-2024', 'vllm-0.16')
     """
     for earlier in generations(name):
         stated = bool(version and earlier.below)

@@ -210,7 +210,7 @@ def stack_name(text: str, date: str = "") -> str:
     >>> stack_name("TensorRT-LLM v0.5"), stack_name("dynamo-trtllm"), stack_name("Ollama"), stack_name("lmdeploy")
     ('tensorrt-llm-2024', 'tensorrt-llm', 'llama.cpp', '')
     >>> stack_name("vLLM"), stack_name("vLLM", "2024-10"), stack_name("vLLM 0.12.0 / ROCm 6.4.1", "2024-10")
-    ('vllm', 'vllm-2024', 'vllm')
+    ('vllm', 'vllm-2024', 'vllm-0.16')
     """
     lowered = _TRTLLM.sub("tensorrt-llm", text.strip().lower()).replace("ollama", "llama.cpp")  # which it serves with
     found = next((name for name in sorted(runtimes(), key=len, reverse=True) if name in lowered), "")

@@ -275,7 +275,7 @@ def group(row: Row, what: str) -> str:
     """The group of a row by a column, spelled as it is understood, or by `"band"` of concurrency.
 
     >>> group({"accelerator": "H100-SXM"}, "accelerator"), group({"runtime": "vLLM 0.12"}, "runtime"), group({}, "kind")
-    ('h100-sxm', 'vllm', 'not stated')
+    ('h100-sxm', 'vllm-0.16', 'not stated')
     """
     if what == "accelerator":
         return part_of(row) or "not stated"

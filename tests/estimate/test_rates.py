@@ -158,6 +158,8 @@ def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
         ("h100-sxm", "vllm", "tensorrt-llm"),  # which it takes from FlashInfer on Hopper and Blackwell
         ("b200-sxm", "vllm", "tensorrt-llm"),
         ("h100-sxm", "vllm-2025", "vllm"),
+        ("h100-sxm", "vllm-0.16", "vllm"),
+        ("b200-sxm", "vllm-0.16", "tensorrt-llm"),  # where recipes asked for them
         ("a100-sxm-80gb", "vllm", "vllm"),
         ("h100-sxm", "sglang", ""),  # none of its own are measured
     ],
@@ -170,10 +172,10 @@ def test_a_stack_launches_its_own_all_reduces(part: str, stack: str | None, whos
     crossing = part_class("hbm").efficiency.collectives["all_reduce"].crossing
     assert crossing is not None
     assert rates.of_transfer(transfer) == fit.model_copy(update={"crossing": crossing})
-    lent = stack == "vllm" and whose == "tensorrt-llm"
+    lent = stack in ("vllm", "vllm-0.16") and whose == "tensorrt-llm"
     assert rates.fused == (("norms", "narrow_norms") if lent else runtime(stack).fuses if stack else ())
     said = [line for line in rates.assumptions() if "all-reduces" in line]
-    assert said == ([f"vllm launches the all-reduces of {whose} on this part, norms with them"] if lent else [])
+    assert said == ([f"{stack} launches the all-reduces of {whose} on this part, norms with them"] if lent else [])
     assert rates.ideal.of_transfer(transfer).overhead == 0
 
 

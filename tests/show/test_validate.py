@@ -148,7 +148,7 @@ def test_no_prediction_at_all_is_a_no(terminal: Terminal, tmp_path: Path, form: 
 
 
 def test_groups_are_what_was_understood(tmp_path: Path) -> None:
-    other = {"runtime": " vLLM 0.12.0", "accelerator": "H100-SXM-80GB", "quantization": "FP8", "speculation": "None"}
+    other = {"runtime": " vLLM 0.18.0", "accelerator": "H100-SXM-80GB", "quantization": "FP8", "speculation": "None"}
     path = written(tmp_path / "rows.csv", {}, other, {"runtime": "Mine", "accelerator": "H200-SXM"}, {"runtime": ""})
     groups: dict[str, dict[str, int]] = {}
     for row in error_rows(validate_file(path)):

@@ -1,5 +1,7 @@
 """Serving stacks: their constants are found again in times made with them, and count as overhead only."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -126,7 +128,7 @@ def test_a_stack_that_deals_out_layers_has_no_tensor_ranks_unless_told() -> None
     assert Deployment("llama-3.1-8b", "rtx-4090", 4, runtime="vllm").layout.tp == 4
 
 
-@pytest.mark.parametrize("name", ["vllm", "vllm-2024", "vllm-2025", "llama.cpp"])
+@pytest.mark.parametrize("name", ["vllm", "vllm-2024", "vllm-2025", "vllm-0.16", "llama.cpp"])
 def test_service_is_predicted_and_grouped_under_the_generation_of_its_stack(name: str) -> None:
     row = {**PLAIN, "runtime": name}
     assert predict(row).stack == runtime(name)
@@ -170,13 +172,16 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
         ("vLLM", "2024-12-24", "vllm-2024"),
         ("vLLM", "2025-01", "vllm-2025"),
         ("vLLM", "2025-11", "vllm-2025"),
-        ("vLLM", "2025-12", "vllm"),
+        ("vLLM", "2025-12", "vllm-0.16"),
+        ("vLLM", "2026-02", "vllm-0.16"),
+        ("vLLM", "2026-03", "vllm"),
         ("vLLM 0.11.0", "2026-01", "vllm-2025"),
-        ("vllm/vllm-openai:v0.11.1", "2025-11", "vllm"),
+        ("vllm/vllm-openai:v0.11.1", "2025-11", "vllm-0.16"),
+        ("vllm/vllm-openai:v0.17.0-cu130", "2026-01", "vllm"),
         ("vLLM", "last year", "vllm"),
         ("vLLM 0.6.1", "2026-01", "vllm-2024"),
         ("vllm:v0.6.10", "", "vllm-2025"),
-        ("vLLM 0.12.0", "2024-10", "vllm"),
+        ("vLLM 0.12.0", "2024-10", "vllm-0.16"),
         ("TensorRT-LLM v0.5 static batch", "2026-01", "tensorrt-llm-2024"),
         ("trtllm-1.0.0rc3", "", "tensorrt-llm"),
         ("dynamo-trtllm", "2024-10", "tensorrt-llm-2024"),
@@ -197,7 +202,7 @@ def test_a_part_without_kernels_is_slower_by_what_its_vendor_takes() -> None:
 def test_a_stack_is_of_the_generation_of_its_version_or_else_its_date(said: str, date: str, stack: str) -> None:
     assert stack_name(said, date) == stack
     found = served({"runtime": said, "date": date, "accelerator": "h100-sxm"})
-    assert (found.stack, found.runtime) == (stack, stack.removesuffix("-2024").removesuffix("-2025"))
+    assert (found.stack, found.runtime) == (stack, re.sub(r"-(2024|2025|0\.16)$", "", stack))
 
 
 @pytest.mark.parametrize(
@@ -221,8 +226,9 @@ def test_a_cache_follows_the_checkpoint_that_a_source_names(changes: dict[str, s
 @pytest.mark.parametrize(
     ("version", "stack"),
     [
-        ("0.12.0", "vllm"),
-        ("v0.16.0", "vllm"),
+        ("0.12.0", "vllm-0.16"),
+        ("v0.16.0", "vllm-0.16"),
+        ("v0.17.0", "vllm"),
         ("0.11.0", "vllm-2025"),
         ("0.6.1", "vllm-2024"),
         ("rocm/vllm:rocm7.0.0", "vllm-2025"),  # a version of something else
