@@ -88,7 +88,7 @@ class Efficiency(BaseModel):
 
     Formats are keyed `"stored-computed"` (`"int4-bf16"`) where weights are stored otherwise than they are computed,
     else by the one format; `"any"` stands for every format without an entry. `stacks`: collectives that a serving stack
-    brings and was measured with, by its name.
+    brings and was measured with, by its name of today.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

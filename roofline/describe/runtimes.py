@@ -85,8 +85,9 @@ class Runtime(BaseModel):
     `wide_caches_on`: parts, by a word of their name, on which decode reads a cache in fp8 no faster than one in 16
     bits, latents apart. `fuses`: what it launches with another kernel: `norms` of hidden states wider than 4,096 behind
     a sum over tensor ranks with that sum, `narrow_norms` those of others too, and ungated `shared_experts` as wide as
-    the routed ones with these, where no other rank has whole ones. `reduces_as`: the stack whose all-reduces it
-    launches, norms of any width with them, on parts `reduces_as_on`, by a word of their name; elsewhere its own.
+    the routed ones with these, where no other rank has whole ones. `reduces_as`: the stack whose all-reduces in
+    one stage, the fastest of small sizes, it launches on parts `reduces_as_on`, by a word of their name, norms of any
+    width with them; larger ones and elsewhere its own.
     `tpot`, `ttft`: how far measured rows lie.
 
     `stages`: whether it deals out layers, so that devices are stages and no tensor ranks unless a layout says so.
@@ -161,20 +162,17 @@ class Runtime(BaseModel):
         """
         return not set(self.wide_caches_on).isdisjoint(part.split())
 
-    def reduces_with(self, part: str) -> str:
-        """The stack whose all-reduces it launches on a part, by the part's name.
+    def borrows_sums(self, part: str) -> bool:
+        """Whether it launches small all-reduces of another stack on a part, by the part's name.
 
-        >>> [runtime("vllm").reduces_with(name) for name in ("NVIDIA H200 SXM 141GB", "AMD Instinct MI300X")]
-        ['tensorrt-llm', 'vllm']
+        >>> [runtime("vllm").borrows_sums(name) for name in ("NVIDIA H200 SXM 141GB", "AMD Instinct MI300X")]
+        [True, False]
         """
-        return self.reduces_as if self._reduces_otherwise(part) else self.of or self.name
+        return not set(self.reduces_as_on).isdisjoint(part.split())
 
     def fused_on(self, part: str) -> tuple[Fused, ...]:
         """What it launches with another kernel on a part, by the part's name."""
-        return (*self.fuses, "norms", "narrow_norms") if self._reduces_otherwise(part) else self.fuses
-
-    def _reduces_otherwise(self, part: str) -> bool:
-        return not set(self.reduces_as_on).isdisjoint(part.split())
+        return (*self.fuses, "norms", "narrow_norms") if self.borrows_sums(part) else self.fuses
 
     @property
     def has_own_products(self) -> bool:

@@ -39,6 +39,7 @@ class Rates:
     _collectives: dict[CollectiveClass, CollectiveFit] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _asked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -128,19 +129,35 @@ class Rates:
     def of_transfer(self, transfer: Transfer) -> CollectiveFit:
         """What is reached of the wires by a collective; a crossing that its fit has not is that of the class."""
         name: CollectiveClass = "all_to_all" if transfer.collective == "all_to_all" else "all_reduce"
+        self._asked.add(transfer.collective)
         found = self._collectives.get(name)
         if found is None:
             found = self._collectives[name] = self._collective_fit(name)
         return found
 
     def _collective_fit(self, name: CollectiveClass) -> CollectiveFit:
-        stack = "" if self.runtime is None else self.runtime.reduces_with(self.accelerator.name)
-        known = [fit for source in self.sources if (fit := source.collective(name, stack)) is not None]
+        known = [fit for source in self.sources if (fit := self._under_stack(source, name)) is not None]
         if not known:
             raise self._missing(f"collectives.{name}")
         whatever_stack = [source.collectives[name] for source in self.sources if name in source.collectives]
         crossing = next((fit.crossing for fit in (*known, *whatever_stack) if fit.crossing is not None), None)
         return known[0].model_copy(update={"crossing": crossing})
+
+    def _under_stack(self, source: Efficiency, name: CollectiveClass) -> CollectiveFit | None:
+        """What a source has of a class of collectives as the stack launches them."""
+        if self.runtime is None:
+            return source.collective(name, "")
+        fit, lent = source.collective(name, self.runtime.of or self.runtime.name), self._lent(source, name)
+        if fit is None or lent is None:
+            return fit
+        small = {key: getattr(lent, key) for key in ("overhead", "points", "error", "low", "high", "source")}
+        return fit.model_copy(update=small)
+
+    def _lent(self, source: Efficiency, name: CollectiveClass) -> CollectiveFit | None:
+        """The fit of the stack whose small all-reduces are launched in place of the stack's own, where it is."""
+        if self.runtime is None or not self.runtime.borrows_sums(self.accelerator.name):
+            return None
+        return source.stacks.get(self.runtime.reduces_as, {}).get(name)
 
     def _peak(self, operation: Operation) -> str:
         """Elementwise work has no peak of its own; it computes next to nothing, so any will do."""
@@ -234,9 +251,10 @@ class Rates:
         found = [self.runtime.sentence]
         if self.faster_sums != 1:
             found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
-        whose = self.runtime.reduces_with(self.accelerator.name)
-        if "all_reduce" in self._collectives and whose == self.runtime.reduces_as:
-            found.append(f"{self.runtime.name} launches the all-reduces of {whose} on this part, norms with them")
+        lends = next((source for source in self.sources if self._under_stack(source, "all_reduce")), None)
+        if "all_reduce" in self._asked and lends is not None and self._lent(lends, "all_reduce"):
+            whose = f"small all-reduces of {self.runtime.reduces_as} on this part, norms with them"
+            found.append(f"{self.runtime.name} launches the {whose}")
         if any(self._reads_wide(*key) for key in self._kernels):
             found.append(f"{self.runtime.name} reads a cache in fp8 no faster than one in 16 bits on this part")
         return found

@@ -196,7 +196,8 @@ def to_toml(efficiency: Efficiency, extra: str = "") -> str:
         blocks += [_table(f"kernels.{name}.{key}", figures) for key, figures in formats.items()]
     blocks += [_table(f"collectives.{name}", figures) for name, figures in efficiency.collectives.items()]
     for stack, fits in efficiency.stacks.items():
-        blocks += [_table(f"stacks.{stack}.{name}", figures) for name, figures in fits.items()]
+        key = stack if re.fullmatch(r"[\w-]+", stack) else json.dumps(stack)
+        blocks += [_table(f"stacks.{key}.{name}", figures) for name, figures in fits.items()]
     return "\n\n".join(blocks) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,19 +56,22 @@ def fitted_collectives(
 def fitted_stacks(
     part: Part, kernels: Sequence[Kernel], alike: Mapping[str, Sequence[Kernel]] | None = None
 ) -> dict[str, CollectiveFits]:
-    """Fits of the all-reduces that serving stacks bring, by stack: of its rows, and of the library's that all call.
+    """Fits of the all-reduces that serving stacks bring, by stack: to its own rows, and to those of libraries.
 
-    A stack whose rows do not identify its numbers has none, and takes those of all rows together.
+    A stack with fewer than six rows of its own, or whose rows do not identify its numbers, has none, and takes those of
+    all rows together.
     """
     measured = by_format(kernels, "all_reduce").get("any", [])
     others = _linked_alike(part, measured, alike)
     found: dict[str, CollectiveFits] = {}
-    for stack in sorted({kernel.stack for kernel in measured} - {""}):
-        own, shared = ([kernel for kernel in group if kernel.stack in ("", stack)] for group in (measured, others))
-        figures = _fit_collective(part, own, shared)
+    for stack, count in Counter(kernel.stack for kernel in measured).items():
+        own, shared = (
+            [kernel for kernel in group if kernel.stack == stack or kernel.library] for group in (measured, others)
+        )
+        figures = _fit_collective(part, own, shared) if stack and count >= FEWEST_ROWS else ""
         if isinstance(figures, CollectiveFit):
             found[stack] = {"all_reduce": figures}
-    return found
+    return dict(sorted(found.items()))
 
 
 def _linked_alike(part: Part, group: Sequence[Kernel], alike: Mapping[str, Sequence[Kernel]] | None) -> list[Kernel]:
@@ -79,7 +83,7 @@ def _linked_alike(part: Part, group: Sequence[Kernel], alike: Mapping[str, Seque
 
 
 def _fit_collective(part: Part, group: Sequence[Kernel], shared: Sequence[Kernel]) -> CollectiveFit | str:
-    """The fit to a part's rows and others, or which number they do not identify; errors are those of its own rows.
+    """The fit to a part's rows and others, or which number its own do not identify; errors are those of its own rows.
 
     Exchanges in one stage have one overhead.
     """
@@ -108,11 +112,11 @@ def _fit_collective(part: Part, group: Sequence[Kernel], shared: Sequence[Kernel
         "bandwidth": form(overhead, second_stage, bandwidth / 2, *summed),
         "staged_overhead": form(overhead, 2 * second_stage + HARMLESS_DOUBT, bandwidth, *summed),
     }
-    for name, changed in changes.items():
-        if (name != "staged_overhead" or staged) and not depend(shown, changed):
-            return f"{name}: fewer than {FEWEST_SEEN} of {len(kernels)} rows depend on it"
-    figures = (overhead, rounded(overhead + second_stage), bandwidth, *summed)
     own = slice(len(group))
+    for name, changed in changes.items():
+        if (name != "staged_overhead" or staged) and not depend(shown[own], changed[own]):
+            return f"{name}: fewer than {FEWEST_SEEN} of {len(group)} rows depend on it"
+    figures = (overhead, rounded(overhead + second_stage), bandwidth, *summed)
     quality = evidence(collective_seconds(part, kernels, *figures)[own], measured[own])
     return CollectiveFit(
         overhead=figures[0],

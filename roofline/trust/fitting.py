@@ -113,7 +113,7 @@ def fit_kernels(rows: Rows, compute: float | None = None, alike: Sequence[Rows] 
     Where blocks are unequal and rows depend on it, a fourth: the cores that they are dealt to [1]. Rows of parts
     `alike` tell of all but the bandwidth, of which each part reaches a fraction of its own.
     """
-    parts = sorted((rows, *alike), key=lambda each: float(each.seconds.sum()))  # whosever fit it is, the same
+    parts = sorted((rows, *alike), key=lambda each: float(each.seconds.sum()))  # in one order, whosever fit it is
     own = next(place for place, each in enumerate(parts) if each is rows)
     largest = min(_longest_overhead(each) for each in parts)
     scales = [(0.0, largest), *[(LEAST_REACHED, 1.0)] * (1 + len(parts))]

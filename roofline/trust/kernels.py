@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from roofline.describe.efficiency import CollectiveClass, KernelClass
 from roofline.describe.formats import number_format
@@ -19,7 +21,9 @@ from roofline.estimate.work import Item, Transfer
 from roofline.trust.kernel_work import READERS, Shape, bytes_beside
 
 _STACKS = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
-"""Serving stacks by the word with which a source names them, before their version."""
+"""Serving stacks by the word with which the last part of a source names them, before a version or a number."""
+_LIBRARIES = ("nccl", "rccl")
+"""Libraries of collectives that stacks call, by the same word."""
 COLUMNS = ("id", "hardware", "op", "dtype", "shape", "num_devices", "latency_us", "source", "notes")
 
 
@@ -40,13 +44,26 @@ class Kernel:
 
     @property
     def collection(self) -> str:
-        """Who measured: the first part of the source. Different ones run different kernels and read other clocks."""
-        return self.source.split("/")[0].strip()
+        """Who measured: the source until its first slash, of an address its host; empty where nothing is said.
+
+        Different collections run different kernels and read other clocks.
+        """
+        place = urlsplit(self.source.strip())
+        return place.netloc or place.path.split("/")[0].strip()
 
     @property
     def stack(self) -> str:
-        """The serving stack that it was measured in, by the last part of the source; empty where that is none."""
-        return _STACKS.get(self.source.split("/")[-1].split("-")[0].strip(), "")
+        """The serving stack that brings the kernel, by the last part of the source; empty where that names none."""
+        return _STACKS.get(self._measured_in, "")
+
+    @property
+    def library(self) -> bool:
+        """Whether a library brings the kernel that serving stacks call."""
+        return self._measured_in in _LIBRARIES
+
+    @property
+    def _measured_in(self) -> str:
+        return re.split("[-#]", self.source.split("/")[-1])[0].strip().lower()
 
     @property
     def quantises(self) -> bool:
@@ -182,6 +199,6 @@ def cited(kernels: Iterable[Kernel], most: int = 3) -> str:
 
 
 def collected_with(group: Iterable[Kernel], kernels: Iterable[Kernel]) -> list[Kernel]:
-    """The kernels of the collections that a group is of."""
-    collections = {kernel.collection for kernel in group}
+    """The kernels of the collections that a group is of; of one without a name there are none."""
+    collections = {kernel.collection for kernel in group} - {""}
     return [kernel for kernel in kernels if kernel.collection in collections]

@@ -149,41 +149,66 @@ def test_figures_of_the_part_or_the_caller_are_taken_as_they_are() -> None:
     assert len(rates.assumptions()) == 1
 
 
+SUM = Transfer("t", "all_reduce", 1, 1, 2)
+
+
 @pytest.mark.parametrize(
-    ("part", "stack", "whose"),
+    ("part", "stack", "whose", "small"),
     [
-        ("h100-sxm", None, ""),
-        ("h100-sxm", "tensorrt-llm", "tensorrt-llm"),
-        ("h100-sxm", "tensorrt-llm-2024", "tensorrt-llm"),
-        ("h100-sxm", "vllm", "tensorrt-llm"),  # which it takes from FlashInfer on Hopper and Blackwell
-        ("b200-sxm", "vllm", "tensorrt-llm"),
-        ("h100-sxm", "vllm-2025", "vllm"),
-        ("h100-sxm", "vllm-0.16", "vllm"),
-        ("b200-sxm", "vllm-0.16", "tensorrt-llm"),  # where recipes asked for them
-        ("a100-sxm-80gb", "vllm", "vllm"),
-        ("h100-sxm", "sglang", ""),  # none of its own are measured
+        ("h100-sxm", None, "", ""),
+        ("h100-sxm", "tensorrt-llm", "tensorrt-llm", ""),
+        ("h100-sxm", "tensorrt-llm-2024", "tensorrt-llm", ""),
+        ("h100-sxm", "vllm", "vllm", "tensorrt-llm"),  # which it takes from FlashInfer on Hopper and Blackwell
+        ("b200-sxm", "vllm", "vllm", "tensorrt-llm"),
+        ("h100-sxm", "vllm-2025", "vllm", ""),
+        ("h100-sxm", "vllm-0.16", "vllm", ""),
+        ("b200-sxm", "vllm-0.16", "vllm", "tensorrt-llm"),  # where recipes asked for them
+        ("a100-sxm-80gb", "vllm", "vllm", ""),
+        ("h100-sxm", "sglang", "", ""),  # none of its own are measured
     ],
 )
-def test_a_stack_launches_its_own_all_reduces(part: str, stack: str | None, whose: str) -> None:
+def test_a_stack_launches_its_own_all_reduces(part: str, stack: str | None, whose: str, small: str) -> None:
+    """And the small ones of another where it says so, with the norms behind them."""
     rates = Rates.of(accelerator(part), "calibrated", {"bf16": "bf16"}).under(stack and runtime(stack))
-    own, transfer = calibration(part), Transfer("t", "all_reduce", 1, 1, 2)
+    own = calibration(part)
     assert own is not None
     fit = own.stacks[whose]["all_reduce"] if whose else own.collectives["all_reduce"]
     crossing = part_class("hbm").efficiency.collectives["all_reduce"].crossing
     assert crossing is not None
-    assert rates.of_transfer(transfer) == fit.model_copy(update={"crossing": crossing})
-    lent = stack in ("vllm", "vllm-0.16") and whose == "tensorrt-llm"
-    assert rates.fused == (("norms", "narrow_norms") if lent else runtime(stack).fuses if stack else ())
+    assert not [line for line in rates.assumptions() if "all-reduces" in line]
+    found = rates.of_transfer(SUM)
+    if small:
+        lent = own.stacks[small]["all_reduce"]
+        assert found.overhead == lent.overhead < fit.overhead
+        assert (found.low, found.high, found.source) == (lent.low, lent.high, lent.source)
+        others = ("staged_overhead", "bandwidth", "summed_overhead")
+        assert [getattr(found, name) for name in others] == [getattr(fit, name) for name in others]
+    else:
+        assert found == fit.model_copy(update={"crossing": crossing})
+    assert found.crossing == crossing
+    assert rates.fused == (("norms", "narrow_norms") if small else runtime(stack).fuses if stack else ())
     said = [line for line in rates.assumptions() if "all-reduces" in line]
-    assert said == ([f"{stack} launches the all-reduces of {whose} on this part, norms with them"] if lent else [])
-    assert rates.ideal.of_transfer(transfer).overhead == 0
+    assert said == (
+        [f"{stack} launches the small all-reduces of {small} on this part, norms with them"] if small else []
+    )
+    assert rates.ideal.of_transfer(SUM).overhead == 0
 
 
-def test_collectives_of_the_caller_go_before_those_of_a_stack_in_the_class() -> None:
+def test_a_hand_over_is_no_sum_to_launch_otherwise() -> None:
+    rates = Rates.of(accelerator("h100-sxm"), "calibrated", {"bf16": "bf16"}).under(runtime("vllm"))
+    rates.of_transfer(Transfer("t", "point_to_point", 1, 1, 2))
+    assert not [line for line in rates.assumptions() if "all-reduces" in line]
+
+
+@pytest.mark.parametrize("stack", ["tensorrt-llm", "vllm"])
+def test_collectives_of_the_caller_go_before_those_of_a_stack_in_the_class(stack: str) -> None:
+    """Whole: nothing is launched in their place. So do the caller's own of a stack."""
     mine = CollectiveFit(overhead=1e-3, staged_overhead=1e-3, bandwidth=1, **EVIDENCE)
-    given = Efficiency(name="mine", source="a test", collectives={"all_reduce": mine})
-    rates = Rates.of(accelerator("h100-sxm"), given, {}).under(runtime("tensorrt-llm"))
-    assert rates.of_transfer(Transfer("t", "all_reduce", 1, 1, 2)).overhead == 1e-3
+    for tables in ({"collectives": {"all_reduce": mine}}, {"stacks": {stack: {"all_reduce": mine}}}):
+        given = Efficiency(name="mine", source="a test", **tables)  # type: ignore[arg-type]
+        rates = Rates.of(accelerator("h100-sxm"), given, {}).under(runtime(stack))
+        assert rates.of_transfer(SUM).overhead == 1e-3
+        assert not [line for line in rates.assumptions() if "all-reduces" in line]
 
 
 def test_ideal_loses_nothing_and_assumes_nothing() -> None:

@@ -1,13 +1,16 @@
 """What parts share of their fits, what serving stacks have of their own, and what a class takes from both."""
 
+import json
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline.describe.catalog import accelerator, accelerators
+from roofline.describe.catalog import accelerator, accelerators, read_efficiency
 from roofline.describe.efficiency import CollectiveFit, KernelFit
+from roofline.errors import InvalidInput
 from roofline.trust.calibration import Calibration, calibrate, to_toml
 from roofline.trust.class_default import class_default
 from roofline.trust.kernel_work import QUANTISATION
@@ -29,7 +32,7 @@ def test_parts_compute_alike_by_their_peaks() -> None:
     one = accelerator("h100-sxm")
     assert one.computes_like(accelerator("h200-sxm"))
     assert not one.computes_like(accelerator("a100-sxm-80gb"))
-    assert not one.computes_like(accelerator("groq-lpu-v1"))
+    assert not one.computes_like(accelerator("groq-lpu-v1").model_copy(update={"peak": one.peak}))
     faster = {**one.peak, "fp8": one.peak["fp8"].model_copy(update={"value": 2e15})}
     assert not one.computes_like(one.model_copy(update={"peak": faster}))
     assert not one.computes_like(one.model_copy(update={"peak": {"bf16": one.peak["bf16"]}}))
@@ -77,7 +80,7 @@ def test_other_collections_parts_and_kernels_tell_nothing(change: dict[str, str]
 
 
 def test_collectives_are_shared_where_the_links_are_the_same_too() -> None:
-    """H100 NVL and PCIe have the die of neither, A100 other links."""
+    """Those of H100 and H200 are; A100 has one die for a board and a card, whose bridge joins two."""
     numbers, others = (3e-6, 1e-5, 0.6, 6e-5), (6e-6, 2e-5, 0.4, 9e-5)
     own = all_reduces(numbers, "h200-sxm", powers=range(10, 31, 2))
     shared = calibrate(own + all_reduces(numbers), "h200-sxm").efficiency.collectives["all_reduce"]
@@ -88,6 +91,34 @@ def test_collectives_are_shared_where_the_links_are_the_same_too() -> None:
     assert 3.5e-6 < between.overhead < 6e-6
     elsewhere = calibrate(own + all_reduces(others, "b200-sxm"), "h200-sxm").efficiency
     assert elsewhere == calibrate(own, "h200-sxm").efficiency
+    wired, bridged = "a100-sxm-80gb", "a100-pcie-80gb"
+    assert accelerator(wired).computes_like(accelerator(bridged))
+    assert accelerator(wired).numbers().wires != accelerator(bridged).numbers().wires
+    alone = all_reduces(numbers[:3], wired)
+    assert calibrate(alone + all_reduces(others[:3], bridged), wired).efficiency == calibrate(alone, wired).efficiency
+
+
+def test_collectives_of_others_do_not_identify_what_a_part_s_own_do_not() -> None:
+    small = all_reduces((3e-6, 1e-5, 0.6, 6e-5), "h200-sxm", powers=range(9, 13, 2))
+    for rows in (small, small + all_reduces((3e-6, 1e-5, 0.6, 6e-5))):
+        with pytest.raises(InvalidInput, match="bandwidth: fewer than 2 of 6 ro"):
+            calibrate(rows, "h200-sxm")
+
+
+@pytest.mark.parametrize(
+    ("source", "other", "together"),
+    [
+        ("mine/h200", "mine/h100", True),
+        ("https://a.example/x", "https://a.example/y", True),
+        ("https://a.example/x", "https://b.example/x", False),
+        ("mine", "yours", False),
+        ("", "", False),
+    ],
+)
+def test_a_collection_is_what_its_source_says(source: str, other: str, together: bool) -> None:
+    own = [each | {"source": source} for each in gemms(3e-6, 0.8, 0.8, part="h200-sxm")]
+    others = [each | {"source": other} for each in gemms(9e-6, 0.4, 0.5)]
+    assert (matmul(own + others, "h200-sxm") != matmul(own, "h200-sxm")) == together
 
 
 TRT, VLLM, NCCL = "tools/h100_sxm/trtllm-1.3.0", "tools/h100_sxm/vllm-0.24.0", "tools/h100_sxm/nccl-2.29.2"
@@ -123,10 +154,27 @@ def test_all_reduces_of_stacks_are_told_apart() -> None:
 
 
 def test_a_stack_whose_rows_do_not_tell_has_none_of_its_own() -> None:
-    few = [*all_reduces((3e-6, 1.6e-5, 0.6, 6e-5), source=TRT), *all_reduces((5e-6, 9e-6, 0.6), source=VLLM)[:2]]
-    assert set(calibrate(few).efficiency.stacks) == {"tensorrt-llm"}
+    """However many the library has, whose rows say nothing of what the stack brings."""
+    slow = all_reduces((5e-5, 9e-5, 0.6), source=VLLM)
+    library = all_reduces((4e-6, 1e-5, 0.6, 6e-5), source=NCCL)
+    for few in (slow[:5], [each for each in slow if json.loads(each["shape"])["bytes"] < 2**13]):
+        rows = [*all_reduces((3e-6, 1.6e-5, 0.6, 6e-5), source=TRT), *library, *few]
+        assert set(calibrate(rows).efficiency.stacks) == {"tensorrt-llm", *(("vllm",) if len(few) >= 6 else ())}
     unnamed = all_reduces((3e-6, 1.6e-5, 0.6, 6e-5))
     assert not calibrate(unnamed).efficiency.stacks
+
+
+def test_rows_that_name_no_stack_tell_nothing_of_one() -> None:
+    own = calibrate(of_stacks()).efficiency.stacks
+    strange = all_reduces((9e-6, 3e-5, 0.3, 9e-5), source="tools/mine")
+    assert calibrate(of_stacks() + strange).efficiency.stacks == own
+
+
+def test_a_stack_with_a_dot_in_its_name_survives_the_file(tmp_path: Path) -> None:
+    efficiency = calibrate(of_stacks()).efficiency
+    named = efficiency.model_copy(update={"stacks": {"llama.cpp": efficiency.stacks["vllm"]}})
+    (tmp_path / "part.toml").write_text(to_toml(named), encoding="utf-8")
+    assert read_efficiency(tmp_path / "part.toml") == named
 
 
 def fitted(*rows: list[dict[str, str]]) -> list[Calibration]:
