@@ -44,13 +44,14 @@ class Deployment:
     over make further replicas, and devices that cannot make one stay idle. `quantization` is a preset's name or a
     `Quantization` (None: the checkpoint's own). `spill` names the furthest memory tier that may hold weights and caches
     where the nearest is full (None: the nearest holds everything). `efficiency` is `"calibrated"`, `"ideal"`, a path to
-    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added, but to
-    `"ideal"`. `skew` is the squared coefficient of variation of how often experts are chosen [1] (None: as measured
-    under the serving stack, and without one 0, all alike). With `overlap`, halves of a batch take turns, where that is
-    faster: one is computed while rows of the other cross to experts of other ranks and back (two-batch overlap). A rank
-    takes prompts in slices of `slice` tokens, which follow each other through a pipeline, or `"whole"`, or in whatever
-    slices are `"fastest"` (None: as the serving stack does, and without one the fastest). `price` [USD per device-hour]
-    and `power` [W per device] replace the spec's own: numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
+    a calibration file or an `Efficiency`. `runtime` names a serving stack, whose measured host costs are added and
+    whose kernels are launched where it has its own, but under `"ideal"`. `skew` is the squared coefficient of variation
+    of how often experts are chosen [1] (None: as measured under the serving stack, and without one 0, all alike). With
+    `overlap`, halves of a batch take turns, where that is faster: one is computed while rows of the other cross to
+    experts of other ranks and back (two-batch overlap). A rank takes prompts in slices of `slice` tokens, which follow
+    each other through a pipeline, or `"whole"`, or in whatever slices are `"fastest"` (None: as the serving stack does,
+    and without one the fastest). `price` [USD per device-hour] and `power` [W per device] replace the spec's own:
+    numbers, or text with a unit such as `"2.5 USD/h"` and `"700 W"`.
 
     Raises `LayoutError`, `UnsupportedFormat`, `UnknownName` or `InvalidInput` for what cannot be.
     """
@@ -231,10 +232,6 @@ class Deployment:
     def decoding_alone(self) -> Deployment:
         """This deployment as a pool that only decodes: its serving stack has no prompts to schedule between steps."""
         return self._running(Runtime.decoding_alone)
-
-    def without_stack(self) -> Deployment:
-        """This deployment without the costs of a serving stack."""
-        return self._changed(runtime=None, rates=self.rates.under(None))
 
     def without_host(self) -> Deployment:
         """This deployment with the kernels of its serving stack, if any, and without the costs of its host."""

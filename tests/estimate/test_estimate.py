@@ -244,7 +244,6 @@ def test_an_ideal_says_that_a_stack_costs_nothing() -> None:
     assert words in under.decode().assumptions
     assert words in under.prefill(1024).assumptions
     assert words in rl.serve(under, rl.Traffic(1024, 64, concurrency=4)).assumptions
-    assert said in under.without_stack().decode().assumptions
     for other in ({}, {"runtime": "vllm"}, {"efficiency": rl.Efficiency.ideal(), "runtime": "vllm"}):
         fitted = rl.Deployment("llama-3.1-8b", "h100-sxm", **other).decode()  # type: ignore[arg-type]
         assert not [sentence for sentence in fitted.assumptions if "ideal" in sentence]

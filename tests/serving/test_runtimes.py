@@ -173,8 +173,9 @@ def test_prompts_wait_as_the_lengths_of_requests_have_them() -> None:
     assert stack.in_step > stack.bunch
     assert (stack.bunching("varied"), stack.bunching("equal")) == (stack.bunch, stack.in_step)
     assert str(equal.traffic).endswith("32 in flight, all equally long")
-    bare = [serve(gpu.without_stack(), Traffic(2048, 256, concurrency=32, lengths=each)).ttft for each in lengths]
-    assert bare[0] == bare[1]
+    bare = Deployment("llama-3.1-8b", "h100-sxm", tp=1)
+    alike = [serve(bare, Traffic(2048, 256, concurrency=32, lengths=each)).ttft for each in lengths]
+    assert alike[0] == alike[1]
 
 
 @pytest.mark.parametrize("crowd", [1.0, 2.0, 10.0, 101.0])
@@ -344,7 +345,8 @@ def test_times_under_a_stack_have_the_interval_that_its_measured_service_leaves(
             assert low.tolist() == pytest.approx((mean * spread.low).tolist())
             assert high.tolist() == pytest.approx((mean * spread.high).tolist())
         assert f"80 % of measured runs of vllm took {told.tpot.low:.2f} to" in " ".join(served.assumptions)
-    for bare in (gpu.without_stack(), Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime="vllm-2024")):
+    for stack_or_none in (None, "vllm-2024"):
+        bare = Deployment("llama-3.1-8b", "h100-sxm", tp=1, runtime=stack_or_none)
         alone = serve(bare, traffic)
         assert (alone.ttft_low, alone.tpot_high) == (None, None)
         assert not any("80 % of measured runs" in said for said in alone.assumptions)
