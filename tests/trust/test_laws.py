@@ -11,7 +11,7 @@ from hypothesis import Phase, find, given, settings
 
 import roofline.testing
 from roofline.describe.attention import Attention
-from roofline.describe.catalog import accelerator, accelerators
+from roofline.describe.catalog import accelerator, accelerators, calibration
 from roofline.describe.feedforward import MoE
 from roofline.describe.formats import PRESETS
 from roofline.describe.model import Layer, ModelShape
@@ -28,7 +28,7 @@ from roofline.estimate.service import Service
 from roofline.estimate.speculative import SpeculativeServer
 from roofline.explore import sensitivity
 from roofline.laws import GROUPS, LAWS, Case, Law, check_law, check_laws
-from roofline.trust.law_cases import settle
+from roofline.trust.law_cases import changed, settle
 from roofline.trust.testing import cases
 
 PARTS = ("h100-sxm", "groq-lpu-v1")
@@ -318,3 +318,13 @@ def spoilt(memory: Memory, what: str) -> Memory:
         return dataclasses.replace(memory, usable=memory.usable * 3)
     rooms = tuple(dataclasses.replace(room, weights=room.weights / 2) for room in memory.rooms)
     return dataclasses.replace(memory, rooms=rooms)
+
+
+def test_figures_that_are_multiplied_are_those_of_stacks_too() -> None:
+    own = calibration("h100-sxm")
+    assert own is not None
+    slower = changed(own, overhead=2, bandwidth=0.5)
+    for stack, fits in own.stacks.items():
+        before, after = fits["all_reduce"], slower.stacks[stack]["all_reduce"]
+        assert after.overhead == 2 * before.overhead
+        assert after.bandwidth == before.bandwidth / 2

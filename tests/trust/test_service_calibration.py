@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import roofline as rl
 from roofline.describe.catalog import calibration, part_class
-from roofline.describe.efficiency import Efficiency
+from roofline.describe.efficiency import COLLECTIVE_CLASSES, Efficiency
 from roofline.describe.runtimes import runtime, runtimes
 from roofline.errors import InvalidInput
 from roofline.trust.calibrating import calibrate_file
@@ -20,7 +20,7 @@ from roofline.trust.fitting import Evidence
 from roofline.trust.measured_rows import served
 from roofline.trust.predictions import predict
 from roofline.trust.service_advice import runs
-from roofline.trust.service_calibration import ServiceCalibration, calibrate_service
+from roofline.trust.service_calibration import ServiceCalibration, _over, calibrate_service
 from roofline.trust.service_fit import FIGURES, USUAL, Form, fitted, observations, scaled, student
 from roofline.trust.static_rows import static_value
 
@@ -219,6 +219,20 @@ def test_all_reduces_stay_those_of_the_part_and_of_its_stacks() -> None:
         found = calibrate_service([each | {"accelerator": part} for each in ROWS]).efficiency
         for stack in ("", "tensorrt-llm", "vllm"):
             assert found.collective("all_reduce", stack) == own.collective("all_reduce", stack)
+
+
+@pytest.mark.parametrize("mine", [(), ("all_reduce",), ("all_to_all",)])
+@pytest.mark.parametrize("its_own", [(), ("vllm",), ("vllm", "mine")])
+def test_one_source_before_another_is_looked_up_as_both_are(mine: tuple[str, ...], its_own: tuple[str, ...]) -> None:
+    """A part's collectives, whatever launched them, go before those of a stack in its class."""
+    default = part_class("hbm").efficiency
+    fit = default.collectives["all_reduce"].model_copy(update={"overhead": 1e-3})
+    tables = {"collectives": dict.fromkeys(mine, fit), "stacks": {stack: {"all_reduce": fit} for stack in its_own}}
+    own = Efficiency(name="mine", source="a test", **tables)  # type: ignore[arg-type]
+    together = _over(own, default)
+    for stack in ("", "vllm", "tensorrt-llm", "mine"):
+        for name in COLLECTIVE_CLASSES:
+            assert together.collective(name, stack) == (own.collective(name, stack) or default.collective(name, stack))
 
 
 def test_times_that_scatter_are_told_apart_from_times_that_say_nothing() -> None:
