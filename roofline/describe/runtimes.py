@@ -142,6 +142,15 @@ class Runtime(BaseModel):
         """Of the constants, so that deployments can be told apart by their stack."""
         return hash((self.name, *(getattr(self, name) for name in CONSTANTS), *sorted(self.slower.items())))
 
+    @property
+    def today(self) -> str:
+        """The name of the stack's latest generation.
+
+        >>> runtime("vllm-0.16").today, runtime("sglang").today
+        ('vllm', 'sglang')
+        """
+        return self.of or self.name
+
     def decoding_alone(self) -> Runtime:
         """The stack of a pool that only decodes."""
         return self.model_copy(update={"step": self.alone})
@@ -160,7 +169,7 @@ class Runtime(BaseModel):
         >>> [runtime(name).reads_wide_caches("NVIDIA H200 SXM 141GB") for name in ("vllm-2025", "vllm")]
         [True, False]
         """
-        return not set(self.wide_caches_on).isdisjoint(part.split())
+        return _has_a_word(part, self.wide_caches_on)
 
     def borrows_sums(self, part: str) -> bool:
         """Whether it launches small all-reduces of another stack on a part, by the part's name.
@@ -168,7 +177,7 @@ class Runtime(BaseModel):
         >>> [runtime("vllm").borrows_sums(name) for name in ("NVIDIA H200 SXM 141GB", "AMD Instinct MI300X")]
         [True, False]
         """
-        return not set(self.reduces_as_on).isdisjoint(part.split())
+        return _has_a_word(part, self.reduces_as_on)
 
     def fused_on(self, part: str) -> tuple[Fused, ...]:
         """What it launches with another kernel on a part, by the part's name."""
@@ -225,6 +234,11 @@ class Runtime(BaseModel):
 
     def _host(self, seconds: float) -> KernelFit:
         return KernelFit.fixed(seconds, self.source, **self.tpot.model_dump())
+
+
+def _has_a_word(part: str, words: tuple[str, ...]) -> bool:
+    """Whether one of the words occurs in a part's name."""
+    return not set(words).isdisjoint(part.split())
 
 
 def runtimes() -> list[str]:

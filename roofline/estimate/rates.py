@@ -136,28 +136,27 @@ class Rates:
         return found
 
     def _collective_fit(self, name: CollectiveClass) -> CollectiveFit:
-        known = [fit for source in self.sources if (fit := self._under_stack(source, name)) is not None]
-        if not known:
-            raise self._missing(f"collectives.{name}")
+        under_stack, lent = [fit for _, fit in self._under_stack(name)], self._lent(name)
         whatever_stack = [source.collectives[name] for source in self.sources if name in source.collectives]
-        crossing = next((fit.crossing for fit in (*known, *whatever_stack) if fit.crossing is not None), None)
-        return known[0].model_copy(update={"crossing": crossing})
+        crossings = (fit.crossing for fit in (*under_stack, *whatever_stack) if fit.crossing is not None)
+        small = () if lent is None else ("overhead", "points", "error", "low", "high", "source")
+        update = {"crossing": next(crossings, None), **{key: getattr(lent, key) for key in small}}
+        return under_stack[0].model_copy(update=update)
 
-    def _under_stack(self, source: Efficiency, name: CollectiveClass) -> CollectiveFit | None:
-        """What a source has of a class of collectives as the stack launches them."""
-        if self.runtime is None:
-            return source.collective(name, "")
-        fit, lent = source.collective(name, self.runtime.of or self.runtime.name), self._lent(source, name)
-        if fit is None or lent is None:
-            return fit
-        small = {key: getattr(lent, key) for key in ("overhead", "points", "error", "low", "high", "source")}
-        return fit.model_copy(update=small)
+    def _under_stack(self, name: CollectiveClass) -> list[tuple[Efficiency, CollectiveFit]]:
+        """The sources that have a class of collectives, and what each has of it as the stack brings it."""
+        stack = "" if self.runtime is None else self.runtime.today
+        found = [(source, fit) for source in self.sources if (fit := source.collective(name, stack)) is not None]
+        if not found:
+            raise self._missing(f"collectives.{name}")
+        return found
 
-    def _lent(self, source: Efficiency, name: CollectiveClass) -> CollectiveFit | None:
+    def _lent(self, name: CollectiveClass) -> CollectiveFit | None:
         """The fit of the stack whose small all-reduces are launched in place of the stack's own, where it is."""
         if self.runtime is None or not self.runtime.borrows_sums(self.accelerator.name):
             return None
-        return source.stacks.get(self.runtime.reduces_as, {}).get(name)
+        first, _ = self._under_stack(name)[0]
+        return first.stacks.get(self.runtime.reduces_as, {}).get(name)
 
     def _peak(self, operation: Operation) -> str:
         """Elementwise work has no peak of its own; it computes next to nothing, so any will do."""
@@ -251,8 +250,7 @@ class Rates:
         found = [self.runtime.sentence]
         if self.faster_sums != 1:
             found.append(f"products of 16 bits are summed in 16 bits: {self.faster_sums:.3g} × the printed peak")
-        lends = next((source for source in self.sources if self._under_stack(source, "all_reduce")), None)
-        if "all_reduce" in self._asked and lends is not None and self._lent(lends, "all_reduce"):
+        if "all_reduce" in self._asked and self._lent("all_reduce"):
             whose = f"small all-reduces of {self.runtime.reduces_as} on this part, norms with them"
             found.append(f"{self.runtime.name} launches the {whose}")
         if any(self._reads_wide(*key) for key in self._kernels):

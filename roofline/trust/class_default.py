@@ -108,8 +108,8 @@ def _with_any(
     missed: list[_Miss] = []
     for part, group in groups.items():
         for formats, kernels in group.items():
-            missed += _miss(part, kernels, _median({key: each for key, each in found.items() if key != formats}))
-    any_format = _with_evidence(_median(found), found, missed)
+            missed += _miss(part, kernels, _middle([each for key, each in found.items() if key != formats]))
+    any_format = _with_evidence(_middle(list(found.values())), found, missed)
     any_format = any_format.model_copy(update={"source": f"median over {', '.join(found)}, each judged by the others"})
     for formats, figures in found.items():
         if figures.points == 0:
@@ -136,16 +136,12 @@ def _stacks(
     fitted: Mapping[str, Calibration], rows: Mapping[str, Sequence[Kernel]]
 ) -> dict[str, dict[CollectiveClass, CollectiveFit]]:
     """The same for every serving stack whose own collectives were fitted on a part, judged by rows of its own."""
-    stacks = sorted({stack for calibration in fitted.values() for stack in calibration.efficiency.stacks})
-    own = {
-        stack: {part: [kernel for kernel in kernels if kernel.stack == stack] for part, kernels in rows.items()}
-        for stack in stacks
-    }
-    of_stack = {
-        stack: {part: calibration.efficiency.stacks.get(stack, {}) for part, calibration in fitted.items()}
-        for stack in stacks
-    }
-    return {stack: _collectives_of(of_stack[stack], own[stack]) for stack in stacks}
+    found: dict[str, dict[CollectiveClass, CollectiveFit]] = {}
+    for stack in sorted({stack for calibration in fitted.values() for stack in calibration.efficiency.stacks}):
+        by_part = {part: calibration.efficiency.stacks.get(stack, {}) for part, calibration in fitted.items()}
+        own = {part: [kernel for kernel in kernels if kernel.stack == stack] for part, kernels in rows.items()}
+        found[stack] = _collectives_of(by_part, own)
+    return found
 
 
 def _missed(by_part: Mapping[str, _Fit], groups: Mapping[str, Sequence[Kernel]]) -> list[_Miss]:
@@ -177,7 +173,7 @@ def _median(by_part: Mapping[str, _Fit]) -> _Fit:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether both are parts with the same arithmetic; names of formats are none."""
+    """Whether two parts, which may be of no catalogue, are known to have the same arithmetic."""
     known = accelerators()
     return one in known and other in known and described(one).computes_like(described(other))
 

@@ -65,10 +65,12 @@ def fitted_stacks(
     others = _linked_alike(part, measured, alike)
     found: dict[str, CollectiveFits] = {}
     for stack, count in Counter(kernel.stack for kernel in measured).items():
+        if not stack or count < FEWEST_ROWS:
+            continue
         own, shared = (
             [kernel for kernel in group if kernel.stack == stack or kernel.library] for group in (measured, others)
         )
-        figures = _fit_collective(part, own, shared) if stack and count >= FEWEST_ROWS else ""
+        figures = _fit_collective(part, own, shared)
         if isinstance(figures, CollectiveFit):
             found[stack] = {"all_reduce": figures}
     return dict(sorted(found.items()))

@@ -162,7 +162,7 @@ def served(row: Row) -> Served:
         part_of(row),
         str(row.get("quantization") or "").strip().lower(),
         _cache(row, stack),
-        (runtime(stack).of or stack) if stack else "",
+        runtime(stack).today if stack else "",
         stack,
         _scripted(row),
         overlap(row) == "yes",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import add
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +17,10 @@ from roofline.describe.efficiency import HOST_CLASSES
 from roofline.describe.runtimes import Runtime, runtime
 from roofline.estimate.resolved import Point
 from roofline.estimate.timing import overlapped_seconds
-from roofline.estimate.work import LAUNCH, Operation
+from roofline.estimate.work import LAUNCH, Item, Operation
 from roofline.explore.sensitivity import sensitivity
 from roofline.explore.symbolic import closed_form, glossary
+from roofline.numeric import Num
 
 VLLM = runtime("vllm")
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -45,13 +48,21 @@ def counted_of(deployment: rl.Deployment, prompt: float, batch: float) -> tuple[
     """Kernels of a pass that devices run [1], and seconds of the host beside them [s]."""
     settled = deployment.settled()
     step = settled.step(Point("prefill", batch, prompt, 0))
-    kernels = host = 0.0
-    for item, count in zip(step.items, step.path, strict=True):
-        if isinstance(item, Operation) and item.kernel_class in HOST_CLASSES:
-            host += float(count) * float(item.kernels) * float(settled.rates.of_operation(item)[1].overhead)  # type: ignore[arg-type]
-        elif isinstance(item, Operation):
-            kernels += float(count) * float(item.kernels)  # type: ignore[arg-type]
-    return kernels, host
+    host = sum(
+        float(count) * float(item.kernels) * float(settled.rates.of_operation(item)[1].overhead)  # type: ignore[arg-type]
+        for item, count in zip(step.items, step.path, strict=True)
+        if isinstance(item, Operation) and item.kernel_class in HOST_CLASSES
+    )
+    return kernels_of(step.items, step.path), host
+
+
+def kernels_of(items: Iterable[Item], counts: Iterable[Num]) -> float:
+    """Kernels that a host launches for items which occur so often [1]."""
+    return sum(
+        float(count) * float(item.kernels)  # type: ignore[arg-type]
+        for item, count in zip(items, counts, strict=True)
+        if isinstance(item, Operation) and item.kernel_class not in HOST_CLASSES
+    )
 
 
 @given(
@@ -113,14 +124,7 @@ def test_each_stage_has_a_host_that_launches_its_own_kernels() -> None:
     served = deployed("pipeline", launch)
     settled = served.settled()
     step = settled.step(Point("prefill", batch, 64.0, 0))
-    kernels = [
-        sum(
-            float(count)  # type: ignore[arg-type]
-            for item, count in zip(step.items, stage, strict=True)
-            if isinstance(item, Operation) and item.kernel_class not in HOST_CLASSES
-        )
-        for stage in (step.path, *step.stages)
-    ]
+    kernels = [kernels_of(step.items, stage) for stage in (step.path, *step.stages)]
     behind = float(step.micro_batches) - 1  # type: ignore[arg-type]
     launched = launch * (kernels[0] + behind * max(kernels[1:]))
     assert behind > 0
@@ -133,14 +137,8 @@ def test_halves_that_take_turns_are_launched_each_by_itself() -> None:
     settled = deployed("turns", launch).settled()
     step = settled.step(Point("prefill", 16.0, 64.0, 0))
     assert step.turns is not None
-    halves = zip(step.turns.items, map(add, step.turns.inside, step.turns.outside), strict=True)
-    counted = [
-        float(count) * float(item.kernels)  # type: ignore[arg-type]
-        for item, count in halves
-        if isinstance(item, Operation) and item.kernel_class not in HOST_CLASSES
-    ]
     taken = overlapped_seconds(step, step.turns, settled.machine, settled.rates)
-    kernels, host = sum(counted), VLLM.prompt
+    kernels, host = kernels_of(step.turns.items, map(add, step.turns.inside, step.turns.outside)), VLLM.prompt
     assert float(taken) == pytest.approx(kernels * launch + host, rel=1e-9)  # type: ignore[arg-type]
     outside = 3  # lookup, norm and head
     once, _ = counted_of(deployed("turns", launch), 64, 16)
@@ -162,15 +160,9 @@ def test_closed_forms_launch_too(name: str, launch: float) -> None:
     assert meaning.value == launch
     named = {
         meaning.symbol: launch,
-        **{symbol: point[str(symbol)] for symbol in whole.free_symbols & {*map(_symbol, point)}},
+        **{symbol: point[str(symbol)] for symbol in whole.free_symbols & {*map(sympy.Symbol, point)}},
     }
     assert float(whole.subs(named)) == pytest.approx(float(estimate.seconds), rel=1e-12)
-
-
-def _symbol(name: str) -> Any:
-    import sympy
-
-    return sympy.Symbol(name)
 
 
 @every_layout

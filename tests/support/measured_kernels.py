@@ -51,11 +51,15 @@ def gemms(
 
 
 def all_reduces(
-    numbers: tuple[float, ...], part: str = "h100-sxm", source: str = "made up", powers: range = range(9, 31, 2)
+    numbers: tuple[float, ...],
+    part: str = "h100-sxm",
+    source: str = "made up",
+    powers: range = range(9, 31, 2),
+    ranks: tuple[int, ...] = (2, 4, 8),
 ) -> list[dict[str, str]]:
-    """All-reduces over 2, 4 and 8 ranks of a part, with the latency that the numbers of a fit give them."""
+    """All-reduces of `2**powers` bytes on a part, with the latency that the numbers of a fit give them."""
     rows = [
-        row("allreduce", {"bytes": 2.0**power}, num_devices=str(ranks), hardware=part, source=source)
-        for ranks, power in product((2, 4, 8), powers)
+        row("allreduce", {"bytes": 2.0**power}, num_devices=str(count), hardware=part, source=source)
+        for count, power in product(ranks, powers)
     ]
     return timed(rows, lambda kernels: collective_seconds(accelerator(part), kernels, *numbers))

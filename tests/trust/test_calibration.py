@@ -10,15 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from roofline.describe.catalog import accelerator, part_class, read_efficiency
+from roofline.describe.catalog import part_class, read_efficiency
 from roofline.errors import InvalidInput, RooflineError
 from roofline.estimate.deployment import Deployment
 from roofline.estimate.work import Operation
 from roofline.trust.calibration import calibrate, calibrate_file, catalogue_name, to_toml
-from roofline.trust.collective_fits import collective_seconds
 from roofline.trust.kernels import COLUMNS, measured_of
 from roofline.trust.part_fits import rows_of
-from tests.support.measured_kernels import GEMMS, PART, gemms, row, timed
+from tests.support.measured_kernels import GEMMS, PART, all_reduces, gemms, row, timed
 
 MANY = [{"m": 2**p, "n": n, "k": n} for p, n in product(range(15), (512, 1024, 2048, 4096, 8192, 16384))]
 DECODES = [
@@ -84,13 +83,8 @@ def test_scatter_and_odd_rows_do_not_decide(overhead: float, compute: float, mem
 @example(overhead=1e-6, staged=4, bandwidth=0.2)
 @example(overhead=2e-5, staged=1.5, bandwidth=1)
 def test_known_numbers_of_collectives_are_recovered(overhead: float, staged: float, bandwidth: float) -> None:
-    rows = [
-        row("allreduce", {"bytes": 2.0**power}, num_devices=str(ranks))
-        for ranks, power in product((2, 4, 8), range(9, 30, 2))
-    ]
     numbers = (overhead, overhead * staged, bandwidth)
-    fit = calibrate(timed(rows, lambda kernels: collective_seconds(PART, kernels, *numbers))).efficiency
-    found = fit.collectives["all_reduce"]
+    found = calibrate(all_reduces(numbers)).efficiency.collectives["all_reduce"]
     assert (found.overhead, found.staged_overhead) == pytest.approx(numbers[:2], rel=5e-3)
     assert found.bandwidth == pytest.approx(bandwidth, rel=5e-3)
 
@@ -98,13 +92,8 @@ def test_known_numbers_of_collectives_are_recovered(overhead: float, staged: flo
 @pytest.mark.parametrize("part", ["h100-sxm", "a100-sxm-80gb"])
 def test_sums_in_a_switch_are_told_where_rows_depend_on_them(part: str) -> None:
     """And not where the switch does not sum, or no buffer is large enough."""
-    known = accelerator(part)
-    rows = [
-        {**row("allreduce", {"bytes": 2.0**power}, num_devices=str(ranks)), "hardware": part}
-        for ranks, power in product((2, 4, 8), range(9, 31, 2))
-    ]
     numbers = (3e-6, 1e-5, 0.6, 6e-5)
-    made = timed(rows, lambda kernels: collective_seconds(known, kernels, *numbers))
+    made = all_reduces(numbers, part)
     found = calibrate(made).efficiency.collectives["all_reduce"]
     assert found.summed_overhead == (pytest.approx(6e-5, rel=0.01) if part == "h100-sxm" else None)
     assert (found.overhead, found.staged_overhead, found.bandwidth) == pytest.approx(numbers[:3], rel=5e-3)
@@ -114,8 +103,7 @@ def test_sums_in_a_switch_are_told_where_rows_depend_on_them(part: str) -> None:
 
 def test_unidentified_numbers_of_collectives_are_refused_by_name() -> None:
     def measured(ranks: tuple[int, ...], powers: range) -> list[dict[str, str]]:
-        rows = [row("allreduce", {"bytes": 2.0**p}, num_devices=str(n)) for n, p in product(ranks, powers)]
-        return timed(rows, lambda kernels: collective_seconds(PART, kernels, 3e-6, 1e-5, 0.6))
+        return all_reduces((3e-6, 1e-5, 0.6), powers=powers, ranks=ranks)
 
     assert "staged_overhead: fewer than 2" in refusal(measured((2,), range(9, 30)))
     assert "bandwidth: fewer than 2" in refusal(measured((2, 4, 8), range(3, 9)))

@@ -83,7 +83,7 @@ def _meanings(name: str) -> set[str]:
 
 def _same_stack(own: str, said: str) -> bool:
     """Whether two names are of one serving stack, versions and spelling aside."""
-    mine, other = (name and (runtime(name).of or name) for name in map(stack_name, (own, said)))
+    mine, other = (name and runtime(name).today for name in map(stack_name, (own, said)))
     if mine and other:
         return mine == other
     one, two = own.lower(), said.lower()
