@@ -288,19 +288,13 @@ def step_terms(step: Step, machine: Machine, rates: Rates) -> dict[str, Times]:
 def launch_seconds(step: Step, machine: Machine, rates: Rates) -> Num:
     """Seconds in which devices wait for a host that launches the kernels of a pass, on the way of a micro-batch [s].
 
-    Written as one sum over kernels, not as a difference of two: intervals then stay narrow.
+    Devices' own seconds occur once in it, not in a maximum and behind a minus too: intervals then stay narrow.
     """
     if not launches(step.phase, rates):
         return 0
-    each = rates.of_operation(LAUNCH)[1].overhead
-    behind: Num = 0
-    for item, count in zip(step.items, step.path, strict=True):
-        if isinstance(item, Operation):
-            if item.kernel_class not in HOST_CLASSES:
-                behind = behind + count * (item.kernels * each - item_seconds(item, machine, rates))
-        else:
-            behind = behind - count * item_seconds(item, machine, rates)
-    return maximum(0, behind)
+    host, kernels = hosted(zip(step.items, step.path, strict=True), rates)
+    passing = weighted(step.path, [item_seconds(item, machine, rates) for item in step.items])
+    return maximum(0, host + kernels * rates.of_operation(LAUNCH)[1].overhead - passing)
 
 
 def _launch_times(seconds: Num) -> Times:
